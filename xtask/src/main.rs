@@ -1,0 +1,2 @@
+//! Build and benchmark automation.
+fn main() {}
