@@ -1,1 +1,11 @@
-//! report
+#![doc = include_str!("../README.md")]
+
+pub mod atomic;
+mod error;
+mod escape;
+pub mod figures;
+pub mod json_lines;
+pub mod number;
+pub mod table;
+
+pub use error::{Error, Result};
