@@ -1,1 +1,6 @@
 //! bench-suite
+
+pub mod data;
+mod error;
+
+pub use error::{Error, Result};

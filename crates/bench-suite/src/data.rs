@@ -1,0 +1,30 @@
+//! Readers of real data sets: images, tables and texts, from bytes to checked values.
+//!
+//! Each parser is a function of bytes (and of a name for its errors) that returns a value or a
+//! typed error: it does not panic, and what it allocates is bounded by the bytes that are really
+//! there and by a limit on decompressed content, never by a number that a header claims. The
+//! functions named `open` only read a file and hand it on.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`sets`] | the named data sets: where they live, their checksums |
+//! | [`images`] | labeled images, splits, conversion to `f32` |
+//! | [`text`] | characters, tokens, windows |
+//! | [`idx`], [`cifar`], [`csv`] | file formats |
+//! | [`file`](mod@file) | reading with a limit, gzip, sha256 |
+//!
+//! This module writes no file and draws no minibatch.
+
+pub mod sets;
+
+pub mod images;
+pub mod text;
+
+pub mod cifar;
+pub mod csv;
+pub mod idx;
+
+pub mod file;
+
+pub use images::{ImageFormat, ImageSet, Layout, Normalization, Split};
+pub use sets::{Dataset, Images, Places};
