@@ -7,17 +7,20 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`sets`] | the named data sets: where they live, their checksums |
-//! | [`images`] | labeled images, splits, conversion to `f32` |
+//! | [`sets`], [`places`] | the named data sets, their checksums; where they lie |
+//! | [`images`], [`split`], [`gather`] | labeled images; training and test part; conversion to `f32` |
 //! | [`text`] | characters, tokens, windows |
 //! | [`idx`], [`cifar`], [`csv`] | file formats |
 //! | [`file`](mod@file) | reading with a limit, gzip, sha256 |
 //!
 //! This module writes no file and draws no minibatch.
 
+pub mod places;
 pub mod sets;
 
+pub mod gather;
 pub mod images;
+pub mod split;
 pub mod text;
 
 pub mod cifar;
@@ -26,5 +29,8 @@ pub mod idx;
 
 pub mod file;
 
-pub use images::{ImageFormat, ImageSet, Layout, Normalization, Split};
-pub use sets::{Dataset, Images, Places};
+pub use gather::{Layout, Normalization};
+pub use images::{ImageFormat, ImageSet};
+pub use places::Places;
+pub use sets::{Dataset, Images};
+pub use split::Split;

@@ -6,7 +6,7 @@ use bench_suite::data::{
     ImageFormat, ImageSet, Layout, cifar, csv,
     file::LIMIT_BYTES,
     idx,
-    images::shuffled_split,
+    split::shuffled_split,
     text::{self, CharVocab, Windows},
 };
 use proptest::{collection::vec, prelude::*};
