@@ -1,0 +1,359 @@
+//! Renyi divergences of single releases, without cancellation and for any real order.
+//!
+//! Everything takes `m = a - 1`, so that orders close to 1 keep their digits.
+
+use crate::DpEvent;
+
+/// The Renyi divergence of one release as a function of the order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Curve {
+    /// `R_a = a * rho`: any number of Gaussian releases of the whole data set.
+    Gaussian { rho: f64 },
+    /// One Gaussian release of effective noise multiplier `s` on a Poisson sample of rate `q`.
+    SampledGaussian { q: f64, s: f64 },
+    /// One Laplace release of the whole data set.
+    Laplace { b: f64 },
+    /// One Laplace release on a Poisson sample.
+    SampledLaplace { q: f64, b: f64 },
+    /// No protection.
+    Infinite,
+}
+
+/// Why an event has no curve.
+pub(super) struct NoCurve(pub(super) &'static str);
+
+impl Curve {
+    /// The curve of an event out of [`DpEvent::phases`].
+    pub(super) fn of(event: &DpEvent) -> Result<Curve, NoCurve> {
+        match event {
+            DpEvent::NonPrivate => Ok(Curve::Infinite),
+            DpEvent::Gaussian { noise_multiplier } => Ok(gaussian(noise_multiplier.get().powi(-2))),
+            DpEvent::Laplace { scale } => Ok(Curve::Laplace { b: scale.get() }),
+            DpEvent::PoissonSampled { rate, event } => sampled(rate.get(), event),
+            _ => Err(NoCurve("no Renyi divergence is known for it")),
+        }
+    }
+
+    /// `R_a` with `a = 1 + m`.
+    pub(super) fn at(self, m: f64) -> f64 {
+        match self {
+            Curve::Gaussian { rho } => (1.0 + m) * rho,
+            Curve::SampledGaussian { q, s } => sampled_gaussian(q, s, m),
+            Curve::Laplace { b } => laplace(b, m),
+            Curve::SampledLaplace { q, b } => sampled_laplace(q, b, m),
+            Curve::Infinite => f64::INFINITY,
+        }
+    }
+
+    /// The limit of `R_a` for large orders: the epsilon of pure privacy.
+    pub(super) fn pure(self) -> f64 {
+        match self {
+            Curve::Gaussian { rho } if rho <= 0.0 => 0.0,
+            Curve::Laplace { b } => 1.0 / b,
+            Curve::SampledLaplace { q, b } => ln_mixture(q, 1.0 / b),
+            _ => f64::INFINITY,
+        }
+    }
+
+    /// An order above which the divergence is dominated by rare, huge losses.
+    pub(super) fn useful_m(self) -> f64 {
+        match self {
+            Curve::SampledGaussian { q, s } => (-2.0 * s * s * q.ln()).max(1e-3),
+            _ => f64::INFINITY,
+        }
+    }
+}
+
+fn gaussian(precision: f64) -> Curve {
+    if precision.is_finite() { Curve::Gaussian { rho: precision / 2.0 } } else { Curve::Infinite }
+}
+
+/// Several Gaussian answers on one sample are one Gaussian answer: precisions add. Then one sampling.
+fn sampled(q: f64, event: &DpEvent) -> Result<Curve, NoCurve> {
+    if let DpEvent::Laplace { scale } = event {
+        return Ok(Curve::SampledLaplace { q, b: scale.get() });
+    }
+    let precision = precision(event)?;
+    // 1 - q below the resolution of the integrand: q = 1 is an upper bound.
+    if 1.0 - q < 1e-15 {
+        return Ok(gaussian(precision));
+    }
+    let s = precision.powf(-0.5);
+    Ok(if 0.0 < s { Curve::SampledGaussian { q, s } } else { Curve::Infinite })
+}
+
+fn precision(event: &DpEvent) -> Result<f64, NoCurve> {
+    match event {
+        DpEvent::NoOp => Ok(0.0),
+        DpEvent::NonPrivate => Ok(f64::INFINITY),
+        DpEvent::Gaussian { noise_multiplier } => Ok(noise_multiplier.get().powi(-2)),
+        #[allow(clippy::cast_precision_loss, reason = "rounding of a count is harmless here")]
+        DpEvent::Repeated { event, count } => Ok(precision(event)? * *count as f64),
+        DpEvent::Composed(events) => {
+            events.iter().try_fold(0.0, |sum, event| Ok(sum + precision(event)?))
+        }
+        DpEvent::PoissonSampled { .. } => Err(NoCurve("sampling within a sample is not analyzed")),
+        DpEvent::Laplace { .. } => {
+            Err(NoCurve("a joint release on one sample is analyzed for Gaussian noise only"))
+        }
+    }
+}
+
+/// `ln(1 - q + q exp(e))` for `e >= 0`.
+fn ln_mixture(q: f64, e: f64) -> f64 {
+    if e < 600.0 {
+        (q * e.exp_m1()).ln_1p()
+    } else {
+        e + q.ln() + ((1.0 - q) / q * (-e).exp()).ln_1p()
+    }
+}
+
+/// `ln(1 + exp(ln_s))` without overflow.
+fn ln_1p_exp(ln_s: f64) -> f64 {
+    if ln_s < 30.0 { ln_s.exp().ln_1p() } else { ln_s + (-ln_s).exp().ln_1p() }
+}
+
+/// The ratio `r = P/Q` at privacy loss `e` of the unsampled pair: `r - 1` and `ln r`.
+fn ratio(q: f64, e: f64) -> (f64, f64) {
+    if e < 600.0 {
+        let u = q * e.exp_m1();
+        (u, u.ln_1p())
+    } else {
+        let l = ln_mixture(q, e);
+        (l.exp_m1(), l)
+    }
+}
+
+/// `ln(r^a - 1 - a (r - 1))`, the Bernoulli form of the moment: never negative, so a sum of such terms
+/// loses nothing, and `E_Q[r] = 1` makes the subtracted term vanish in the mean.
+fn ln_excess(u: f64, l: f64, m: f64) -> f64 {
+    let a = 1.0 + m;
+    if m * l > 600.0 {
+        return a * l;
+    }
+    if l > 100.0 {
+        return l + ((m * l).exp_m1() - m).ln(); // divided by r, and 1/r is nothing here
+    }
+    let excess = if (a + 2.0) * u.abs() < 0.02 {
+        // sum over k >= 2 of C(a, k) u^k
+        let tail = 1.0 + (m - 4.0) / 6.0 * u * (1.0 + (m - 5.0) / 7.0 * u);
+        let tail = 1.0 + (m - 2.0) / 4.0 * u * (1.0 + (m - 3.0) / 5.0 * u * tail);
+        a * m / 2.0 * u * u * (1.0 + (m - 1.0) / 3.0 * u * tail)
+    } else {
+        (1.0 + u) * (m * l).exp_m1() - m * u
+    };
+    excess.max(f64::MIN_POSITIVE).ln()
+}
+
+/// `R_a` of `(1-q) N(0, s^2) + q N(1, s^2)` against `N(0, s^2)` by the trapezoid rule, which converges
+/// geometrically for this analytic integrand. This direction dominates the other one.
+///
+/// Source: arXiv 1908.10530, section 3 (the divergence); the quadrature is ours.
+fn sampled_gaussian(q: f64, s: f64, m: f64) -> f64 {
+    const CELLS_MAX: f64 = 1e5;
+    const S_MIN: f64 = 0.009;
+    let a = 1.0 + m;
+    let variance = s * s;
+    let width = s / 2.0;
+    let from = -9.0 * s;
+    let cells = ((a.max(2.0) + 18.0 * s) / width).ceil();
+    if !(cells <= CELLS_MAX && S_MIN <= s) {
+        // Joint convexity, A <= 1 - q + q exp(a (a-1) / (2 s^2)): looser, always valid, and far from
+        // any order that matters.
+        return ln_mixture(q, a * m / (2.0 * variance)) / m;
+    }
+    let ln_term = |x: f64| {
+        let (u, l) = ratio(q, (2.0 * x - 1.0) / (2.0 * variance));
+        ln_excess(u, l, m) - x * x / (2.0 * variance)
+    };
+
+    // Every bump of the integrand is at least s wide, so cells of half that width cannot hide one.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e5")]
+    let cells = cells as usize;
+    let edges: Vec<f64> = (0..=cells).map(|i| ln_term(from + i as f64 * width)).collect();
+    let top = edges.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut sum: f64 = edges.iter().map(|ln| (ln - top).exp()).sum();
+
+    // Step min(s, s^2) / 2: between the edges of a cell for s below 1.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "s >= 0.009")]
+    let splits = (1.0 / s).ceil().max(1.0) as usize;
+    if splits > 1 {
+        let step = width / splits as f64;
+        for (i, pair) in edges.windows(2).enumerate() {
+            if pair[0].max(pair[1]) < top - 45.0 {
+                continue;
+            }
+            let left = from + i as f64 * width;
+            for j in 1..splits {
+                sum += (ln_term(left + j as f64 * step) - top).exp();
+            }
+        }
+    }
+    let step = width / splits as f64;
+    let ln_excess_mean = top + (sum * step / (s * (2.0 * std::f64::consts::PI).sqrt())).ln();
+    ln_1p_exp(ln_excess_mean) / m
+}
+
+/// `ln( a/(2a-1) exp((a-1)/b) + (a-1)/(2a-1) exp(-a/b) ) / (a-1)`, at most `1/b`.
+///
+/// Source: arXiv 1702.07476, proposition 6.
+fn laplace(b: f64, m: f64) -> f64 {
+    let a = 1.0 + m;
+    let (up, down) = (m / b, a / b);
+    let ln_a = if up < 600.0 {
+        // The weights sum to 1 and the linear terms cancel exactly; what is left is positive.
+        ((a * exp_m1_minus(up) + m * exp_m1_minus(-down)) / (a + m)).ln_1p()
+    } else {
+        up + (a / (a + m)).ln() + (m / a * (-up - down).exp()).ln_1p()
+    };
+    (ln_a / m).min(1.0 / b)
+}
+
+/// `exp(x) - 1 - x`.
+fn exp_m1_minus(x: f64) -> f64 {
+    if x.abs() < 0.05 {
+        x * x / 2.0
+            * (1.0
+                + x / 3.0
+                    * (1.0
+                        + x / 4.0
+                            * (1.0
+                                + x / 5.0 * (1.0 + x / 6.0 * (1.0 + x / 7.0 * (1.0 + x / 8.0))))))
+    } else {
+        x.exp_m1() - x
+    }
+}
+
+/// `R_a` of a Laplace release on a Poisson sample: the ratio is constant outside `[0, 1]`, and an
+/// analytic function inside, integrated panel by panel by an eight-point Gauss rule. The direction is the
+/// dominating one because the pair is symmetric about 1/2.
+///
+/// Source: arXiv 1908.10530, theorem 5 (the direction).
+fn sampled_laplace(q: f64, b: f64, m: f64) -> f64 {
+    const NODES: [(f64, f64); 4] = [
+        (0.183_434_642_495_649_8, 0.362_683_783_378_362),
+        (0.525_532_409_916_329, 0.313_706_645_877_887_3),
+        (0.796_666_477_413_626_7, 0.222_381_034_453_374_48),
+        (0.960_289_856_497_536_3, 0.101_228_536_290_376_26),
+    ];
+    const PANELS_MAX: f64 = 5e3;
+    let t = 1.0 / b;
+    let a = 1.0 + m;
+    let panels = (a * t).max(4.0).ceil();
+    if !(panels <= PANELS_MAX) {
+        return (ln_mixture(q, m * laplace(b, m)) / m).min(ln_mixture(q, t));
+    }
+    let ln_term = |x: f64| {
+        let (u, l) = ratio(q, t * (2.0 * x - 1.0));
+        ln_excess(u, l, m) - t * x
+    };
+    let ends = [ln_term(0.0), ln_term(1.0)]; // each with mass weight 1/2
+    let mut terms = vec![(ends[0], 0.5), (ends[1], 0.5)];
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 5e3")]
+    let panels = panels as usize;
+    let half = 0.5 / panels as f64;
+    for i in 0..panels {
+        let middle = (2 * i + 1) as f64 * half;
+        for (node, weight) in NODES {
+            for x in [middle - half * node, middle + half * node] {
+                terms.push((ln_term(x), weight * half * t / 2.0));
+            }
+        }
+    }
+    let top = terms.iter().fold(f64::NEG_INFINITY, |top, (ln, _)| top.max(*ln));
+    let sum: f64 = terms.iter().map(|(ln, weight)| (ln - top).exp() * weight).sum();
+    (ln_1p_exp(top + sum.ln()) / m).min(ln_mixture(q, t))
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+
+    use super::*;
+
+    /// `A - 1` by the binomial sum for integer orders: an independent formula.
+    fn by_binomial_sum(q: f64, s: f64, a: u32) -> f64 {
+        let mut choose = 1.0;
+        let mut sum = 0.0;
+        for k in 0..=a {
+            if k > 0 {
+                choose *= f64::from(a - k + 1) / f64::from(k);
+            }
+            let exponent = f64::from(k * k) - f64::from(k);
+            let weight = choose * (f64::from(a - k) * (-q).ln_1p() + f64::from(k) * q.ln()).exp();
+            sum += weight * (exponent / (2.0 * s * s)).exp_m1();
+        }
+        sum.ln_1p() / f64::from(a - 1)
+    }
+
+    #[test]
+    fn the_quadrature_agrees_with_the_binomial_sum() {
+        for q in [1e-7, 1e-3, 0.03, 0.4, 0.95, 0.9999] {
+            for s in [0.3, 0.7, 1.0, 2.5, 30.0] {
+                for a in [2_u32, 3, 5, 8] {
+                    let exact = by_binomial_sum(q, s, a);
+                    assert_relative_eq!(
+                        sampled_gaussian(q, s, f64::from(a - 1)),
+                        exact,
+                        max_relative = 1e-11
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sampling_at_rates_near_one_approaches_the_gaussian() {
+        for m in [1e-4, 0.1, 3.0, 200.0] {
+            for s in [0.1, 1.0, 20.0] {
+                let plain = (1.0 + m) / (2.0 * s * s);
+                assert_relative_eq!(
+                    sampled_gaussian(1.0 - 1e-13, s, m),
+                    plain,
+                    max_relative = 1e-9
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn divergences_do_not_fall_with_the_order() {
+        let curves = [
+            Curve::SampledGaussian { q: 0.01, s: 0.6 },
+            Curve::SampledGaussian { q: 0.3, s: 0.01 },
+            Curve::SampledGaussian { q: 1e-5, s: 30.0 },
+            Curve::SampledLaplace { q: 0.05, b: 0.5 },
+            Curve::SampledLaplace { q: 0.05, b: 0.02 },
+            Curve::Laplace { b: 3.0 },
+            Curve::Laplace { b: 1e4 },
+        ];
+        for curve in curves {
+            let mut last = 0.0;
+            for i in -60..=80 {
+                let value = curve.at((f64::from(i) / 5.0).exp());
+                assert!(last <= value * (1.0 + 1e-10), "{curve:?} at {i}: {last} then {value}");
+                last = value;
+            }
+        }
+    }
+
+    #[test]
+    fn a_sampled_laplace_release_has_the_plain_one_as_its_limit() {
+        for b in [0.3, 1.0, 10.0] {
+            for m in [1e-3, 0.5, 4.0, 100.0] {
+                let plain = laplace(b, m);
+                assert_relative_eq!(sampled_laplace(1.0 - 1e-12, b, m), plain, max_relative = 1e-9);
+                assert!(sampled_laplace(0.1, b, m) < plain);
+            }
+        }
+    }
+
+    #[test]
+    fn laplace_of_order_near_one_is_the_relative_entropy() {
+        for b in [0.5, 1.0, 40.0] {
+            let t: f64 = 1.0 / b;
+            let entropy = exp_m1_minus(-t);
+            assert_relative_eq!(laplace(b, 1e-9), entropy, max_relative = 1e-7);
+        }
+    }
+}

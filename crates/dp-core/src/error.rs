@@ -1,0 +1,148 @@
+//! The one error type of the crate.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::statement::Refusal;
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, with the values that a caller needs to put it right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number is outside its range, or is NaN.
+    #[error("{name} must be {must}, got {got}")]
+    InvalidScalar {
+        /// The name of the quantity.
+        name: &'static str,
+        /// Its range in words.
+        must: &'static str,
+        /// The number that came.
+        got: f64,
+    },
+    /// The unit of privacy has no words.
+    #[error("the unit of privacy must say what is protected, for example `one record`")]
+    EmptyUnit,
+    /// The accountant has no analysis of this event.
+    #[error("the {accountant} accountant cannot account for `{event}`: {why}")]
+    UnsupportedEvent {
+        /// The accountant's name.
+        accountant: &'static str,
+        /// The event in words.
+        event: String,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// More repetitions of one event than `u64` holds.
+    #[error("the number of repetitions of `{event}` exceeds the range of 64 bits")]
+    CountOverflow {
+        /// The event in words.
+        event: String,
+    },
+    /// No privacy statement can be made; every reason is listed.
+    #[error("no privacy guarantee: {}", join(.reasons))]
+    NoGuarantee {
+        /// All reasons, not only the first.
+        reasons: Vec<Refusal>,
+    },
+    /// A guarantee was asked of an accountant that only estimates.
+    #[error("the {accountant} accountant gives an estimate here, not an upper bound")]
+    EstimateOnly {
+        /// The accountant's name.
+        accountant: &'static str,
+    },
+    /// No value of the calibrated quantity within its bounds meets the target.
+    #[error(
+        "no {what} on this side of the limit {limit} fits epsilon {target}: there it is {epsilon}"
+    )]
+    CalibrationLimit {
+        /// The quantity that was searched for.
+        what: &'static str,
+        /// The bound that was met.
+        limit: f64,
+        /// Epsilon at that bound.
+        epsilon: f64,
+        /// The epsilon that was asked for.
+        target: f64,
+    },
+    /// A plan lacks a number.
+    #[error("the plan needs {field}")]
+    PlanMissing {
+        /// What to give.
+        field: &'static str,
+    },
+    /// A plan was given two numbers of which one determines the other.
+    #[error("the plan takes either {first} or {second}, not both")]
+    PlanConflict {
+        /// One of them.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A plan over no records.
+    #[error("the data set is empty")]
+    EmptyData,
+    /// A plan of no steps.
+    #[error("the plan has no steps")]
+    ZeroSteps,
+    /// More records expected in a batch than there are.
+    #[error("expected batch size {expected_batch_size} exceeds the {n_samples} samples")]
+    BatchLargerThanData {
+        /// What was asked for.
+        expected_batch_size: f64,
+        /// The public number of samples.
+        n_samples: u64,
+    },
+    /// Stored text does not describe an event or a ledger.
+    #[error("not a stored {what}: {why}")]
+    Malformed {
+        /// What was to be read.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A ledger file is damaged before its last line.
+    #[error("ledger `{}`, line {line}: {why}", .path.display())]
+    LedgerCorrupt {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The ledger file protects something else than the caller said.
+    #[error("ledger `{}` has {what} `{found}`, expected `{expected}`", .path.display())]
+    LedgerMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The quantity.
+        what: &'static str,
+        /// What the file says.
+        found: String,
+        /// What the caller said.
+        expected: String,
+    },
+    /// Another ledger has the file open; two writers would lose charges.
+    #[error("ledger `{}` is in use by another writer", .path.display())]
+    LedgerInUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} `{}`", .path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+fn join(reasons: &[Refusal]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

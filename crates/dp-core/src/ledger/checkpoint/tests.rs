@@ -1,0 +1,168 @@
+use super::*;
+use crate::{Accountant, Delta, RdpAccountant};
+
+fn step(sigma: f64) -> DpEvent {
+    DpEvent::gaussian(sigma).unwrap().sampled(0.01).unwrap()
+}
+
+fn epsilon(ledger: &Ledger) -> f64 {
+    let delta = Delta::new(1e-5).unwrap();
+    ledger.simulated_epsilon(&RdpAccountant::new(), delta).unwrap().value()
+}
+
+fn start(path: &Path) -> LedgerFile {
+    LedgerFile::create(path, Ledger::default()).unwrap()
+}
+
+#[test]
+fn a_kill_at_any_byte_never_counts_too_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let mut file = start(&path);
+    // Length of the file and epsilon after each call that returned.
+    let mut returned = vec![(fs::metadata(&path).unwrap().len(), 0.0, 0)];
+    let several = DpEvent::Composed(vec![step(1.0), step(3.0), step(2.0).repeated(4)]);
+    for event in [step(1.0), step(1.0), step(2.0), several.clone(), step(1.0), several] {
+        file.charge(&event).unwrap();
+        let length = fs::metadata(&path).unwrap().len();
+        returned.push((length, epsilon(file.ledger()), file.ledger().n_charges()));
+    }
+    file.mark(Mark::SeededNoise).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let header = returned[0].0;
+
+    let torn = folder.path().join("torn");
+    for length in 0..=bytes.len() {
+        fs::write(&torn, &bytes[..length]).unwrap();
+        let opened = LedgerFile::open(&torn);
+        if (length as u64) < header - 1 {
+            assert!(matches!(opened, Err(Error::LedgerCorrupt { line: 1, .. })), "{length}");
+            continue;
+        }
+        let mut opened = opened.unwrap();
+        let due = returned.iter().rev().find(|(end, ..)| *end <= length as u64);
+        let (_, due_epsilon, due_charges) = due.copied().unwrap_or_default();
+        assert!(due_charges <= opened.ledger().n_charges(), "at {length}");
+        assert!(due_epsilon <= epsilon(opened.ledger()), "at {length}");
+        // The run goes on, and the next reader sees that too.
+        let before = opened.ledger().n_charges();
+        opened.charge(&step(1.0)).unwrap();
+        drop(opened);
+        assert_eq!(LedgerFile::read(&torn).unwrap().n_charges(), before + 1);
+    }
+}
+
+#[test]
+fn damage_before_the_last_line_is_an_error_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let mut file = start(&path);
+    for sigma in [1.0, 2.0, 1.0, 1.0] {
+        file.charge(&step(sigma)).unwrap();
+    }
+    drop(file);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    for damaged in 1..lines.len() {
+        let mut lines = lines.clone();
+        lines[damaged] = "{\"phase\":0,";
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let line = damaged as u64 + 1;
+        let error = LedgerFile::open(&path).unwrap_err();
+        assert!(matches!(error, Error::LedgerCorrupt { line: at, .. } if at == line));
+        assert!(error.to_string().contains(&format!("line {line}")));
+    }
+    // A total that does not rise means two writers or an edit.
+    fs::write(&path, text.clone() + lines[3] + "\n").unwrap();
+    assert!(matches!(LedgerFile::open(&path), Err(Error::LedgerCorrupt { line: 6, .. })));
+    fs::write(&path, text.replace("\"version\":1", "\"version\":2")).unwrap();
+    assert!(matches!(LedgerFile::open(&path), Err(Error::LedgerCorrupt { line: 1, .. })));
+}
+
+#[test]
+fn steps_done_again_after_a_kill_are_charged_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let mut file = start(&path);
+    for _ in 0..10 {
+        file.charge(&step(1.0)).unwrap();
+    }
+    drop(file); // the parameters of step 7 are what was saved
+    let mut file = LedgerFile::open(&path).unwrap();
+    for _ in 7..10 {
+        file.charge(&step(1.0)).unwrap();
+    }
+    assert_eq!(file.ledger().n_charges(), 13);
+}
+
+#[test]
+fn two_writers_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let first = start(&path);
+    assert!(matches!(LedgerFile::open(&path), Err(Error::LedgerInUse { .. })));
+    drop(first);
+    assert!(LedgerFile::open(&path).is_ok());
+}
+
+#[test]
+fn another_relation_or_unit_is_refused_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let mut file = start(&path);
+    file.charge(&step(1.0)).unwrap();
+    drop(file);
+    let unit = UnitOfPrivacy::default();
+    let other = UnitOfPrivacy::new("one user").unwrap();
+    let relation = NeighboringRelation::AddOrRemoveOne;
+    let replaced = LedgerFile::open_or_create(&path, NeighboringRelation::ReplaceOne, &unit);
+    assert!(matches!(replaced, Err(Error::LedgerMismatch { what: "relation", .. })));
+    let renamed = LedgerFile::open_or_create(&path, relation, &other);
+    assert!(matches!(renamed, Err(Error::LedgerMismatch { what: "unit", .. })));
+    assert!(matches!(LedgerFile::create(&path, Ledger::default()), Err(Error::Io { .. })));
+    assert_eq!(LedgerFile::open_or_create(&path, relation, &unit).unwrap().ledger().n_charges(), 1);
+}
+
+#[test]
+fn a_long_run_keeps_a_small_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let mut file = start(&path);
+    let mut longest = 0;
+    for t in 0..20_000_u32 {
+        // Straight to the lines: twenty thousand syncs are a matter for the disk, not for this test.
+        let event = step(if t % 5 == 0 { 0.9 } else { 1.0 });
+        file.charge(&event).unwrap();
+        longest = longest.max(fs::metadata(&path).unwrap().len());
+    }
+    assert!(longest < 200_000, "{longest}");
+    assert_eq!(LedgerFile::read(&path).unwrap(), *file.ledger());
+    assert_eq!(file.ledger().n_charges(), 20_000);
+}
+
+#[test]
+fn marks_are_stored_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let mut file = start(&path);
+    for _ in 0..3 {
+        file.mark(Mark::Custom("no".to_owned())).unwrap();
+    }
+    drop(file);
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+    assert!(LedgerFile::read(&path).unwrap().has_mark(&Mark::Custom("no".to_owned())));
+}
+
+#[test]
+fn a_failed_write_is_repaired_before_the_next_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let mut file = start(&path);
+    file.charge(&step(1.0)).unwrap();
+    // A handle that cannot write, and half a line such as a full disk leaves.
+    let good = std::mem::replace(&mut file.file, File::open(&path).unwrap());
+    assert!(matches!(file.charge(&step(1.0)), Err(Error::Io { .. })));
+    (&good).write_all(b"{\"pha").unwrap();
+    file.charge(&step(1.0)).unwrap();
+    assert_eq!(LedgerFile::read(&path).unwrap().n_charges(), 3);
+}

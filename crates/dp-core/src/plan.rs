@@ -1,0 +1,463 @@
+//! One set of numbers from which everything of a private run follows, so that nothing can disagree.
+
+use std::fmt;
+
+use crate::calibrate::{self, Target};
+use crate::{
+    Accountant, ClipNorm, Delta, DpEvent, EpsilonBound, Error, ExpectedBatchSize, Ledger,
+    NeighboringRelation, NoiseMultiplier, Result, SampleRate, UnitOfPrivacy,
+};
+
+/// The numbers of a plan as the user gives them; [`build`](PlanBuilder::build) checks and completes them.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields, default))]
+pub struct PlanBuilder {
+    n_samples: Option<u64>,
+    expected_batch_size: Option<f64>,
+    sample_rate: Option<f64>,
+    steps: Option<u64>,
+    epochs: Option<f64>,
+    clip_norm: Option<f64>,
+    delta: Option<f64>,
+    target_epsilon: Option<f64>,
+    noise_multiplier: Option<f64>,
+    relation: NeighboringRelation,
+    unit: Option<UnitOfPrivacy>,
+}
+
+impl PlanBuilder {
+    /// The number of units in the data set. It becomes public: declare a number that may be known.
+    pub fn n_samples(mut self, n_samples: u64) -> Self {
+        self.n_samples = Some(n_samples);
+        self
+    }
+
+    /// Samples expected in a batch; a real number. Give this or [`sample_rate`](Self::sample_rate).
+    pub fn expected_batch_size(mut self, size: f64) -> Self {
+        self.expected_batch_size = Some(size);
+        self
+    }
+
+    /// Probability with which each unit joins a batch.
+    pub fn sample_rate(mut self, rate: f64) -> Self {
+        self.sample_rate = Some(rate);
+        self
+    }
+
+    /// Number of steps. Give this or [`epochs`](Self::epochs).
+    pub fn steps(mut self, steps: u64) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// Expected passes over the data; steps are `epochs / sample_rate`, rounded up.
+    pub fn epochs(mut self, epochs: f64) -> Self {
+        self.epochs = Some(epochs);
+        self
+    }
+
+    /// The norm to which a unit's whole gradient is clipped, over all groups together.
+    pub fn clip_norm(mut self, clip_norm: f64) -> Self {
+        self.clip_norm = Some(clip_norm);
+        self
+    }
+
+    /// The delta of the guarantee.
+    pub fn delta(mut self, delta: f64) -> Self {
+        self.delta = Some(delta);
+        self
+    }
+
+    /// The epsilon to spend. Give this or [`noise_multiplier`](Self::noise_multiplier).
+    pub fn target_epsilon(mut self, epsilon: f64) -> Self {
+        self.target_epsilon = Some(epsilon);
+        self
+    }
+
+    /// The noise to add. Zero is allowed for tests; the plan's epsilon is then infinite.
+    pub fn noise_multiplier(mut self, noise_multiplier: f64) -> Self {
+        self.noise_multiplier = Some(noise_multiplier);
+        self
+    }
+
+    /// Which data sets are neighbors; add-or-remove-one by default.
+    pub fn relation(mut self, relation: NeighboringRelation) -> Self {
+        self.relation = relation;
+        self
+    }
+
+    /// What is protected; "one record" by default.
+    pub fn unit(mut self, unit: UnitOfPrivacy) -> Self {
+        self.unit = Some(unit);
+        self
+    }
+
+    /// Checks the numbers and derives the missing ones.
+    ///
+    /// # Errors
+    /// [`Error::PlanMissing`] and [`Error::PlanConflict`] for too few or too many numbers,
+    /// [`Error::EmptyData`], [`Error::BatchLargerThanData`], [`Error::ZeroSteps`], [`Error::InvalidScalar`], and
+    /// what [`calibrate::noise_multiplier`] returns.
+    pub fn build(self, accountant: &dyn Accountant) -> Result<PrivacyPlan> {
+        let n_samples = self.n_samples.ok_or(missing("the number of samples"))?;
+        if n_samples == 0 {
+            return Err(Error::EmptyData);
+        }
+        let (sample_rate, expected_batch_size) = self.batch(n_samples)?;
+        let steps = self.length(sample_rate)?;
+        let clip_norm = ClipNorm::new(self.clip_norm.ok_or(missing("the clip norm"))?)?;
+        let delta = Delta::new(self.delta.ok_or(missing("delta"))?)?;
+        let mut plan = PrivacyPlan {
+            n_samples,
+            sample_rate,
+            expected_batch_size,
+            steps,
+            clip_norm,
+            delta,
+            noise_multiplier: NoiseMultiplier::new(0.0)?,
+            relation: self.relation,
+            unit: self.unit.unwrap_or_default(),
+            epsilon: EpsilonBound::Upper(f64::INFINITY),
+            warnings: Vec::new(),
+        };
+        plan.noise_multiplier = match (self.target_epsilon, self.noise_multiplier) {
+            (Some(epsilon), None) => {
+                let target = Target::new(epsilon, delta.get())?;
+                calibrate::noise_multiplier(accountant, target, |sigma| Ok(plan.accounted(sigma)))?
+            }
+            (None, Some(sigma)) => NoiseMultiplier::new(sigma)?,
+            (None, None) => return Err(missing("a target epsilon or a noise multiplier")),
+            (Some(_), Some(_)) => return Err(conflict("target epsilon", "noise multiplier")),
+        };
+        plan.epsilon = accountant.epsilon(&plan.accounted(plan.noise_multiplier), delta)?;
+        if 1.0 <= delta.get() * n_samples as f64 {
+            plan.warnings.push(PlanWarning::LargeDelta { delta: delta.get(), n_samples });
+        }
+        if plan.noise_multiplier.get() <= 0.0 {
+            plan.warnings.push(PlanWarning::NoNoise);
+        }
+        Ok(plan)
+    }
+
+    fn batch(&self, n_samples: u64) -> Result<(SampleRate, ExpectedBatchSize)> {
+        let n = n_samples as f64;
+        match (self.expected_batch_size, self.sample_rate) {
+            (Some(size), None) => {
+                let size = ExpectedBatchSize::new(size)?;
+                if n < size.get() {
+                    let expected_batch_size = size.get();
+                    return Err(Error::BatchLargerThanData { expected_batch_size, n_samples });
+                }
+                Ok((SampleRate::new(size.get() / n)?, size))
+            }
+            (None, Some(rate)) => {
+                let rate = SampleRate::new(rate)?;
+                Ok((rate, ExpectedBatchSize::new(rate.get() * n)?))
+            }
+            (None, None) => Err(missing("an expected batch size or a sample rate")),
+            (Some(_), Some(_)) => Err(conflict("expected batch size", "sample rate")),
+        }
+    }
+
+    fn length(&self, rate: SampleRate) -> Result<u64> {
+        let steps = match (self.steps, self.epochs) {
+            (Some(steps), None) => steps,
+            (None, Some(epochs)) => {
+                let exact = epochs / rate.get();
+                if !(exact.is_finite() && 0.0 < epochs && exact < u64::MAX as f64) {
+                    return Err(Error::InvalidScalar {
+                        name: "number of epochs",
+                        must: "finite and positive",
+                        got: epochs,
+                    });
+                }
+                // Rounded up, but not because of the last digit of the quotient.
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked"
+                )]
+                let steps = (exact * (1.0 - 1e-12)).ceil() as u64;
+                steps
+            }
+            (None, None) => return Err(missing("a number of steps or of epochs")),
+            (Some(_), Some(_)) => return Err(conflict("number of steps", "number of epochs")),
+        };
+        if steps == 0 { Err(Error::ZeroSteps) } else { Ok(steps) }
+    }
+}
+
+fn missing(field: &'static str) -> Error {
+    Error::PlanMissing { field }
+}
+
+fn conflict(first: &'static str, second: &'static str) -> Error {
+    Error::PlanConflict { first, second }
+}
+
+/// Something that is allowed, but probably not meant.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PlanWarning {
+    /// With `delta >= 1/n`, publishing one random record in full would satisfy the guarantee.
+    LargeDelta {
+        /// The plan's delta.
+        delta: f64,
+        /// The plan's number of samples.
+        n_samples: u64,
+    },
+    /// Noise multiplier zero: no guarantee at all.
+    NoNoise,
+}
+
+impl fmt::Display for PlanWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanWarning::LargeDelta { delta, n_samples } => write!(
+                f,
+                "delta {delta:e} is not below 1/{n_samples}: publishing one record in full would pass"
+            ),
+            PlanWarning::NoNoise => f.write_str("no noise is added, so there is no guarantee"),
+        }
+    }
+}
+
+/// A checked plan: sampler, clipping, mechanism, divisor and accounting take their numbers from here.
+///
+/// # Privacy
+/// Everything in a plan is public, the number of samples included. Each step is one Gaussian release of
+/// the clipped sum of a Poisson sample, divided by the expected batch size. Under replace-one the sensitivity is twice
+/// the clip norm and the accounting takes no credit for sampling.
+///
+/// # Examples
+/// ```
+/// use dp_core::{PrivacyPlan, RdpAccountant};
+///
+/// let plan = PrivacyPlan::builder()
+///     .n_samples(60_000)
+///     .expected_batch_size(256.0)
+///     .epochs(10.0)
+///     .clip_norm(1.0)
+///     .delta(1e-6)
+///     .target_epsilon(3.0)
+///     .build(&RdpAccountant::new())?;
+/// assert_eq!(plan.steps(), 2344);
+/// assert!(plan.epsilon().value() <= 3.0);
+/// assert!(plan.warnings().is_empty());
+/// # Ok::<(), dp_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrivacyPlan {
+    n_samples: u64,
+    sample_rate: SampleRate,
+    expected_batch_size: ExpectedBatchSize,
+    steps: u64,
+    clip_norm: ClipNorm,
+    delta: Delta,
+    noise_multiplier: NoiseMultiplier,
+    relation: NeighboringRelation,
+    unit: UnitOfPrivacy,
+    epsilon: EpsilonBound,
+    warnings: Vec<PlanWarning>,
+}
+
+impl PrivacyPlan {
+    /// Starts a plan.
+    pub fn builder() -> PlanBuilder {
+        PlanBuilder::default()
+    }
+
+    /// The public number of units.
+    pub fn n_samples(&self) -> u64 {
+        self.n_samples
+    }
+
+    /// Probability with which each unit joins a batch.
+    pub fn sample_rate(&self) -> SampleRate {
+        self.sample_rate
+    }
+
+    /// The divisor of private sums: sample rate times number of samples, a real number.
+    pub fn expected_batch_size(&self) -> ExpectedBatchSize {
+        self.expected_batch_size
+    }
+
+    /// Number of steps.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The norm to which a unit's whole gradient is clipped.
+    pub fn clip_norm(&self) -> ClipNorm {
+        self.clip_norm
+    }
+
+    /// Standard deviation of the noise over the sensitivity.
+    pub fn noise_multiplier(&self) -> NoiseMultiplier {
+        self.noise_multiplier
+    }
+
+    /// The delta of the guarantee.
+    pub fn delta(&self) -> Delta {
+        self.delta
+    }
+
+    /// Which data sets are neighbors.
+    pub fn relation(&self) -> NeighboringRelation {
+        self.relation
+    }
+
+    /// What is protected.
+    pub fn unit(&self) -> &UnitOfPrivacy {
+        &self.unit
+    }
+
+    /// Epsilon after all steps, by the accountant that built the plan.
+    pub fn epsilon(&self) -> EpsilonBound {
+        self.epsilon
+    }
+
+    /// What is allowed, but probably not meant.
+    pub fn warnings(&self) -> &[PlanWarning] {
+        &self.warnings
+    }
+
+    /// What one step releases.
+    pub fn step_event(&self) -> DpEvent {
+        self.step_with(self.noise_multiplier)
+    }
+
+    /// What all steps release.
+    pub fn event(&self) -> DpEvent {
+        self.step_event().repeated(self.steps)
+    }
+
+    /// An empty ledger for this plan.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.relation, self.unit.clone())
+    }
+
+    fn step_with(&self, noise_multiplier: NoiseMultiplier) -> DpEvent {
+        let event = Box::new(DpEvent::Gaussian { noise_multiplier });
+        DpEvent::PoissonSampled { rate: self.sample_rate, event }
+    }
+
+    /// The history as an accountant should see it under the plan's relation.
+    fn accounted(&self, noise_multiplier: NoiseMultiplier) -> DpEvent {
+        let history = self.step_with(noise_multiplier).repeated(self.steps);
+        match self.relation {
+            NeighboringRelation::AddOrRemoveOne => history,
+            NeighboringRelation::ReplaceOne => history.without_amplification(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Charge, RdpAccountant};
+
+    fn complete() -> PlanBuilder {
+        PrivacyPlan::builder()
+            .n_samples(10_000)
+            .expected_batch_size(100.0)
+            .steps(1000)
+            .clip_norm(1.0)
+            .delta(1e-5)
+            .noise_multiplier(1.0)
+    }
+
+    fn build(builder: PlanBuilder) -> Result<PrivacyPlan> {
+        builder.build(&RdpAccountant::new())
+    }
+
+    #[test]
+    fn every_impossible_number_is_refused() {
+        let refused = |builder: PlanBuilder| build(builder).unwrap_err();
+        assert!(matches!(refused(complete().n_samples(0)), Error::EmptyData));
+        assert!(matches!(refused(complete().n_samples(99)), Error::BatchLargerThanData { .. }));
+        assert!(matches!(refused(complete().steps(0)), Error::ZeroSteps));
+        let base = || PlanBuilder { expected_batch_size: None, ..complete() };
+        for rate in [1.5, -0.1, f64::NAN, 0.0] {
+            assert!(matches!(refused(base().sample_rate(rate)), Error::InvalidScalar { .. }));
+        }
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            let builders = [
+                complete().clip_norm(bad),
+                complete().noise_multiplier(bad),
+                complete().expected_batch_size(bad),
+                complete().delta(bad),
+                PlanBuilder { steps: None, ..complete() }.epochs(bad),
+                PlanBuilder { noise_multiplier: None, ..complete() }.target_epsilon(bad),
+            ];
+            for builder in builders {
+                assert!(matches!(refused(builder), Error::InvalidScalar { .. }));
+            }
+        }
+        assert!(matches!(refused(complete().clip_norm(0.0)), Error::InvalidScalar { .. }));
+        assert!(matches!(refused(complete().delta(1.0)), Error::InvalidScalar { .. }));
+    }
+
+    #[test]
+    fn a_number_too_few_or_too_many_is_refused() {
+        let conflicts =
+            [complete().sample_rate(0.01), complete().epochs(1.0), complete().target_epsilon(1.0)];
+        for builder in conflicts {
+            assert!(matches!(build(builder), Err(Error::PlanConflict { .. })));
+        }
+        let gaps = [
+            PlanBuilder { n_samples: None, ..complete() },
+            PlanBuilder { expected_batch_size: None, ..complete() },
+            PlanBuilder { steps: None, ..complete() },
+            PlanBuilder { clip_norm: None, ..complete() },
+            PlanBuilder { delta: None, ..complete() },
+            PlanBuilder { noise_multiplier: None, ..complete() },
+        ];
+        for builder in gaps {
+            assert!(matches!(build(builder), Err(Error::PlanMissing { .. })));
+        }
+    }
+
+    #[test]
+    fn all_numbers_follow_from_one_set() {
+        let plan = build(complete()).unwrap();
+        let rate = plan.sample_rate().get();
+        assert!((rate - 0.01).abs() < 1e-15);
+        let by_rate = PlanBuilder { expected_batch_size: None, ..complete() }.sample_rate(rate);
+        let by_rate = build(by_rate).unwrap();
+        assert_eq!(plan.step_event(), by_rate.step_event());
+        assert!((by_rate.expected_batch_size().get() - 100.0).abs() < 1e-9);
+
+        let mut ledger = plan.ledger();
+        for _ in 0..plan.steps() {
+            ledger.charge(&plan.step_event()).unwrap();
+        }
+        let spent = ledger.simulated_epsilon(&RdpAccountant::new(), plan.delta()).unwrap();
+        assert_eq!(spent, plan.epsilon());
+    }
+
+    #[test]
+    fn epochs_become_steps_rounded_up() {
+        let steps = |epochs: f64| {
+            build(PlanBuilder { steps: None, ..complete() }.epochs(epochs)).unwrap().steps()
+        };
+        assert_eq!(steps(3.0), 300);
+        assert_eq!(steps(0.301), 31);
+        assert_eq!(steps(1e-9), 1);
+    }
+
+    #[test]
+    fn a_large_delta_is_a_warning_and_zero_noise_has_no_epsilon() {
+        let plan = build(complete().delta(1e-4).noise_multiplier(0.0)).unwrap();
+        assert!(plan.epsilon().value().is_infinite());
+        assert!(matches!(plan.warnings(), [PlanWarning::LargeDelta { .. }, PlanWarning::NoNoise]));
+    }
+
+    #[test]
+    fn replace_one_takes_no_credit_for_sampling() {
+        let replace = build(complete().relation(NeighboringRelation::ReplaceOne)).unwrap();
+        let full = build(complete().expected_batch_size(10_000.0)).unwrap();
+        assert_eq!(replace.epsilon(), full.epsilon());
+    }
+}
