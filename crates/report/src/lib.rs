@@ -4,8 +4,10 @@ pub mod atomic;
 mod error;
 mod escape;
 pub mod figures;
+pub mod html;
 pub mod json_lines;
 pub mod number;
+pub mod plot;
 pub mod table;
 
 pub use error::{Error, Result};
