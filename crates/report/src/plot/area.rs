@@ -183,7 +183,8 @@ mod tests {
         #[test]
         fn every_point_inside_stays_on_the_clipped_line(points in proptest::collection::vec(point(), 2..12)) {
             let parts = AREA.clip_line(&points);
-            for p in points.iter().filter(|p| AREA.contains(**p)) {
+            let is_inside = |p: &&Point| (10.0..=110.0).contains(&p.0) && (20.0..=70.0).contains(&p.1);
+            for p in points.iter().filter(is_inside) {
                 prop_assert!(parts.iter().flatten().any(|q| (q.0 - p.0).abs() + (q.1 - p.1).abs() < 1e-6));
             }
         }

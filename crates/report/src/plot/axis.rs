@@ -93,7 +93,8 @@ impl Axis {
     pub(crate) fn check(self, title: &str, axis: char) -> Result<Self> {
         let length = self.high - self.low;
         let size = self.low.abs().max(self.high.abs());
-        if length.is_finite() && 1e-11 * size < length && 1e-280 < length {
+        let has_powers = self.scale == Scale::Linear || size < 306.0;
+        if has_powers && length.is_finite() && 1e-11 * size < length && 1e-280 < length {
             return Ok(self);
         }
         let back = |v: f64| if self.scale == Scale::Log { 10f64.powf(v) } else { v };
@@ -114,9 +115,21 @@ impl Axis {
     /// About `n` labelled ticks, and minor ones where they help.
     pub(crate) fn ticks(&self, n: usize) -> Ticks {
         match self.scale {
-            Scale::Linear => self.linear_ticks(self.low, self.high, n),
+            Scale::Linear => self.enough_ticks(self.low, self.high, n),
             Scale::Log => self.log_ticks(n),
         }
+    }
+
+    /// One tick alone explains nothing; then finer ones are taken.
+    fn enough_ticks(&self, low: f64, high: f64, n: usize) -> Ticks {
+        let mut ticks = self.linear_ticks(low, high, n);
+        for finer in 1..6 {
+            if 2 <= ticks.ticks.len() {
+                break;
+            }
+            ticks = self.linear_ticks(low, high, n + 2 * finer);
+        }
+        ticks
     }
 
     fn linear_ticks(&self, low: f64, high: f64, n: usize) -> Ticks {
@@ -144,7 +157,11 @@ impl Axis {
         let decades = last - first;
         let n_max = i32::try_from(n.max(2)).unwrap_or(i32::MAX);
         // How many decades from one label to the next.
-        let stride = (decades + n_max - 1) / n_max;
+        let mut stride = (decades + n_max - 1) / n_max;
+        let inside = |stride: i32| last.div_euclid(stride) - (first + stride).div_euclid(stride);
+        while 1 < stride && inside(stride) < 2 {
+            stride -= 1;
+        }
         let plain = -3.0 <= self.low && self.high <= 4.5;
         let mut ticks = Vec::new();
         let mut n_labels = 0;
@@ -171,19 +188,19 @@ impl Axis {
             }
         }
         if n_labels < 3 && self.high - self.low < 1.5 {
-            return self.linear_ticks(10f64.powf(self.low), 10f64.powf(self.high), n);
+            return self.enough_ticks(10f64.powf(self.low), 10f64.powf(self.high), n);
         }
         Ticks { ticks, factor: None }
     }
 }
 
-/// The smallest step of the form 1, 2, 2.5 or 5 times a power of ten that is at least `rough`;
+/// The smallest step of the form 1, 2, 2.5 or 5 times a power of ten that is about `rough` or more;
 /// its decimal exponent; and whether it has a digit more than that (2.5).
 fn nice_step(rough: f64) -> (f64, i32, bool) {
     let exponent = floor_i32(rough.log10());
     let unit = 10f64.powi(exponent);
     for (digit, has_half) in [(1.0, false), (2.0, false), (2.5, true), (5.0, false)] {
-        if rough <= digit * unit * (1.0 + 1e-9) {
+        if rough <= 1.2 * digit * unit {
             return (digit * unit, exponent, has_half);
         }
     }
@@ -251,7 +268,8 @@ mod tests {
     fn linear_ticks_are_round_numbers() {
         assert_eq!(labels(Scale::Linear, &[0.0, 1.0]), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(labels(Scale::Linear, &[-10.0, 10.0]), ["−10", "−5", "0", "5", "10"]);
-        assert_eq!(labels(Scale::Linear, &[0.0, 12.0]), ["0.0", "2.5", "5.0", "7.5", "10.0"]);
+        assert_eq!(labels(Scale::Linear, &[0.0, 14.0])[..3], ["0.0", "2.5", "5.0"]);
+        assert_eq!(labels(Scale::Linear, &[0.0, 12.0]), ["0", "2", "4", "6", "8", "10", "12"]);
     }
 
     #[test]

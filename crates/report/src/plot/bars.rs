@@ -253,7 +253,7 @@ impl Bars {
                 canvas.line((x - half, high), (x + half, high), WHISKER);
                 top = if value < 0.0 { low.max(high) } else { low.min(high) };
             }
-            let baseline = if value < 0.0 { top + VALUE } else { top - 4.0 };
+            let baseline = if value < 0.0 { top + VALUE + 2.0 } else { top - 4.0 };
             self.draw_value(canvas, value, (x, baseline), width + 6.0);
         }
     }
@@ -287,9 +287,26 @@ impl Bars {
     }
 
     fn draw_value(&self, canvas: &mut Canvas, value: f64, at: (f64, f64), room: f64) {
-        let label = number::significant(value, 3);
-        if self.has_values && text::width(&label, VALUE) <= room {
-            canvas.text(at, &Text::new(&label, VALUE, Anchor::Middle));
+        if !self.has_values {
+            return;
         }
+        let label = self.value_label(value);
+        if text::width(&label, VALUE) <= room {
+            canvas.text(at, &Text { halo: true, ..Text::new(&label, VALUE, Anchor::Middle) });
+        }
+    }
+
+    /// The value with as many decimals as give the largest one three digits, so that all agree.
+    fn value_label(&self, value: f64) -> String {
+        let all = self.series.iter().flat_map(|s| &s.values).filter(|v| v.is_finite());
+        let largest = all.fold(value.abs(), |largest, v| largest.max(v.abs()));
+        let label = match number::significant(largest, 3) {
+            plain if !plain.contains('e') => {
+                let decimals = plain.split_once('.').map_or(0, |(_, d)| d.len());
+                format!("{value:.decimals$}")
+            }
+            _ => number::significant(value, 3),
+        };
+        label.replace('-', "−")
     }
 }

@@ -9,6 +9,9 @@ use crate::plot::palette::Shape;
 /// Fonts that are on every desk; DejaVu Sans for Linux.
 const FONTS: &str = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif";
 
+/// Colour of all text.
+const INK: &str = "#1a1a1a";
+
 /// An SVG document in the making.
 pub(crate) struct Canvas {
     body: String,
@@ -40,12 +43,13 @@ pub(crate) struct Text<'a> {
     pub(crate) anchor: Anchor,
     /// Turned by this many degrees around its position.
     pub(crate) turn: f64,
-    pub(crate) color: &'a str,
+    /// With a rim of white, to be read over lines.
+    pub(crate) halo: bool,
 }
 
 impl<'a> Text<'a> {
     pub(crate) fn new(text: &'a str, size: f64, anchor: Anchor) -> Self {
-        Text { text, superscript: "", size, bold: false, anchor, turn: 0.0, color: "#1a1a1a" }
+        Text { text, superscript: "", size, bold: false, anchor, turn: 0.0, halo: false }
     }
 }
 
@@ -157,9 +161,13 @@ impl Canvas {
             let power = escape::xml(text.superscript);
             format!("<tspan dy=\"-{up}\" font-size=\"{small}\">{power}</tspan>")
         };
-        let (color, body) = (text.color, escape::xml(text.text));
+        let halo = match text.halo {
+            true => " stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"",
+            false => "",
+        };
+        let body = escape::xml(text.text);
         self.push(format_args!(
-            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{color}\"{anchor}{weight}{turn}>\
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" fill=\"{INK}\"{anchor}{weight}{turn}{halo}>\
              {body}{raised}</text>"
         ));
     }

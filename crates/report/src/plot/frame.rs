@@ -9,6 +9,8 @@ use crate::plot::marker::{self, Marker};
 use crate::plot::text;
 
 const TITLE: f64 = 15.0;
+/// Bold letters are wider by this factor.
+const BOLD: f64 = 1.15;
 const LABEL: f64 = 13.0;
 const TICK: f64 = 12.0;
 const EDGE: f64 = 10.0;
@@ -70,7 +72,7 @@ impl Frame<'_> {
     pub(crate) fn draw(self, draw: impl FnOnce(&mut Canvas, &Area)) -> Svg {
         let Labels { title, width: total, height, .. } = self.labels;
         let (total, height) = (*total, *height);
-        let title_lines = text::wrap(title, TITLE, total - 2.0 * EDGE, 3);
+        let title_lines = text::wrap(title, BOLD * TITLE, total - 2.0 * EDGE, 3);
 
         let n_ticks = if height < 200.0 { 4 } else { 6 };
         let up = self.up.ticks(n_ticks);
@@ -86,7 +88,7 @@ impl Frame<'_> {
             Across::Names(names) => {
                 let set = set_names(names, width);
                 if let Names::Slanted(names) = &set {
-                    let more = overhang(names, width, left).min(60.0);
+                    let more = overhang(names, width, left).min(0.25 * total);
                     left += more;
                     width = (width - more).max(80.0);
                 }
@@ -122,7 +124,13 @@ impl Frame<'_> {
         canvas.open_group("data");
         draw(&mut canvas, &area);
         canvas.close_group();
-        draw_up(&mut canvas, &area, &up.ticks, &y_lines);
+        draw_up(
+            &mut canvas,
+            &area,
+            &up.ticks,
+            &y_lines,
+            area.left - widest - TICK_LENGTH - 5.0 - y_room,
+        );
         let mut bottom = area.bottom() + TICK_LENGTH + 3.0;
         bottom += match &names {
             None => draw_across(&mut canvas, &area, &across.ticks, total),
@@ -177,7 +185,7 @@ fn superscript(c: char) -> char {
     }
 }
 
-fn draw_up(canvas: &mut Canvas, area: &Area, ticks: &[Tick], label: &[String]) {
+fn draw_up(canvas: &mut Canvas, area: &Area, ticks: &[Tick], label: &[String], label_left: f64) {
     for tick in ticks {
         let y = area.y(tick.at);
         let length = if tick.label.is_empty() { 0.6 * TICK_LENGTH } else { TICK_LENGTH };
@@ -190,7 +198,7 @@ fn draw_up(canvas: &mut Canvas, area: &Area, ticks: &[Tick], label: &[String]) {
         );
     }
     for (idx, line) in label.iter().enumerate() {
-        let x = EDGE + LABEL - 2.0 + as_f64(idx) * (LABEL + 4.0);
+        let x = label_left + LABEL - 2.0 + as_f64(idx) * (LABEL + 4.0);
         let text = Text { turn: -90.0, ..Text::new(line, LABEL, Anchor::Middle) };
         canvas.text((x, area.top + area.height / 2.0), &text);
     }
@@ -230,7 +238,7 @@ fn set_names(names: &[String], width: f64) -> Names {
     if words_fit && level.iter().all(|lines| lines.len() <= 3) {
         return Names::Level(level);
     }
-    Names::Slanted(names.iter().map(|n| text::shorten(n, TICK, 150.0)).collect())
+    Names::Slanted(names.iter().map(|n| text::shorten_middle(n, TICK, 160.0)).collect())
 }
 
 /// How far slanted names would stick out of the picture at the left.

@@ -43,6 +43,25 @@ pub(crate) fn shorten(text: &str, size: f64, room: f64) -> String {
     out
 }
 
+/// Cuts `text` in its middle to fit: names that begin alike often differ at the end.
+pub(crate) fn shorten_middle(text: &str, size: f64, room: f64) -> String {
+    if width(text, size) <= room {
+        return text.to_owned();
+    }
+    let half = (room - advance('…') * size) / 2.0;
+    let take = |chars: &mut dyn Iterator<Item = char>| {
+        let mut used = 0.0;
+        let fits = |c: &char| {
+            used += advance(*c) * size;
+            used <= half
+        };
+        chars.take_while(fits).collect::<String>()
+    };
+    let head = take(&mut text.chars());
+    let tail: String = take(&mut text.chars().rev()).chars().rev().collect();
+    format!("{head}…{tail}")
+}
+
 /// Breaks `text` at spaces into lines that fit, at most `max_lines`; what is too long is shortened.
 pub(crate) fn wrap(text: &str, size: f64, room: f64, max_lines: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -84,6 +103,7 @@ mod tests {
             for line in lines {
                 prop_assert!(width(&line, 12.0) <= room + 1e-9);
             }
+            prop_assert!(width(&shorten_middle(&text, 12.0, room), 12.0) <= room + 1e-9);
         }
     }
 }
