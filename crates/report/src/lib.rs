@@ -8,6 +8,7 @@ pub mod html;
 pub mod json_lines;
 pub mod number;
 pub mod plot;
+pub mod progress;
 pub mod table;
 
 pub use error::{Error, Result};

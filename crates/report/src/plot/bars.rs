@@ -296,13 +296,19 @@ impl Bars {
         }
     }
 
-    /// The value with as many decimals as give the largest one three digits, so that all agree.
+    /// The value with as many decimals as give the largest one three digits, so that all agree;
+    /// fewer if all of them end in zeros.
     fn value_label(&self, value: f64) -> String {
-        let all = self.series.iter().flat_map(|s| &s.values).filter(|v| v.is_finite());
-        let largest = all.fold(value.abs(), |largest, v| largest.max(v.abs()));
+        let all = || self.series.iter().flat_map(|s| &s.values).filter(|v| v.is_finite());
+        let largest = all().fold(value.abs(), |largest, v| largest.max(v.abs()));
         let label = match number::significant(largest, 3) {
             plain if !plain.contains('e') => {
-                let decimals = plain.split_once('.').map_or(0, |(_, d)| d.len());
+                let mut decimals = plain.split_once('.').map_or(0, |(_, d)| d.len());
+                while 0 < decimals
+                    && all().chain([&value]).all(|v| format!("{v:.decimals$}").ends_with('0'))
+                {
+                    decimals -= 1;
+                }
                 format!("{value:.decimals$}")
             }
             _ => number::significant(value, 3),
