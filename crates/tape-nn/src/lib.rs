@@ -1,1 +1,20 @@
-//! tape-nn
+#![doc = include_str!("../README.md")]
+
+mod context;
+mod error;
+mod graph;
+mod kernel;
+pub mod layer;
+mod objective;
+mod param;
+mod record;
+mod tape;
+
+pub use context::Context;
+pub use error::{Error, Result};
+pub use kernel::activation::Activation;
+pub use layer::{Linear, linear, linear_no_bias};
+pub use objective::{TapeLoss, Taped};
+pub use param::{Builder, Param};
+pub use record::TapeGrads;
+pub use tape::Tape;

@@ -1,0 +1,99 @@
+//! What a forward pass carries: the parameters, the tape, and the step's randomness.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use tensor_tree::{Key, Label, Pass, Purpose, Tree};
+
+use crate::error::{Error, Result};
+use crate::param::Param;
+use crate::tape::Tape;
+
+/// Everything a layer needs besides its input.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    trainable: &'a Tree,
+    frozen: &'a Tree,
+    tape: Option<Tape>,
+    pass: Pass,
+    sample_ids: Option<&'a [u64]>,
+}
+
+impl<'a> Context<'a> {
+    /// A forward pass that records nothing: for evaluation and inference.
+    #[must_use]
+    pub fn eval(trainable: &'a Tree, frozen: &'a Tree) -> Self {
+        Context { trainable, frozen, tape: None, pass: Pass::Eval, sample_ids: None }
+    }
+
+    /// A forward pass whose backward pass writes on `tape`.
+    #[must_use]
+    pub fn recording(trainable: &'a Tree, frozen: &'a Tree, tape: &Tape) -> Self {
+        Context { tape: Some(tape.clone()), ..Context::eval(trainable, frozen) }
+    }
+
+    /// The same with dropout as `pass` says. `sample_ids` are the numbers of the batch's samples in the
+    /// data set: masks depend on them and not on the place in the batch.
+    #[must_use]
+    pub fn in_pass(mut self, pass: Pass, sample_ids: Option<&'a [u64]>) -> Self {
+        self.pass = pass;
+        self.sample_ids = sample_ids;
+        self
+    }
+
+    /// The parameter's tensor, and the tape if its gradient is wanted.
+    pub(crate) fn leaf(&self, param: &Param) -> Result<Leaf> {
+        let (tensor, tape) = match self.trainable.get(param.name()) {
+            Some(tensor) => (tensor, self.tape.clone()),
+            None => {
+                let missing = || Error::MissingParam { name: param.name().into() };
+                (self.frozen.get(param.name()).ok_or_else(missing)?, None)
+            }
+        };
+        if tensor.dims() != param.shape() {
+            return Err(Error::ParamShape {
+                name: param.name().into(),
+                expected: param.shape().to_vec(),
+                got: tensor.dims().to_vec(),
+            });
+        }
+        Ok(Leaf { name: param.shared_name(), tensor: tensor.clone(), tape })
+    }
+
+    /// As [`Context::leaf`], for a parameter that may be absent.
+    pub(crate) fn optional(&self, param: Option<&Param>) -> Result<Option<Leaf>> {
+        param.map(|p| self.leaf(p)).transpose()
+    }
+
+    /// The key of the dropout mask of sample `row` in the layer of that name; `None` outside training.
+    pub(crate) fn dropout_key(&self, layer: &str, row: usize) -> Option<Key> {
+        let Pass::Train { key } = self.pass else { return None };
+        let id = self.sample_ids.and_then(|ids| ids.get(row).copied()).unwrap_or(row as u64);
+        Some(
+            key.child(Label::For(Purpose::Dropout))
+                .child(Label::Leaf(layer))
+                .child(Label::Sample(id)),
+        )
+    }
+}
+
+/// A parameter within a forward pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Leaf {
+    pub(crate) name: Arc<str>,
+    pub(crate) tensor: Tensor,
+    /// There exactly if the gradient is to be recorded.
+    pub(crate) tape: Option<Tape>,
+}
+
+impl Leaf {
+    /// The name, if the gradient is wanted.
+    pub(crate) fn wanted(&self) -> Option<Arc<str>> {
+        self.tape.is_some().then(|| self.name.clone())
+    }
+}
+
+/// The tape of the first leaf that has one.
+pub(crate) fn tape_of<'l>(leaves: impl IntoIterator<Item = Option<&'l Leaf>>) -> Option<Tape> {
+    leaves.into_iter().flatten().find_map(|leaf| leaf.tape.clone())
+}

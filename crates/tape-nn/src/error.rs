@@ -1,0 +1,122 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+/// `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with layers, networks and files of weights.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An input of a layer has the wrong shape.
+    #[error("{layer}: expected input of shape {expected}, got {got:?}")]
+    InputShape {
+        /// Layer.
+        layer: String,
+        /// Expected shape in words.
+        expected: String,
+        /// Shape that came.
+        got: Vec<usize>,
+    },
+    /// A parameter has another shape than the layer needs.
+    #[error("parameter `{name}`: expected shape {expected:?}, got {got:?}")]
+    ParamShape {
+        /// Leaf name.
+        name: String,
+        /// Shape the layer needs.
+        expected: Vec<usize>,
+        /// Shape that came.
+        got: Vec<usize>,
+    },
+    /// A parameter is in neither the trainable nor the frozen tree.
+    #[error("parameter `{name}` is neither among the trainable nor among the frozen parameters")]
+    MissingParam {
+        /// Leaf name.
+        name: String,
+    },
+    /// A trainable parameter took no part in the loss, or outside a layer that records it.
+    #[error(
+        "trainable parameter `{name}` was not recorded in the backward pass: it takes no part in the loss, or is used outside a recording layer"
+    )]
+    NotRecorded {
+        /// Leaf name.
+        name: String,
+    },
+    /// A label or token outside its range.
+    #[error("{what}: {got} at position {position} is outside 0..{limit}")]
+    OutOfRange {
+        /// What kind of number.
+        what: &'static str,
+        /// Value.
+        got: i64,
+        /// Position in the batch, row-major.
+        position: usize,
+        /// One above the largest permitted value.
+        limit: usize,
+    },
+    /// A setting outside its range.
+    #[error("{name} must be {must}, got {got}")]
+    InvalidSetting {
+        /// Setting.
+        name: String,
+        /// Permitted range in words.
+        must: &'static str,
+        /// Value that came.
+        got: String,
+    },
+    /// A gradient that the probe batch found missing, zero or not finite.
+    #[error(
+        "trainable parameter `{name}` {problem} on the probe batch; operations known to cut gradients: {known}"
+    )]
+    CutGradient {
+        /// Leaf name.
+        name: String,
+        /// What is wrong with its gradient.
+        problem: &'static str,
+        /// Known offenders.
+        known: &'static str,
+    },
+    /// A data type without kernels.
+    #[error("{what}: data type {got} is not supported, expected f32 or f64")]
+    UnsupportedDType {
+        /// Operation.
+        what: &'static str,
+        /// Type that came.
+        got: String,
+    },
+    /// A file of weights, a configuration or a tokenizer that cannot be used.
+    #[error("{what}{}: {reason}", .path.as_ref().map(|p| format!(" `{}`", p.display())).unwrap_or_default())]
+    Load {
+        /// Kind of file.
+        what: &'static str,
+        /// File, where it came from one.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// From the tree of parameters.
+    #[error(transparent)]
+    Tree(#[from] tensor_tree::Error),
+    /// From the tensor back-end.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Candle(inner) => inner,
+            other => candle_core::Error::wrap(other),
+        }
+    }
+}
+
+impl From<Error> for tensor_tree::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Tree(inner) => inner,
+            other => tensor_tree::Error::Candle(other.into()),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Layers: they keep names and shapes, take parameters from the [`crate::Context`], and write on its tape.
+
+mod linear;
+
+pub use linear::{Linear, linear, linear_no_bias};
+
+use candle_core::{DType, Tensor};
+
+use crate::error::{Error, Result};
+
+/// Batch size, positions (product of the middle axes) and width of an input `[batch, ..., width]`.
+pub(crate) fn batch_positions_width(
+    layer: &str,
+    x: &Tensor,
+    width: usize,
+) -> Result<(usize, usize)> {
+    let dims = x.dims();
+    if dims.len() < 2 || dims[dims.len() - 1] != width {
+        return Err(Error::InputShape {
+            layer: layer.to_owned(),
+            expected: format!("[batch, .., {width}]"),
+            got: dims.to_vec(),
+        });
+    }
+    Ok((dims[0], dims[1..dims.len() - 1].iter().product()))
+}
+
+/// Whether the fused kernels serve this tensor.
+pub(crate) fn is_host(x: &Tensor) -> bool {
+    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
+}
+
+/// Calls a function generic over the element type with the type of a host tensor.
+macro_rules! by_dtype {
+    ($what:literal, $tensor:expr, $f:ident :: <T> ($($arg:expr),* $(,)?)) => {
+        match $tensor.dtype() {
+            candle_core::DType::F32 => $f::<f32>($($arg),*),
+            candle_core::DType::F64 => $f::<f64>($($arg),*),
+            other => Err($crate::error::Error::UnsupportedDType { what: $what, got: format!("{other:?}") }),
+        }
+    };
+}
+pub(crate) use by_dtype;

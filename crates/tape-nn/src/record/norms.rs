@@ -1,0 +1,350 @@
+//! Squared norms of per-sample gradients: ghost, direct or mixed, chosen for each leaf.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{DType, Tensor};
+use tensor_tree::host::{Host, Real, View, from_vec};
+
+use super::{Use, summed, table};
+use crate::error::{Error, Result};
+use crate::kernel::gram::{accumulate, add_rows, gram_inner, inner};
+use crate::kernel::map_indices;
+use crate::kernel::product::{Mat, MatMut, Threads, product};
+
+/// Bytes of per-sample weight gradients that are kept between norms and sums, so that the product that
+/// gave the norm need not be made again.
+const KEEP_BYTES: usize = 64 << 20;
+
+/// Per-sample gradients that the norms made anyway.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    kept: Mutex<(usize, BTreeMap<String, Tensor>)>,
+}
+
+impl Cache {
+    /// Gives a leaf's gradients out, once.
+    pub(super) fn take(&self, leaf: &str) -> Option<Tensor> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.1.remove(leaf)
+    }
+
+    fn reserve(&self, bytes: usize) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = kept.0 + bytes <= KEEP_BYTES;
+        if fits {
+            kept.0 += bytes;
+        }
+        fits
+    }
+
+    fn put(&self, leaf: &str, grads: Tensor) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.1.insert(leaf.to_owned(), grads);
+    }
+}
+
+/// Whether the ghost form (two Gram matrices of size `t x t`) is smaller than the gradient itself.
+///
+/// # Source
+/// arXiv 2205.10683: ghost if `2 t^2 <= p d`.
+pub(super) fn ghost_is_smaller(t: usize, p: usize, d: usize) -> bool {
+    2 * t * t <= p * d
+}
+
+/// Squared norm of each sample's gradient of one leaf, over all its uses.
+pub(super) fn squared_norms(uses: &[Use<'_>], leaf: &str, cache: &Cache) -> Result<Vec<f64>> {
+    match uses.first().map(Use::dtype) {
+        None => Ok(Vec::new()),
+        Some(DType::F32) => typed::<f32>(uses, leaf, cache),
+        Some(DType::F64) => typed::<f64>(uses, leaf, cache),
+        Some(other) => {
+            Err(Error::UnsupportedDType { what: "per-sample norms", got: format!("{other:?}") })
+        }
+    }
+}
+
+fn typed<T: Real>(uses: &[Use<'_>], leaf: &str, cache: &Cache) -> Result<Vec<f64>> {
+    let n = uses[0].n_samples();
+    let all = |f: fn(&Use<'_>) -> bool| uses.iter().all(f);
+    if all(|u| matches!(u, Use::Weight { .. })) {
+        return weights::<T>(uses, n, leaf, cache);
+    }
+    if all(|u| matches!(u, Use::Bias { .. })) {
+        return biases::<T>(uses, n);
+    }
+    if all(|u| matches!(u, Use::Kept { .. })) {
+        return kept::<T>(uses, n);
+    }
+    if all(|u| matches!(u, Use::Table { .. } | Use::Weight { .. })) {
+        return tables_and_weights::<T>(uses, n);
+    }
+    instantiated::<T>(uses, n)
+}
+
+/// A linear use on the host.
+struct Pair<T> {
+    x: Host,
+    g: Host,
+    t: usize,
+    scale: Option<Arc<Vec<f64>>>,
+    marker: std::marker::PhantomData<T>,
+}
+
+/// All linear uses of one sample, stacked along the positions.
+struct Stacked<'a, T: Real> {
+    x: std::borrow::Cow<'a, [T]>,
+    g: std::borrow::Cow<'a, [T]>,
+    t: usize,
+    factor: f64,
+}
+
+impl<T: Real> Pair<T> {
+    fn of(u: &Use<'_>) -> Result<Option<Self>> {
+        let Use::Weight { x, g, scale } = u else { return Ok(None) };
+        let (n, p) = (g.dims()[0], g.dims().last().copied().unwrap_or(1));
+        let t = g.elem_count() / (n * p).max(1);
+        Ok(Some(Pair {
+            x: Host::of(x)?,
+            g: Host::of(g)?,
+            t,
+            scale: scale.cloned(),
+            marker: std::marker::PhantomData,
+        }))
+    }
+}
+
+fn weights<T: Real>(uses: &[Use<'_>], n: usize, leaf: &str, cache: &Cache) -> Result<Vec<f64>> {
+    let dims = uses[0].leaf_shape().dims().to_vec();
+    let (p, d) = (dims[0], dims[1]);
+    let pairs = pairs::<T>(uses)?;
+    let views: Vec<(View<'_>, View<'_>)> = pairs.iter().map(|q| (q.x.view(), q.g.view())).collect();
+    let slices = slices(&views)?;
+    let t: usize = pairs.iter().map(|q| q.t).sum();
+    if t != 1 && !ghost_is_smaller(t, p, d) {
+        let size = p * d;
+        if cache.reserve(n * size * std::mem::size_of::<T>()) {
+            let mut grads = vec![T::default(); n * size];
+            crate::kernel::for_pieces(&mut grads, size.max(1), |i, out| {
+                direct(&stack(&pairs, &slices, i, d, p), d, p, out);
+            });
+            let norms = map_indices(n, |i| {
+                let g = &grads[i * size..(i + 1) * size];
+                inner(g, g)
+            });
+            if norms.iter().all(|x| x.is_finite()) {
+                let mut shape = vec![n];
+                shape.extend(&dims);
+                cache.put(leaf, from_vec(grads, shape)?);
+                return Ok(norms);
+            }
+        }
+    }
+    Ok(map_indices(n, |i| {
+        let sample = stack(&pairs, &slices, i, d, p);
+        let norm = one_norm(&sample, d, p);
+        if norm.is_finite() { norm } else { careful_norm(&sample, d, p) }
+    }))
+}
+
+fn pairs<T: Real>(uses: &[Use<'_>]) -> Result<Vec<Pair<T>>> {
+    uses.iter().filter_map(|u| Pair::of(u).transpose()).collect()
+}
+
+fn slices<'a, T: Real>(views: &'a [(View<'_>, View<'_>)]) -> Result<Vec<(&'a [T], &'a [T])>> {
+    views.iter().map(|(x, g)| Ok((x.slice::<T>()?, g.slice::<T>()?))).collect()
+}
+
+fn stack<'a, T: Real>(
+    pairs: &[Pair<T>],
+    slices: &[(&'a [T], &'a [T])],
+    i: usize,
+    d: usize,
+    p: usize,
+) -> Stacked<'a, T> {
+    let part = |k: usize| {
+        let t = pairs[k].t;
+        let (x, g) = slices[k];
+        let scale = pairs[k].scale.as_ref().map_or(1.0, |s| s[i]);
+        (&x[i * t * d..(i + 1) * t * d], &g[i * t * p..(i + 1) * t * p], scale)
+    };
+    if pairs.len() == 1 {
+        let (x, g, factor) = part(0);
+        return Stacked { x: x.into(), g: g.into(), t: pairs[0].t, factor };
+    }
+    let (mut xs, mut gs) = (Vec::new(), Vec::new());
+    for k in 0..pairs.len() {
+        let (x, g, factor) = part(k);
+        xs.extend_from_slice(x);
+        gs.extend(g.iter().map(|v| *v * T::of(factor)));
+    }
+    let t = pairs.iter().map(|q| q.t).sum();
+    Stacked { x: xs.into(), g: gs.into(), t, factor: 1.0 }
+}
+
+fn direct<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize, out: &mut [T]) {
+    product(
+        MatMut::new(out, p, d),
+        false,
+        Mat::new(&sample.g, sample.t, p).t(),
+        Mat::new(&sample.x, sample.t, d),
+        T::of(sample.factor),
+        Threads::One,
+    );
+}
+
+fn one_norm<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize) -> f64 {
+    let (x, g, t) = (&*sample.x, &*sample.g, sample.t);
+    let square = sample.factor * sample.factor;
+    if t == 1 {
+        square * inner(x, x) * inner(g, g)
+    } else if ghost_is_smaller(t, p, d) {
+        square * gram_inner(x, d, g, p, t).max(0.0)
+    } else {
+        let mut out = vec![T::default(); p * d];
+        direct(sample, d, p, &mut out);
+        inner(&out, &out)
+    }
+}
+
+/// The norm of a sample whose products overflow: in doubles, after division by the largest entries.
+/// NaN if an entry is not finite.
+fn careful_norm<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize) -> f64 {
+    let largest = |v: &[T]| v.iter().map(|x| x.double().abs()).fold(0.0, f64::max);
+    if !sample.x.iter().chain(sample.g.iter()).all(|x| x.finite()) {
+        return f64::NAN;
+    }
+    let (lx, lg) = (largest(&sample.x), largest(&sample.g));
+    if lx == 0.0 || lg == 0.0 {
+        return 0.0;
+    }
+    let shrink = |v: &[T], by: f64| v.iter().map(|x| x.double() / by).collect::<Vec<f64>>();
+    let small = Stacked {
+        x: shrink(&sample.x, lx).into(),
+        g: shrink(&sample.g, lg).into(),
+        t: sample.t,
+        factor: 1.0,
+    };
+    let scale = lx * lg * sample.factor;
+    one_norm(&small, d, p) * scale * scale
+}
+
+fn biases<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
+    let hosts = hosts(uses)?;
+    let views: Vec<View<'_>> = hosts.iter().map(Host::view).collect();
+    let slices: Vec<&[T]> = views.iter().map(|v| v.slice::<T>()).collect::<Result<_, _>>()?;
+    let p = uses[0].leaf_shape().elem_count();
+    Ok(map_indices(n, |i| {
+        let mut sum = vec![T::default(); p];
+        for (u, g) in uses.iter().zip(&slices) {
+            let size = g.len() / n;
+            let part = &g[i * size..(i + 1) * size];
+            match u {
+                Use::Bias { scale: Some(scale), .. } => {
+                    let mut own = vec![T::default(); p];
+                    add_rows(&mut own, part);
+                    accumulate(&mut sum, T::of(scale[i]), &own);
+                }
+                _ => add_rows(&mut sum, part),
+            }
+        }
+        inner(&sum, &sum)
+    }))
+}
+
+fn kept<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
+    let hosts = hosts(uses)?;
+    let views: Vec<View<'_>> = hosts.iter().map(Host::view).collect();
+    let slices: Vec<&[T]> = views.iter().map(|v| v.slice::<T>()).collect::<Result<_, _>>()?;
+    let size = uses[0].leaf_shape().elem_count();
+    Ok(map_indices(n, |i| {
+        let part = |g: &&[T]| i * size..(i + 1) * size.min(g.len());
+        if let [only] = slices.as_slice() {
+            let g = &only[part(only)];
+            return inner(g, g);
+        }
+        let mut sum = vec![T::default(); size];
+        for g in &slices {
+            accumulate(&mut sum, T::ONE, &g[part(g)]);
+        }
+        inner(&sum, &sum)
+    }))
+}
+
+fn hosts(uses: &[Use<'_>]) -> Result<Vec<Host>> {
+    uses.iter()
+        .map(|u| {
+            let tensor = match u {
+                Use::Weight { g, .. } | Use::Bias { g, .. } | Use::Table { g, .. } => g,
+                Use::Kept { grads } => grads,
+            };
+            Ok(Host::of(tensor)?)
+        })
+        .collect()
+}
+
+/// A table that is also the weight of linear layers (tied embedding and head): norms of both parts and
+/// twice their inner product.
+///
+/// # Source
+/// Derived: with left factors stacked along the positions, `norm^2 = sum (L L^T) * (Q Q^T)`.
+fn tables_and_weights<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
+    let dims = uses[0].leaf_shape().dims().to_vec();
+    let (n_rows, width) = (dims[0], dims[1]);
+    let mut tables: Vec<(&[u32], Option<u32>, Host)> = Vec::new();
+    for u in uses {
+        if let Use::Table { rows, padding, g, .. } = u {
+            tables.push((rows, *padding, Host::of(g)?));
+        }
+    }
+    let table_views: Vec<View<'_>> = tables.iter().map(|(_, _, g)| g.view()).collect();
+    let lookups: Vec<(&[u32], Option<u32>, &[T])> = tables
+        .iter()
+        .zip(&table_views)
+        .map(|((rows, padding, _), v)| Ok((*rows, *padding, v.slice::<T>()?)))
+        .collect::<Result<_>>()?;
+    let mut norms = table::squared_norms(&lookups, n, width);
+    let pairs = pairs::<T>(uses)?;
+    if pairs.is_empty() {
+        return Ok(norms);
+    }
+    let views: Vec<(View<'_>, View<'_>)> = pairs.iter().map(|q| (q.x.view(), q.g.view())).collect();
+    let slices = slices(&views)?;
+    let rest = map_indices(n, |i| {
+        let sample = stack(&pairs, &slices, i, width, n_rows);
+        let own = one_norm(&sample, width, n_rows);
+        let cross: f64 = lookups
+            .iter()
+            .map(|(rows, padding, g)| {
+                let t = rows.len() / n;
+                let lookup = table::Lookup {
+                    rows: &rows[i * t..(i + 1) * t],
+                    padding: *padding,
+                    g: &g[i * t * width..(i + 1) * t * width],
+                };
+                table::cross(&lookup, &sample.x, &sample.g, width, n_rows)
+            })
+            .sum();
+        own + 2.0 * sample.factor * cross
+    });
+    for (norm, rest) in norms.iter_mut().zip(rest) {
+        let total = *norm + rest;
+        *norm = if total < 0.0 { 0.0 } else { total };
+    }
+    Ok(norms)
+}
+
+/// Any other mixture of uses: each sample's gradient is made and measured.
+fn instantiated<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
+    let shape = uses[0].leaf_shape();
+    let mut norms = Vec::with_capacity(n);
+    for i in 0..n {
+        let mut factors = vec![0.0; n];
+        factors[i] = 1.0;
+        let host = Host::of(&summed(uses, Some(&factors), &shape)?)?;
+        let view = host.view();
+        let g = view.slice::<T>()?;
+        norms.push(inner(g, g));
+    }
+    Ok(norms)
+}

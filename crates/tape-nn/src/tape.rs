@@ -1,0 +1,120 @@
+//! The tape of one backward pass: what each layer saw, and the gradient of what it returned.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device, Tensor, Var};
+use tensor_tree::Tree;
+
+use crate::error::{Error, Result};
+use crate::record::{Record, TapeGrads};
+
+/// Records of one forward and backward pass. Clones share the records.
+///
+/// A tape belongs to one pass: make it, run forward with [`crate::Context::recording`], call `backward` on the
+/// summed loss, and take the result. Nothing but candle's graph holds the layers' inputs meanwhile.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    shared: Arc<Mutex<Content>>,
+    anchor: Tensor,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Keeps every record: for per-sample gradients.
+    Records(Vec<Record>),
+    /// Adds up each record's gradient at once and drops the record: for ordinary gradients.
+    Sums(BTreeMap<Arc<str>, Tensor>),
+}
+
+impl Tape {
+    /// A tape that keeps records for per-sample gradients.
+    ///
+    /// # Errors
+    /// From the back-end.
+    pub fn recording(device: &Device) -> Result<Self> {
+        Self::with(Content::Records(Vec::new()), device)
+    }
+
+    /// A tape that adds up gradients over samples as they come and keeps nothing else.
+    ///
+    /// # Errors
+    /// From the back-end.
+    pub fn summing(device: &Device) -> Result<Self> {
+        Self::with(Content::Sums(BTreeMap::new()), device)
+    }
+
+    fn with(content: Content, device: &Device) -> Result<Self> {
+        let anchor = Var::zeros(1, DType::F32, device)?.as_tensor().clone();
+        Ok(Tape { shared: Arc::new(Mutex::new(content)), anchor })
+    }
+
+    /// The variable that keeps recording operations in the graph.
+    pub(crate) fn anchor(&self) -> &Tensor {
+        &self.anchor
+    }
+
+    /// Whether records are kept, so that work for per-sample norms can be done early.
+    pub(crate) fn keeps_records(&self) -> bool {
+        matches!(*self.lock(), Content::Records(_))
+    }
+
+    pub(crate) fn push(&self, record: Record) -> Result<()> {
+        if !self.keeps_records() {
+            let parts = record.sums(None)?; // outside the lock
+            if let Content::Sums(sums) = &mut *self.lock() {
+                for (name, part) in parts {
+                    let sum = match sums.get(&name) {
+                        Some(sum) => (sum + part)?,
+                        None => part,
+                    };
+                    sums.insert(name, sum);
+                }
+            }
+        } else if let Content::Records(records) = &mut *self.lock() {
+            records.push(record);
+        }
+        Ok(())
+    }
+
+    /// The summed gradients of every leaf of `params`.
+    ///
+    /// # Errors
+    /// [`Error::NotRecorded`] if a leaf has none.
+    pub fn into_sum(self, params: &Tree) -> Result<Tree> {
+        let mut content = self.lock();
+        let mut sums = match &mut *content {
+            Content::Sums(sums) => std::mem::take(sums),
+            Content::Records(records) => {
+                let records = std::mem::take(records);
+                drop(content);
+                return TapeGrads::new(records, params, 0)?.into_unclipped_sum();
+            }
+        };
+        let mut tree = Tree::new();
+        for (name, leaf) in params.iter() {
+            let grad = sums.remove(name).ok_or_else(|| Error::NotRecorded { name: name.into() })?;
+            tree.insert(name, grad.reshape(leaf.shape())?)?;
+        }
+        Ok(tree)
+    }
+
+    /// The per-sample gradients of every leaf of `params`, as records.
+    ///
+    /// # Errors
+    /// [`Error::NotRecorded`] if a leaf has none.
+    pub fn into_grads(self, params: &Tree, n_samples: usize) -> Result<TapeGrads> {
+        TapeGrads::new(self.take_records(), params, n_samples)
+    }
+
+    pub(crate) fn take_records(&self) -> Vec<Record> {
+        match &mut *self.lock() {
+            Content::Records(records) => std::mem::take(records),
+            Content::Sums(_) => Vec::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
