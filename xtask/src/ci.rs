@@ -72,8 +72,10 @@ fn without_candle() -> Result<()> {
     if !workspace::root().join("crates/dp-core").is_dir() {
         bail!("crates/dp-core is gone: adapt this step");
     }
-    let args = ["test", "--package", "dp-core", "--no-default-features", "--tests"];
-    workspace::run(&mut cargo(args))
+    let package = ["--package", "dp-core", "--no-default-features"];
+    let lints = ["--all-targets", "--", "--deny", "warnings"];
+    workspace::run(cargo(["clippy"]).args(package).args(lints))?;
+    workspace::run(cargo(["test"]).args(package).arg("--tests"))
 }
 
 fn table(done: &[(&str, Duration, bool)]) -> String {

@@ -28,8 +28,8 @@ pub(crate) fn run(flags: &flags::Figures) -> Result<()> {
             shown += 1;
         }
     }
-    if read.torn_end {
-        eprintln!("note: the last line of {FILE} is incomplete and was left out");
+    if !read.torn_lines.is_empty() {
+        eprintln!("note: {FILE}: left out, cut off while written: line {:?}", read.torn_lines);
     }
     if !read.bad_lines.is_empty() {
         bail!("{FILE}: not a figure in line {:?}", read.bad_lines);
@@ -45,8 +45,9 @@ pub(crate) fn run(flags: &flags::Figures) -> Result<()> {
 struct Read {
     /// Task and figure to `value unit`; a later line replaces an earlier one.
     newest: BTreeMap<(String, String), String>,
-    /// The last line has no end and cannot be read: a run was killed while it wrote.
-    torn_end: bool,
+    /// Numbers of lines without their end: a run was killed while it wrote. The next run starts a
+    /// new line after one.
+    torn_lines: Vec<usize>,
     /// Numbers of other lines that are no figures.
     bad_lines: Vec<usize>,
 }
@@ -61,11 +62,17 @@ fn read(text: &str) -> Read {
             Some((key, value)) => {
                 read.newest.insert(key, value);
             }
-            None if !line.ends_with('\n') => read.torn_end = true,
+            None if is_torn(line) => read.torn_lines.push(idx + 1),
             None => read.bad_lines.push(idx + 1),
         }
     }
     read
+}
+
+/// The beginning of an object, or bytes that never reached the disk.
+fn is_torn(line: &str) -> bool {
+    let parsed = serde_json::from_str::<Value>(line);
+    line.contains('\0') || parsed.is_err_and(|error| error.is_eof() && line.starts_with('{'))
 }
 
 fn parse(line: &str) -> Option<((String, String), String)> {
@@ -125,14 +132,15 @@ mod tests {
         let read = read(&format!("{}\n{}\n{}\n", line("a", 1.0), line("b", 7.25), line("a", 2.5)));
         assert_eq!(read.newest[&key("a")], "2.5 ms");
         assert_eq!(read.newest[&key("b")], "7.25 ms");
-        assert!(!read.torn_end && read.bad_lines.is_empty());
+        assert!(read.torn_lines.is_empty() && read.bad_lines.is_empty());
     }
 
     #[test]
-    fn a_torn_last_line_keeps_the_others() {
-        let read = read(&format!("{}\n{{\"task\":\"eng", line("a", 1.0)));
-        assert!(read.torn_end && read.bad_lines.is_empty());
-        assert_eq!(read.newest.len(), 1);
+    fn a_torn_line_keeps_the_others() {
+        let read =
+            read(&format!("{0}\n{{\"task\": 3, \"en\n{0}\n{{\"task\":\"eng", line("a", 1.0)));
+        assert_eq!((read.torn_lines, read.newest.len()), (vec![2, 4], 1));
+        assert!(read.bad_lines.is_empty());
     }
 
     #[test]
@@ -141,11 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_in_the_middle_is_an_error_with_its_number() {
-        assert_eq!(
-            read(&format!("{}\n{{\"task\"\n{}\n", line("a", 1.0), line("b", 1.0))).bad_lines,
-            [2]
-        );
+    fn a_line_that_is_no_figure_is_an_error_with_its_number() {
+        let read = read(&format!("{0}\n{{\"task\": 1}}\nx\n{0}\n", line("a", 1.0)));
+        assert_eq!((read.bad_lines, read.torn_lines), (vec![2, 3], vec![]));
     }
 
     #[test]
