@@ -54,7 +54,7 @@ struct Read {
 
 fn read(text: &str) -> Read {
     let mut read = Read::default();
-    for (idx, line) in text.split_inclusive('\n').enumerate() {
+    for (idx, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
