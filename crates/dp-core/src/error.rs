@@ -132,7 +132,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The operating system refused.
-    #[error("cannot {action} `{}`", .path.display())]
+    #[error("cannot {action} `{}`: {source}", .path.display())]
     Io {
         /// What was being done.
         action: &'static str,
@@ -141,6 +141,9 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// A file could not be replaced.
+    #[error(transparent)]
+    Report(#[from] report::Error),
 }
 
 fn join(reasons: &[Refusal]) -> String {

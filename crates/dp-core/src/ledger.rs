@@ -168,7 +168,7 @@ impl Ledger {
         };
         match bound.guarantee() {
             None => reasons.push(Refusal::EstimateOnly { accountant: accountant.name() }),
-            Some(upper) if !(upper < f64::INFINITY) && reasons.is_empty() => {
+            Some(upper) if !upper.is_finite() && reasons.is_empty() => {
                 reasons.push(Refusal::InfiniteEpsilon);
             }
             Some(_) => {}

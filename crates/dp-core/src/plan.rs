@@ -460,4 +460,15 @@ mod tests {
         let full = build(complete().expected_batch_size(10_000.0)).unwrap();
         assert_eq!(replace.epsilon(), full.epsilon());
     }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn settings_are_stored_by_name_and_a_misspelt_name_is_refused() {
+        let text = serde_json::to_string(&complete()).unwrap();
+        assert_eq!(serde_json::from_str::<PlanBuilder>(&text).unwrap(), complete());
+        let short = r#"{"n_samples":9,"relation":"replace_one","unit":"one user"}"#;
+        assert!(serde_json::from_str::<PlanBuilder>(short).is_ok());
+        assert!(serde_json::from_str::<PlanBuilder>(r#"{"clip":1.0}"#).is_err());
+        assert!(serde_json::from_str::<PlanBuilder>(r#"{"unit":" "}"#).is_err());
+    }
 }

@@ -45,6 +45,7 @@ pub struct LedgerFile {
     ledger: Ledger,
     file: File,
     appended: u64,
+    compact_after: u64,
     /// A write failed, so the end of the file is unknown: rewrite before the next line.
     damaged: bool,
     _lock: File,
@@ -116,34 +117,38 @@ impl LedgerFile {
             return Err(io_error("create", path, source));
         }
         let file = rewrite(path, &ledger)?;
-        Ok(LedgerFile {
-            path: path.to_owned(),
-            ledger,
-            file,
-            appended: 0,
-            damaged: false,
-            _lock: lock,
-        })
+        Ok(Self::new(path, ledger, file, 0, lock))
     }
 
     fn open_locked(path: &Path, lock: File) -> Result<Self> {
         let Loaded { ledger, n_lines, whole } = read(path)?;
-        let file = if whole { append_to(path)? } else { rewrite(path, &ledger)? };
-        let appended = if whole { n_lines } else { 0 };
-        Ok(LedgerFile {
+        if whole {
+            let file = append_to(path)?;
+            Ok(Self::new(path, ledger, file, n_lines, lock))
+        } else {
+            let file = rewrite(path, &ledger)?;
+            Ok(Self::new(path, ledger, file, 0, lock))
+        }
+    }
+
+    fn new(path: &Path, ledger: Ledger, file: File, appended: u64, lock: File) -> Self {
+        LedgerFile {
             path: path.to_owned(),
             ledger,
             file,
             appended,
+            compact_after: COMPACT_AFTER,
             damaged: false,
             _lock: lock,
-        })
+        }
     }
 
     /// Puts lines on the disk that describe what `ledger` already contains.
     fn record(&mut self, lines: &[Value]) -> Result<()> {
         self.appended += lines.len() as u64;
-        if self.damaged || COMPACT_AFTER.max(2 * self.ledger.phases.len() as u64) < self.appended {
+        let shortest = 2 * self.ledger.phases.len() as u64;
+        if self.damaged || self.compact_after.max(shortest) < self.appended {
+            self.damaged = true; // until the new file is in place
             self.file = rewrite(&self.path, &self.ledger)?;
             self.appended = 0;
             self.damaged = false;
@@ -223,32 +228,15 @@ fn text(lines: &[Value]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Writes the shortest form beside the file and moves it there, then opens it for appending.
+/// Replaces the file by its shortest form, then opens it for appending.
 fn rewrite(path: &Path, ledger: &Ledger) -> Result<File> {
-    let fresh = beside(path, ".new");
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&fresh)?;
-        file.write_all(text(&encoding::lines(ledger)).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        sync_folder(path)
-    };
-    write().map_err(|source| io_error("write", path, source))?;
+    report::atomic::write(path, text(&encoding::lines(ledger)))?;
     append_to(path)
 }
 
 fn append_to(path: &Path) -> Result<File> {
     let opened = OpenOptions::new().append(true).open(path);
     opened.map_err(|source| io_error("open", path, source))
-}
-
-/// A rename is durable only once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File> {

@@ -228,7 +228,7 @@ fn exp_m1_minus(x: f64) -> f64 {
 /// analytic function inside, integrated panel by panel by an eight-point Gauss rule. The direction is the
 /// dominating one because the pair is symmetric about 1/2.
 ///
-/// Source: arXiv 1908.10530, theorem 5 (the direction).
+/// Source: arXiv 1908.10530, section 3 (the direction, for any pair that a reflection exchanges).
 fn sampled_laplace(q: f64, b: f64, m: f64) -> f64 {
     const NODES: [(f64, f64); 4] = [
         (0.183_434_642_495_649_8, 0.362_683_783_378_362),
@@ -240,7 +240,7 @@ fn sampled_laplace(q: f64, b: f64, m: f64) -> f64 {
     let t = 1.0 / b;
     let a = 1.0 + m;
     let panels = (a * t).max(4.0).ceil();
-    if !(panels <= PANELS_MAX) {
+    if PANELS_MAX < panels {
         return (ln_mixture(q, m * laplace(b, m)) / m).min(ln_mixture(q, t));
     }
     let ln_term = |x: f64| {

@@ -57,7 +57,15 @@ pub(super) fn minimize(
         return Lowest { at: left, value: f_left, end: Some(End::Low) };
     }
     let (at, value) = enclosed(f, left, middle, best, right, tolerance);
-    Lowest { at, value, end: None }
+    let near = 4.0 * tolerance;
+    let end = if at - low < near {
+        Some(End::Low)
+    } else if high - at < near {
+        Some(End::High)
+    } else {
+        None
+    };
+    Lowest { at, value, end }
 }
 
 /// Brent's minimizer on `[left, right]` with a first point inside.
@@ -140,6 +148,8 @@ mod tests {
     fn an_end_of_the_interval_is_reported() {
         assert_eq!(minimize(|x| x, (-3.0, 3.0), 1.0, 1e-5).end, Some(End::Low));
         assert_eq!(minimize(|x| -x, (-3.0, 3.0), 1.0, 1e-5).end, Some(End::High));
+        assert_eq!(minimize(|x| x, (-3.0, 3.0), -9.0, 1e-5).end, Some(End::Low));
+        assert_eq!(minimize(|x| -x, (-3.0, 3.0), 9.0, 1e-5).end, Some(End::High));
     }
 
     #[test]
