@@ -4,6 +4,7 @@
 mod fetch;
 mod sets;
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,26 +39,26 @@ fn shown(path: &Path) -> String {
 
 /// What can be fetched, and what the repository holds already.
 fn list(target: &Path) -> Result<()> {
-    println!("Fetched by `cargo xtask data NAME` into {FOLDER}/NAME:\n");
+    let mut text = format!("Fetched by `cargo xtask data NAME` into {FOLDER}/NAME:\n\n");
     for set in SETS {
         let present = match problems(set.files, &target.join(set.name)) {
             Ok(problems) if problems.is_empty() => "present".to_string(),
             Ok(problems) if target.join(set.name).exists() => format!("damaged: {}", problems[0]),
             _ => "not here".to_string(),
         };
-        println!("{:<16} {}", set.name, set.about);
-        println!("{:<16} {}; {}; from {}", "", set.size, set.licence, set.origin);
-        println!("{:<16} {present}\n", "");
+        writeln!(text, "{:<16} {}", set.name, set.about)?;
+        writeln!(text, "{:<16} {}; {}; from {}", "", set.size, set.licence, set.origin)?;
+        writeln!(text, "{:<16} {present}\n", "")?;
     }
-    println!("In the repository, nothing to fetch:\n");
+    writeln!(text, "In the repository, nothing to fetch:\n")?;
     let folder = workspace::root().join("fixtures");
     for group in &fixtures::load(&folder)?.groups {
         if let Some(name) = group.folder.strip_prefix("data/") {
             let bytes: u64 = group.files.values().map(|entry| entry.bytes).sum();
-            println!("{name:<24} {:>5} kB; {}", bytes.div_ceil(1000), group.licence);
+            writeln!(text, "{name:<24} {:>5} kB; {}", bytes.div_ceil(1000), group.licence)?;
         }
     }
-    Ok(())
+    workspace::print(&text)
 }
 
 /// Makes the set's folder, or leaves a good one alone. Everything is gathered and verified in a folder

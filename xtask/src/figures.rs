@@ -1,6 +1,7 @@
 //! `cargo xtask figures`: the newest value of each figure that the benchmarks have written.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
@@ -21,13 +22,13 @@ pub(crate) fn run(flags: &flags::Figures) -> Result<()> {
         other => other.with_context(|| format!("cannot read {FILE}"))?,
     };
     let read = read(&String::from_utf8_lossy(&bytes));
-    let mut shown = 0;
+    let mut shown = String::new();
     for ((task, figure), line) in &read.newest {
         if flags.pattern.as_deref().is_none_or(|pattern| selects(pattern, task, figure)) {
-            println!("{task}/{figure} {line}");
-            shown += 1;
+            let _ = writeln!(shown, "{task}/{figure} {line}"); // a String takes everything
         }
     }
+    workspace::print(&shown)?;
     if !read.torn_lines.is_empty() {
         eprintln!("note: {FILE}: left out, cut off while written: line {:?}", read.torn_lines);
     }
@@ -35,7 +36,7 @@ pub(crate) fn run(flags: &flags::Figures) -> Result<()> {
         bail!("{FILE}: not a figure in line {:?}", read.bad_lines);
     }
     match &flags.pattern {
-        Some(pattern) if shown == 0 => bail!("no figure matches `{pattern}`"),
+        Some(pattern) if shown.is_empty() => bail!("no figure matches `{pattern}`"),
         _ => Ok(()),
     }
 }

@@ -1,9 +1,10 @@
 //! Where things are, which files the repository tracks, and how cargo is called.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::{env, fs, io};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -56,6 +57,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     }
     String::from_utf8(out.stdout)
         .with_context(|| format!("`{}` did not print UTF-8", display(command)))
+}
+
+/// Prints a long text. A reader that stops early, such as `head`, is no error.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot print"),
+    }
 }
 
 /// The triple of this machine, such as `x86_64-unknown-linux-gnu`.
