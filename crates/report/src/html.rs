@@ -123,10 +123,10 @@ impl Page {
         )
     }
 
-    /// Writes the page to a file, as [`atomic::write`] does.
+    /// Writes the page to a file, as [`atomic::write()`] does.
     ///
     /// # Errors
-    /// As [`atomic::write`].
+    /// As [`atomic::write()`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         atomic::write(path, self.to_html())
     }

@@ -42,10 +42,10 @@ impl Svg {
         &self.0
     }
 
-    /// Writes the picture to a file, as [`atomic::write`] does.
+    /// Writes the picture to a file, as [`atomic::write()`] does.
     ///
     /// # Errors
-    /// As [`atomic::write`].
+    /// As [`atomic::write()`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         atomic::write(path, &self.0)
     }

@@ -12,9 +12,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use self::line::LineState;
+use self::line::{LineState, rate_text};
+use crate::number;
 
 /// Where progress is reported. Copies report to the same place.
 ///
@@ -224,7 +225,7 @@ impl Task {
                 let now = started.elapsed();
                 let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
                 if self.depth == 0 || state.is_worth_an_end(now) {
-                    self.progress.note(state.last_line(&self.path, now, "done in"));
+                    self.progress.note(state.last_line(&self.path, now, true));
                 }
             }
         }
@@ -253,7 +254,7 @@ impl Drop for Task {
             View::Lines { started, state } => {
                 let (now, state) = (started.elapsed(), unpoisoned(state));
                 if self.depth == 0 || state.is_worth_an_end(now) {
-                    self.progress.note(state.last_line(&self.path, now, "stopped after"));
+                    self.progress.note(state.last_line(&self.path, now, false));
                 }
             }
         }
@@ -283,95 +284,23 @@ fn unpoisoned<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn style(has_total: bool) -> ProgressStyle {
     let template = if has_total {
-        "{prefix:.bold} {bar:24.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left  {wide_msg}"
+        "{prefix:.bold} {bar:24.cyan/dim} {human_pos}/{human_len}  {rate}  {left} left  {wide_msg}"
     } else {
-        "{prefix:.bold} {spinner} {human_pos}  {per_sec}  {elapsed}  {wide_msg}"
+        "{prefix:.bold} {spinner} {human_pos}  {rate}  {elapsed}  {wide_msg}"
+    };
+    // Writing into the line of a bar cannot fail.
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = out.write_str(&rate_text(state.per_sec()));
+    };
+    let left = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = out.write_str(&number::duration(state.eta()));
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
+        .with_key("left", left)
         .progress_chars("━╸─")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorder() -> (Progress, Arc<Mutex<Vec<String>>>) {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&lines);
-        (Progress::lines_to(move |line| sink.lock().unwrap().push(line.to_owned())), lines)
-    }
-
-    #[test]
-    fn a_task_that_is_switched_off_says_nothing_and_does_not_fail() {
-        let progress = Progress::default();
-        assert!(progress.is_off());
-        let task = progress.task("a", None);
-        task.message("m");
-        task.advance(3);
-        task.subtask("b", 7).finish();
-        progress.note("n");
-        assert_eq!(progress.suspend(|| 5), 5);
-        task.finish();
-    }
-
-    #[test]
-    fn quick_inner_tasks_do_not_flood_the_log() {
-        let (progress, lines) = recorder();
-        let outer = progress.task("outer", 1000);
-        for _ in 0..1000 {
-            outer.subtask("inner", 10).finish();
-            outer.advance(1);
-        }
-        outer.finish();
-        let lines = lines.lock().unwrap();
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("outer: 1000/1000 (100 %), done in "), "{lines:?}");
-    }
-
-    #[test]
-    fn a_dropped_task_says_that_it_stopped() {
-        let (progress, lines) = recorder();
-        let task = progress.task("train", 10);
-        task.advance(4);
-        drop(task);
-        let line = lines.lock().unwrap().pop().unwrap();
-        assert!(line.starts_with("train: 4/10 (40 %), stopped after "), "{line}");
-    }
-
-    #[test]
-    fn bars_without_a_terminal_are_quiet() {
-        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        let progress = Progress { sink: Sink::Bars(bars) };
-        let task = progress.task("a", 10);
-        let inner = task.subtask("b", None);
-        inner.start_at(3);
-        inner.message("m");
-        inner.set_position(5);
-        inner.finish();
-        task.progress().note("n");
-        task.finish();
-    }
-
-    #[test]
-    fn both_styles_have_a_valid_template() {
-        for has_total in [true, false] {
-            let _ = style(has_total);
-        }
-        let text = format!("{:?}", Progress::lines());
-        assert_eq!(text, "Progress(lines)");
-    }
-
-    #[test]
-    fn a_task_can_be_advanced_from_several_threads() {
-        let (progress, lines) = recorder();
-        let task = progress.task("a", 400);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..100).for_each(|_| task.advance(1)));
-            }
-        });
-        task.finish();
-        assert!(lines.lock().unwrap()[0].starts_with("a: 400/400 (100 %)"));
-    }
-}
+mod tests;

@@ -42,7 +42,9 @@ impl LineState {
     /// The line for this moment, if one is due.
     pub(super) fn next_line(&mut self, path: &str, now: Duration) -> Option<String> {
         let pause = now.saturating_sub(self.last_time);
-        let is_due = MAX_PAUSE <= pause || (MIN_PAUSE <= pause && self.has_new_tenth());
+        // The last tenth is told by the line at the end.
+        let has_new_tenth = self.has_new_tenth() && !self.is_complete();
+        let is_due = MAX_PAUSE <= pause || (MIN_PAUSE <= pause && has_new_tenth);
         if !is_due {
             return None;
         }
@@ -52,8 +54,9 @@ impl LineState {
         Some(self.join(path, [Some(rate), left]))
     }
 
-    /// The line at the end; `how` says what the time was spent for.
-    pub(super) fn last_line(&self, path: &str, now: Duration, how: &str) -> String {
+    /// The line at the end of a task that was finished or given up.
+    pub(super) fn last_line(&self, path: &str, now: Duration, is_finished: bool) -> String {
+        let how = if is_finished || self.is_complete() { "done in" } else { "stopped after" };
         let spent = format!("{how} {}", number::duration(now));
         let rate = (MIN_PAUSE <= now).then(|| self.rate_and_left(now).0);
         self.join(path, [Some(spent), rate])
@@ -62,6 +65,10 @@ impl LineState {
     /// Whether an inner task was long enough for a line at its end.
     pub(super) fn is_worth_an_end(&self, now: Duration) -> bool {
         self.has_lines || MAX_PAUSE <= now
+    }
+
+    fn is_complete(&self) -> bool {
+        self.total.is_some_and(|total| total <= self.position)
     }
 
     fn has_new_tenth(&self) -> bool {
@@ -73,13 +80,9 @@ impl LineState {
     fn rate_and_left(&self, now: Duration) -> (String, Option<Duration>) {
         let n_done = precise(self.position.saturating_sub(self.before));
         let rate = n_done / now.as_secs_f64().max(1e-9);
-        let text = match rate {
-            rate if 1.0 <= rate || rate == 0.0 => format!("{}/s", number::significant(rate, 3)),
-            rate => format!("{} each", number::duration(Duration::from_secs_f64(1.0 / rate))),
-        };
         let n_left = self.total.map(|total| precise(total.saturating_sub(self.position)));
         let left = n_left.and_then(|n| Duration::try_from_secs_f64(n / rate).ok());
-        (text, left)
+        (rate_text(rate), left)
     }
 
     fn join<const N: usize>(&self, path: &str, parts: [Option<String>; N]) -> String {
@@ -97,6 +100,14 @@ impl LineState {
             line.push_str(&part);
         }
         line
+    }
+}
+
+/// Units per second, or the time of one unit if that is long.
+pub(super) fn rate_text(per_second: f64) -> String {
+    match Duration::try_from_secs_f64(1.0 / per_second) {
+        Ok(each) if per_second < 1.0 => format!("{} each", number::duration(each)),
+        _ => format!("{}/s", number::significant(per_second, 3)),
     }
 }
 
@@ -122,9 +133,18 @@ mod tests {
         let line = state.next_line("train > epoch 3", at(10)).unwrap();
         assert_eq!(line, "train > epoch 3: 250/1000 (25 %), 25.0/s, 30.0 s left, loss 0.5");
         assert_eq!(
-            state.last_line("train", at(20), "done in"),
+            state.last_line("train", at(20), true),
             "train: 250/1000 (25 %), done in 20.0 s, 12.5/s, loss 0.5"
         );
+    }
+
+    #[test]
+    fn a_task_given_up_is_done_only_if_nothing_was_left() {
+        let mut state = LineState::new(Some(2));
+        assert_eq!(state.last_line("a", at(0), false), "a: 0/2 (0 %), stopped after 0 ms");
+        state.position = 2;
+        assert_eq!(state.next_line("a", at(2)), None);
+        assert_eq!(state.last_line("a", at(0), false), "a: 2/2 (100 %), done in 0 ms");
     }
 
     #[test]
@@ -149,7 +169,7 @@ mod tests {
         let mut state = LineState::new(None);
         assert_eq!(state.next_line("a", at(10)).unwrap(), "a: 0, 0/s");
         let state = LineState::new(Some(0));
-        assert_eq!(state.last_line("a", at(0), "done in"), "a: 0/0 (100 %), done in 0 ms");
+        assert_eq!(state.last_line("a", at(0), true), "a: 0/0 (100 %), done in 0 ms");
     }
 
     proptest! {
