@@ -5,6 +5,7 @@ mod error;
 mod graph;
 mod kernel;
 pub mod layer;
+pub mod loss;
 mod objective;
 mod param;
 mod record;
@@ -13,7 +14,9 @@ mod tape;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use kernel::activation::Activation;
-pub use layer::{Linear, linear, linear_no_bias};
+pub use layer::{
+    Dropout, Embedding, Linear, PositionTable, embedding, linear, linear_no_bias, position_table,
+};
 pub use objective::{TapeLoss, Taped};
 pub use param::{Builder, Param};
 pub use record::TapeGrads;

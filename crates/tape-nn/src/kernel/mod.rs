@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod gram;
 pub(crate) mod product;
+pub(crate) mod softmax;
 
 use rayon::prelude::*;
 

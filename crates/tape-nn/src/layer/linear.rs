@@ -62,6 +62,11 @@ impl Linear {
         self.bias.as_ref()
     }
 
+    /// Whether something is added to the plain map.
+    pub(crate) fn has_adapter(&self) -> bool {
+        false
+    }
+
     /// Width of the input.
     #[must_use]
     pub fn inputs(&self) -> usize {

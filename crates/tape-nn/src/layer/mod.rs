@@ -1,7 +1,11 @@
 //! Layers: they keep names and shapes, take parameters from the [`crate::Context`], and write on its tape.
 
-mod linear;
+mod dropout;
+mod embedding;
+pub(crate) mod linear;
 
+pub use dropout::Dropout;
+pub use embedding::{Embedding, PositionTable, embedding, position_table};
 pub use linear::{Linear, linear, linear_no_bias};
 
 use candle_core::{DType, Tensor};

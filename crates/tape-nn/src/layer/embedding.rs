@@ -1,0 +1,221 @@
+//! Rows of a table by token, and a table of positions.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Init, VarBuilder};
+use tensor_tree::host::{Host, Real};
+
+use super::{by_dtype, is_host};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::graph::{Value, node, source};
+use crate::kernel::for_pieces;
+use crate::param::Param;
+use crate::record::Record;
+
+/// Rows of a table: `y_t = table[id_t]`.
+///
+/// # Shapes
+/// Ids are integers `[batch, ..]`, the result is `[batch, .., width]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embedding {
+    table: Param,
+    padding: Option<u32>,
+}
+
+/// A table below `vb` under the name `weight`, initialised with standard normals as in candle-nn.
+///
+/// # Errors
+/// If `vb` has the parameter in another shape.
+pub fn embedding(n_rows: usize, width: usize, vb: VarBuilder<'_>) -> Result<Embedding> {
+    let init = Init::Randn { mean: 0.0, stdev: 1.0 };
+    Ok(Embedding::new(Param::new(&vb, "weight", &[n_rows, width], init)?))
+}
+
+impl Embedding {
+    /// A table of the given parameter.
+    #[must_use]
+    pub fn new(table: Param) -> Self {
+        Embedding { table, padding: None }
+    }
+
+    /// The same with a row that never gets a gradient.
+    #[must_use]
+    pub fn with_padding(self, row: u32) -> Self {
+        Embedding { padding: Some(row), ..self }
+    }
+
+    /// The table, `[rows, width]`.
+    #[must_use]
+    pub fn table(&self) -> &Param {
+        &self.table
+    }
+
+    /// Looks the ids up.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an id that is no row.
+    pub fn forward(&self, cx: &Context<'_>, ids: &Tensor) -> Result<Tensor> {
+        let (n_rows, width) = (self.table.shape()[0], self.table.shape()[1]);
+        let rows = Arc::new(read_ids(ids, n_rows)?);
+        let leaf = cx.leaf(&self.table)?;
+        let mut shape = ids.dims().to_vec();
+        shape.push(width);
+        let value = if is_host(&leaf.tensor) {
+            by_dtype!("embedding", leaf.tensor, gather::<T>(&leaf.tensor, &rows, width, &shape))?
+        } else {
+            let flat = Tensor::from_slice(&rows, rows.len(), leaf.tensor.device())?;
+            Value::tensor(leaf.tensor.index_select(&flat, 0)?.reshape(shape)?)?
+        };
+        let (batch, padding) = (ids.dims()[0], self.padding);
+        let Some(tape) = leaf.tape.clone() else { return Ok(value.plain()?) };
+        let anchor = tape.anchor().clone();
+        let backward = move |grad: &Tensor| {
+            let g = grad.detach().reshape((batch, rows.len() / batch.max(1), width))?;
+            tape.push(Record::Table {
+                name: leaf.name.clone(),
+                rows: rows.clone(),
+                padding,
+                g,
+                n_rows,
+            })?;
+            Ok([None])
+        };
+        Ok(source("embedding", Some(&anchor), value, backward)?)
+    }
+}
+
+/// A learned vector for each position, added to the input.
+///
+/// # Shapes
+/// The input is `[batch, positions, width]` with at most as many positions as the table has rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionTable {
+    table: Param,
+}
+
+/// A table of positions below `vb` under the name `weight`, initialised with normals of deviation 0.02.
+///
+/// # Errors
+/// If `vb` has the parameter in another shape.
+pub fn position_table(
+    n_positions: usize,
+    width: usize,
+    vb: VarBuilder<'_>,
+) -> Result<PositionTable> {
+    let init = Init::Randn { mean: 0.0, stdev: 0.02 };
+    Ok(PositionTable { table: Param::new(&vb, "weight", &[n_positions, width], init)? })
+}
+
+impl PositionTable {
+    /// A table of the given parameter.
+    #[must_use]
+    pub fn new(table: Param) -> Self {
+        PositionTable { table }
+    }
+
+    /// The table, `[positions, width]`.
+    #[must_use]
+    pub fn table(&self) -> &Param {
+        &self.table
+    }
+
+    /// Adds the rows from `offset` on to the positions of `x`.
+    ///
+    /// # Errors
+    /// [`Error::InputShape`] if `x` does not fit the table.
+    pub fn forward(&self, cx: &Context<'_>, x: &Tensor, offset: usize) -> Result<Tensor> {
+        let (n_rows, width) = (self.table.shape()[0], self.table.shape()[1]);
+        let &[batch, positions, last] = x.dims() else { return Err(self.misfit(x, offset)) };
+        if last != width || n_rows < offset + positions {
+            return Err(self.misfit(x, offset));
+        }
+        let leaf = cx.leaf(&self.table)?;
+        let value = if is_host(x) {
+            by_dtype!("position table", x, add_rows::<T>(x, &leaf.tensor, offset * width))?
+        } else {
+            Value::tensor(x.detach().broadcast_add(&leaf.tensor.narrow(0, offset, positions)?)?)?
+        };
+        let needs_input = x.track_op();
+        let tape = leaf.tape.clone();
+        let anchor = tape.as_ref().map(|t| t.anchor().clone());
+        let backward = move |grad: &Tensor| {
+            if let Some(tape) = &tape {
+                let g = grad.detach().contiguous()?;
+                // The whole table used once: the gradient of the output is the per-sample gradient.
+                tape.push(if positions == n_rows {
+                    Record::Kept { name: leaf.name.clone(), grads: g }
+                } else {
+                    let first = u32::try_from(offset).unwrap_or(u32::MAX);
+                    let rows = position_rows(batch, first, positions);
+                    Record::Table {
+                        name: leaf.name.clone(),
+                        rows: Arc::new(rows),
+                        padding: None,
+                        g,
+                        n_rows,
+                    }
+                })?;
+            }
+            Ok([needs_input.then(|| grad.clone())])
+        };
+        Ok(node("position_table", x, anchor.as_ref(), value, backward)?)
+    }
+
+    fn misfit(&self, x: &Tensor, offset: usize) -> Error {
+        Error::InputShape {
+            layer: self.table.name().into(),
+            expected: format!(
+                "[batch, positions, {}] with positions <= {} - {offset}",
+                self.table.shape()[1],
+                self.table.shape()[0]
+            ),
+            got: x.dims().to_vec(),
+        }
+    }
+}
+
+fn position_rows(batch: usize, first: u32, positions: usize) -> Vec<u32> {
+    (0..batch).flat_map(|_| (first..).take(positions)).collect()
+}
+
+fn read_ids(ids: &Tensor, n_rows: usize) -> Result<Vec<u32>> {
+    let values =
+        ids.to_dtype(DType::I64)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<i64>()?;
+    values
+        .into_iter()
+        .enumerate()
+        .map(|(position, id)| match u32::try_from(id) {
+            Ok(row) if (row as usize) < n_rows => Ok(row),
+            _ => Err(Error::OutOfRange { what: "token", got: id, position, limit: n_rows }),
+        })
+        .collect()
+}
+
+fn gather<T: Real>(table: &Tensor, rows: &[u32], width: usize, shape: &[usize]) -> Result<Value> {
+    let host = Host::of(table)?;
+    let view = host.view();
+    let table = view.slice::<T>()?;
+    let mut out = vec![T::default(); rows.len() * width];
+    for_pieces(&mut out, width, |i, piece| {
+        let at = rows[i] as usize * width;
+        piece.copy_from_slice(&table[at..at + width]);
+    });
+    Ok(Value::host(out, shape))
+}
+
+fn add_rows<T: Real>(x: &Tensor, table: &Tensor, start: usize) -> Result<Value> {
+    let (hx, ht) = (Host::of(x)?, Host::of(table)?);
+    let (vx, vt) = (hx.view(), ht.view());
+    let (xs, ts) = (vx.slice::<T>()?, vt.slice::<T>()?);
+    let size = xs.len() / x.dims()[0].max(1);
+    let rows = &ts[start..start + size];
+    let mut out = vec![T::default(); xs.len()];
+    for_pieces(&mut out, size, |i, piece| {
+        for ((o, x), r) in piece.iter_mut().zip(&xs[i * size..(i + 1) * size]).zip(rows) {
+            *o = *x + *r;
+        }
+    });
+    Ok(Value::host(out, x.shape()))
+}
