@@ -13,7 +13,7 @@ fn gaussian(case: &Value) -> DpEvent {
 }
 
 fn steps(case: &Value) -> u64 {
-    case["steps"].as_u64().unwrap()
+    case["steps"].as_u64().unwrap_or_else(|| panic!("`steps` is not a whole number: {case}"))
 }
 
 fn delta(case: &Value) -> Delta {

@@ -150,14 +150,11 @@ fn ln_excess(u: f64, l: f64, m: f64) -> f64 {
 ///
 /// Source: arXiv 1908.10530, section 3 (the divergence); the quadrature is ours.
 fn sampled_gaussian(q: f64, s: f64, m: f64) -> f64 {
-    const CELLS_MAX: f64 = 1e5;
     const S_MIN: f64 = 0.009;
+    const NEGLIGIBLE: f64 = 45.0;
     let a = 1.0 + m;
     let variance = s * s;
-    let width = s / 2.0;
-    let from = -9.0 * s;
-    let cells = ((a.max(2.0) + 18.0 * s) / width).ceil();
-    if !(cells <= CELLS_MAX && S_MIN <= s) {
+    if s < S_MIN || 1e12 < a / s {
         // Joint convexity, A <= 1 - q + q exp(a (a-1) / (2 s^2)): looser, always valid, and far from
         // any order that matters.
         return ln_mixture(q, a * m / (2.0 * variance)) / m;
@@ -167,29 +164,50 @@ fn sampled_gaussian(q: f64, s: f64, m: f64) -> f64 {
         ln_excess(u, l, m) - x * x / (2.0 * variance)
     };
 
-    // Every bump of the integrand is at least s wide, so cells of half that width cannot hide one.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e5")]
-    let cells = cells as usize;
-    let edges: Vec<f64> = (0..=cells).map(|i| ln_term(from + i as f64 * width)).collect();
-    let top = edges.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut sum: f64 = edges.iter().map(|ln| (ln - top).exp()).sum();
+    // Every bump of the integrand is at least s wide, so cells of half that width cannot hide one. Bumps lie
+    // at fixed points x = a w(x) of the posterior weight w of the shifted part with a w (1 - w) < s^2: below
+    // `low` or above `high`. In between the integrand falls and then rises, so looking may stop in the valley.
+    let width = s / 2.0;
+    let from = -9.0 * s;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2e12")]
+    let n_cells = ((a.max(2.0) + 18.0 * s) / width).ceil() as u64;
+    let at = |i: u64| from + i as f64 * width;
+    let reach = (a - (a * (a - 4.0 * variance).max(0.0)).sqrt()) / 2.0;
+    let (low, high) = (reach.max(2.0) + 9.0 * s, a - reach - 9.0 * s);
+    let mut lower: Vec<f64> =
+        (0..=n_cells).take_while(|&i| at(i) <= low).map(|i| ln_term(at(i))).collect();
+    let first = lower.len() as u64;
+    let mut upper: Vec<f64> = // from the top down
+        (first..=n_cells).rev().take_while(|&i| high <= at(i)).map(|i| ln_term(at(i))).collect();
+    let top = lower.iter().chain(&upper).copied().fold(f64::NEG_INFINITY, f64::max);
+    let matters = |edges: &[f64]| edges.last().is_some_and(|ln| top - NEGLIGIBLE <= *ln);
+    let unseen = |lower: &[f64], upper: &[f64]| (lower.len() + upper.len()) as u64 <= n_cells;
+    while matters(&lower) && unseen(&lower, &upper) {
+        lower.push(ln_term(at(lower.len() as u64)));
+    }
+    while matters(&upper) && unseen(&lower, &upper) {
+        upper.push(ln_term(at(n_cells - upper.len() as u64)));
+    }
+    if !unseen(&lower, &upper) {
+        lower.extend(upper.drain(..).rev()); // no valley: one piece
+    }
 
     // Step min(s, s^2) / 2: between the edges of a cell for s below 1.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "s >= 0.009")]
-    let splits = (1.0 / s).ceil().max(1.0) as usize;
-    if splits > 1 {
-        let step = width / splits as f64;
+    let splits = (1.0 / s).ceil().max(1.0) as u32;
+    let step = width / f64::from(splits);
+    let sum_of = |edges: &[f64], start: f64, step: f64| -> f64 {
+        let mut sum: f64 = edges.iter().map(|ln| (ln - top).exp()).sum();
         for (i, pair) in edges.windows(2).enumerate() {
-            if pair[0].max(pair[1]) < top - 45.0 {
-                continue;
-            }
-            let left = from + i as f64 * width;
-            for j in 1..splits {
-                sum += (ln_term(left + j as f64 * step) - top).exp();
+            if top - NEGLIGIBLE <= pair[0].max(pair[1]) {
+                let edge = start + i as f64 * step * f64::from(splits);
+                let inner = (1..splits).map(|j| (ln_term(edge + f64::from(j) * step) - top).exp());
+                sum += inner.sum::<f64>();
             }
         }
-    }
-    let step = width / splits as f64;
+        sum
+    };
+    let sum = sum_of(&lower, from, step) + sum_of(&upper, at(n_cells), -step);
     let ln_excess_mean = top + (sum * step / (s * (2.0 * std::f64::consts::PI).sqrt())).ln();
     ln_1p_exp(ln_excess_mean) / m
 }
@@ -299,6 +317,42 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    /// The same sum in logarithms, for large orders and large results.
+    fn by_binomial_logarithms(q: f64, s: f64, a: u32) -> f64 {
+        let terms = (0..=a).map(|k| {
+            let (n, k) = (f64::from(a), f64::from(k));
+            let choose = libm::lgamma(n + 1.0) - libm::lgamma(k + 1.0) - libm::lgamma(n - k + 1.0);
+            choose + (n - k) * (-q).ln_1p() + k * q.ln() + (k * k - k) / (2.0 * s * s)
+        });
+        let terms: Vec<f64> = terms.collect();
+        let top = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = terms.iter().map(|term| (term - top).exp()).sum();
+        (top + sum.ln()) / f64::from(a - 1)
+    }
+
+    #[test]
+    fn large_orders_agree_with_the_binomial_sum() {
+        // Around the order where the moments begin to explode, the integrand has two bumps.
+        for (q, s, a) in [
+            (0.01, 1.0, 10_000),
+            (1e-5, 0.1, 3000),
+            (0.3, 10.0, 200),
+            (0.3, 10.0, 400),
+            (0.3, 10.0, 2000),
+            (1e-3, 40.0, 20_000),
+            (1e-3, 40.0, 22_500),
+            (1e-3, 40.0, 25_000),
+            (0.5, 60.0, 14_000),
+            (0.5, 60.0, 15_000),
+        ] {
+            let exact = by_binomial_logarithms(q, s, a);
+            let value = sampled_gaussian(q, s, f64::from(a - 1));
+            // The sum itself loses digits where the result is small.
+            let tolerance = (1e-8 / (exact * f64::from(a))).max(1e-10);
+            assert_relative_eq!(value, exact, max_relative = tolerance);
         }
     }
 

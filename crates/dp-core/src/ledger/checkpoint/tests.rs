@@ -34,21 +34,24 @@ fn a_kill_at_any_byte_never_counts_too_little() {
     let torn = folder.path().join("torn");
     for length in 0..=bytes.len() {
         fs::write(&torn, &bytes[..length]).unwrap();
-        let opened = LedgerFile::open(&torn);
+        let read = LedgerFile::read(&torn);
         if (length as u64) < header - 1 {
-            assert!(matches!(opened, Err(Error::LedgerCorrupt { line: 1, .. })), "{length}");
+            assert!(matches!(read, Err(Error::LedgerCorrupt { line: 1, .. })), "{length}");
             continue;
         }
-        let mut opened = opened.unwrap();
+        let ledger = read.unwrap();
         let due = returned.iter().rev().find(|(end, ..)| *end <= length as u64);
         let (_, due_epsilon, due_charges) = due.copied().unwrap_or_default();
-        assert!(due_charges <= opened.ledger().n_charges(), "at {length}");
-        assert!(due_epsilon <= epsilon(opened.ledger()), "at {length}");
-        // The run goes on, and the next reader sees that too.
-        let before = opened.ledger().n_charges();
-        opened.charge(&step(1.0)).unwrap();
-        drop(opened);
-        assert_eq!(LedgerFile::read(&torn).unwrap().n_charges(), before + 1);
+        assert!(due_charges <= ledger.n_charges(), "at {length}");
+        assert!(due_epsilon <= epsilon(&ledger), "at {length}");
+        // The run goes on, and the next reader sees that too. Syncing is slow: not at every byte.
+        if length % 7 == 0 || bytes[length - 1] == b'\n' {
+            let mut opened = LedgerFile::open(&torn).unwrap();
+            assert_eq!(*opened.ledger(), ledger);
+            opened.charge(&step(1.0)).unwrap();
+            drop(opened);
+            assert_eq!(LedgerFile::read(&torn).unwrap().n_charges(), ledger.n_charges() + 1);
+        }
     }
 }
 
