@@ -141,11 +141,28 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// There is no trainable element.
+    #[error("there are no trainable parameters")]
+    NothingToTrain,
+    /// Parameters that cannot be trained privately as they stand.
+    #[cfg(feature = "tensor")]
+    #[error("{}", join(.problems))]
+    Untrainable {
+        /// Every problem that was found.
+        problems: Vec<crate::validate::Problem>,
+    },
+    /// The processes of a group hold different keys, so their noise would differ.
+    #[error("the processes of the group do not share the noise key")]
+    KeysDiffer,
+    /// From the trees of parameters and gradients.
+    #[cfg(feature = "tensor")]
+    #[error(transparent)]
+    Tree(#[from] tensor_tree::Error),
     /// A file could not be replaced.
     #[error(transparent)]
     Report(#[from] report::Error),
 }
 
-fn join(reasons: &[Refusal]) -> String {
+fn join(reasons: &[impl ToString]) -> String {
     reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -2,12 +2,22 @@
 
 pub mod accountant;
 pub mod calibrate;
+#[cfg(feature = "tensor")]
+mod clip;
 pub mod error;
 pub mod event;
 pub mod ledger;
+#[cfg(feature = "tensor")]
+mod mechanism;
 pub mod plan;
+#[cfg(feature = "tensor")]
+mod sampling;
 pub mod scalar;
 pub mod statement;
+#[cfg(feature = "tensor")]
+mod step;
+#[cfg(feature = "tensor")]
+pub mod validate;
 
 pub use accountant::rdp::{RdpAccountant, RdpEpsilon};
 pub use accountant::{Accountant, DeltaBound, EpsilonBound};
@@ -21,3 +31,14 @@ pub use scalar::{
     UnitOfPrivacy,
 };
 pub use statement::{PrivacyStatement, Refusal};
+
+#[cfg(feature = "tensor")]
+pub use clip::{ClipDiagnostics, ClipFunction, ClipStyle, ClippedSum, Clipping, clip_and_sum};
+#[cfg(feature = "tensor")]
+pub use mechanism::GaussianMechanism;
+#[cfg(feature = "tensor")]
+pub use sampling::{Drawn, PoissonSampler, RunKey, Sampled, StepKey, Unsampled};
+#[cfg(feature = "tensor")]
+pub use step::{PrivateStep, StepDiagnostics};
+#[cfg(feature = "tensor")]
+pub use validate::validate;

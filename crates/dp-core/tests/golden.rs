@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 mod accountant;
+#[cfg(feature = "tensor")]
+mod clipping;
 
 /// The parsed file; none, with a line that names it, if it is not there. An unreadable file fails.
 pub(crate) fn file(name: &str) -> Option<Value> {
@@ -44,4 +46,23 @@ pub(crate) fn optional(case: &Value, pointer: &str) -> Option<f64> {
 /// A number that must be there.
 pub(crate) fn number(case: &Value, pointer: &str) -> f64 {
     optional(case, pointer).unwrap_or_else(|| panic!("`{pointer}` is missing in {case}"))
+}
+
+/// The elements of a list.
+#[cfg(feature = "tensor")]
+pub(crate) fn array(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
+}
+
+/// The numbers of a list.
+#[cfg(feature = "tensor")]
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
+    let number = |v: &Value| v.as_f64().unwrap_or_else(|| panic!("not a number: {v}"));
+    array(value).iter().map(number).collect()
+}
+
+/// A text.
+#[cfg(feature = "tensor")]
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }

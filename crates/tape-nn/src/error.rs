@@ -35,13 +35,11 @@ pub enum Error {
         /// Leaf name.
         name: String,
     },
-    /// A trainable parameter took no part in the loss, or outside a layer that records it.
-    #[error(
-        "trainable parameter `{name}` was not recorded in the backward pass: it takes no part in the loss, or is used outside a recording layer"
-    )]
+    /// Trainable parameters took no part in the loss, or were used outside a layer that records them.
+    #[error("the backward pass recorded nothing for {}: they take no part in the loss, or are used outside a recording layer", .names.join(", "))]
     NotRecorded {
-        /// Leaf name.
-        name: String,
+        /// Leaf names.
+        names: Vec<String>,
     },
     /// A label or token outside its range.
     #[error("{what}: {got} at position {position} is outside 0..{limit}")]
@@ -116,6 +114,7 @@ impl From<Error> for tensor_tree::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Tree(inner) => inner,
+            Error::NotRecorded { names } => tensor_tree::Error::NotDifferentiated { leaves: names },
             other => tensor_tree::Error::Candle(other.into()),
         }
     }

@@ -92,11 +92,14 @@ impl Tape {
             }
         };
         let mut tree = Tree::new();
+        let mut missing = Vec::new();
         for (name, leaf) in params.iter() {
-            let grad = sums.remove(name).ok_or_else(|| Error::NotRecorded { name: name.into() })?;
-            tree.insert(name, grad.reshape(leaf.shape())?)?;
+            match sums.remove(name) {
+                Some(grad) => tree.insert(name, grad.reshape(leaf.shape())?)?,
+                None => missing.push(name.to_owned()),
+            }
         }
-        Ok(tree)
+        if missing.is_empty() { Ok(tree) } else { Err(Error::NotRecorded { names: missing }) }
     }
 
     /// The per-sample gradients of every leaf of `params`, as records.

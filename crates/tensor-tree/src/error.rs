@@ -59,6 +59,12 @@ pub enum Error {
         /// Value that came.
         got: f64,
     },
+    /// Trainable leaves of which the loss gives no gradient.
+    #[error("no gradient was recorded for {}: these leaves take no part in the loss, or are used outside a layer that records", .leaves.join(", "))]
+    NotDifferentiated {
+        /// Names of the leaves.
+        leaves: Vec<String>,
+    },
     /// A tree without leaves where at least one is needed.
     #[error("{what}: the tree has no leaves, so there is nothing to train")]
     EmptyTree {

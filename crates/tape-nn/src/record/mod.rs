@@ -152,13 +152,13 @@ impl TapeGrads {
                 }
             }
         }
-        match leaves.iter().find(|(_, leaf)| leaf.records.is_empty()) {
-            // An empty batch records what it records; its sum is zero in any case.
-            Some((name, _)) if 0 < found => Err(Error::NotRecorded { name: name.clone() }),
-            _ => {
-                Ok(TapeGrads { records, leaves, n_samples: found, cache: norms::Cache::default() })
-            }
+        // An empty batch records nothing, and its sum is zero.
+        let names: Vec<String> =
+            leaves.iter().filter(|(_, l)| l.records.is_empty()).map(|(n, _)| n.clone()).collect();
+        if 0 < found && !names.is_empty() {
+            return Err(Error::NotRecorded { names });
         }
+        Ok(TapeGrads { records, leaves, n_samples: found, cache: norms::Cache::default() })
     }
 
     /// Joins the records of several passes over the same samples: gradients are added per sample.

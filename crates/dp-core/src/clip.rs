@@ -1,0 +1,321 @@
+//! Per-sample clipping: functions, styles, and the sum that only a mechanism can open.
+
+use tensor_tree::{Collective, Groups, PerSample, Tree};
+
+use crate::{ClipNorm, Error, NeighboringRelation, Result};
+
+/// The factor by which a sample's gradient of norm `nu` is multiplied, for a threshold `R`.
+///
+/// # Source
+/// arXiv 1607.00133 (`Abadi`), arXiv 2206.07136 (`AutoV`, `AutoS`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClipFunction {
+    /// `min(1, R / (nu + stability))`: leaves small gradients alone.
+    Abadi {
+        /// Added to the norm; 0 for the exact form, 1e-6 in some libraries.
+        stability: f64,
+    },
+    /// `R / nu`: every gradient gets norm `R`, a zero gradient stays zero.
+    AutoV,
+    /// `R / (nu + gamma)`: norms below `R` strictly, in the order of the unclipped ones.
+    AutoS {
+        /// Positive; 0.01 in the paper.
+        gamma: f64,
+    },
+    /// 1 if `nu <= R`, else 0.
+    Global,
+}
+
+impl Default for ClipFunction {
+    fn default() -> Self {
+        ClipFunction::Abadi { stability: 0.0 }
+    }
+}
+
+impl ClipFunction {
+    /// Automatic clipping with the paper's constant.
+    #[must_use]
+    pub fn automatic() -> Self {
+        ClipFunction::AutoS { gamma: 0.01 }
+    }
+
+    /// The factor for a sample of norm `norm`; times `norm` it is at most `clip`. Zero for a norm that is
+    /// not finite.
+    #[must_use]
+    pub fn factor(self, norm: f64, clip: f64) -> f64 {
+        if !norm.is_finite() {
+            return 0.0;
+        }
+        match self {
+            ClipFunction::Abadi { stability } => {
+                let bound = norm + stability;
+                if bound <= clip { 1.0 } else { clip / bound }
+            }
+            ClipFunction::AutoV => {
+                if norm == 0.0 {
+                    0.0
+                } else {
+                    clip / norm
+                }
+            }
+            ClipFunction::AutoS { gamma } => clip / (norm + gamma),
+            ClipFunction::Global => f64::from(u8::from(norm <= clip)),
+        }
+    }
+
+    fn check(self) -> Result<()> {
+        let (name, value, positive) = match self {
+            ClipFunction::Abadi { stability } => ("stability constant", stability, false),
+            ClipFunction::AutoS { gamma } => ("automatic clipping's gamma", gamma, true),
+            ClipFunction::AutoV | ClipFunction::Global => return Ok(()),
+        };
+        let ok = value.is_finite() && if positive { 0.0 < value } else { 0.0 <= value };
+        if ok {
+            return Ok(());
+        }
+        let must = if positive { "finite and positive" } else { "finite and not negative" };
+        Err(Error::InvalidScalar { name, must, got: value })
+    }
+}
+
+/// Which parameters are clipped by a common norm.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClipStyle {
+    /// All together.
+    #[default]
+    Flat,
+    /// Weight and bias of a layer together.
+    PerLayer,
+    /// Each tensor for itself.
+    PerParam,
+    /// Lists of leaf names that together are all leaves.
+    Blocks(Vec<Vec<String>>),
+}
+
+/// How per-sample gradients are clipped: function, groups, and a threshold for each group.
+///
+/// The thresholds satisfy `sum_k R_k^2 = R^2`, so the sum over groups has sensitivity `R`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clipping {
+    function: ClipFunction,
+    groups: Groups,
+    thresholds: Vec<f64>,
+    total: ClipNorm,
+    margin: f64,
+}
+
+impl Clipping {
+    /// Clipping of the leaves of `params` with the threshold `total / sqrt(K)` for each of the `K` groups.
+    ///
+    /// # Errors
+    /// [`Error::NothingToTrain`] if there are no leaves, [`Error::InvalidScalar`] for constants out of range, or
+    /// if blocks are not a partition of the leaves.
+    pub fn new(
+        function: ClipFunction,
+        style: &ClipStyle,
+        params: &Tree,
+        total: ClipNorm,
+    ) -> Result<Self> {
+        function.check()?;
+        if params.n_elements() == 0 {
+            return Err(Error::NothingToTrain);
+        }
+        let groups = match style {
+            ClipStyle::Flat => Groups::one(params),
+            ClipStyle::PerLayer => Groups::per_layer(params),
+            ClipStyle::PerParam => Groups::per_leaf(params),
+            ClipStyle::Blocks(lists) => Groups::from_lists(params, lists)?,
+        };
+        let each = total.get() / (groups.len() as f64).sqrt();
+        let thresholds = vec![each; groups.len()];
+        Ok(Clipping { function, groups, thresholds, total, margin: 0.0 })
+    }
+
+    /// The same with thresholds of one's own; the total becomes the root of their sum of squares.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] unless there is a finite positive threshold for each group.
+    pub fn with_thresholds(self, thresholds: Vec<f64>) -> Result<Self> {
+        if thresholds.len() != self.groups.len() {
+            return Err(Error::InvalidScalar {
+                name: "number of clip thresholds",
+                must: "that of the groups",
+                got: thresholds.len() as f64,
+            });
+        }
+        for threshold in &thresholds {
+            ClipNorm::new(*threshold)?;
+        }
+        let total = ClipNorm::new(thresholds.iter().map(|r| r * r).sum::<f64>().sqrt())?;
+        Ok(Clipping { thresholds, total, ..self })
+    }
+
+    /// The same with every factor multiplied by `1 - margin`, so that rounding of the products cannot carry a
+    /// sample's part over the bound. `1e-6` is right for `f32`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] unless `0 <= margin < 1`.
+    pub fn with_margin(self, margin: f64) -> Result<Self> {
+        if !(0.0 <= margin && margin < 1.0) {
+            return Err(Error::InvalidScalar {
+                name: "clip margin",
+                must: "in [0, 1)",
+                got: margin,
+            });
+        }
+        Ok(Clipping { margin, ..self })
+    }
+
+    /// The bound on the norm of one sample's part of the sum.
+    #[must_use]
+    pub fn total(&self) -> ClipNorm {
+        self.total
+    }
+
+    /// The groups.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The threshold of each group.
+    #[must_use]
+    pub fn thresholds(&self) -> &[f64] {
+        &self.thresholds
+    }
+
+    /// The factors for squared norms `[group][batch]`, in the same shape.
+    ///
+    /// A sample with a norm that is not finite in any group gets zeros in all: the decision depends on that
+    /// sample alone.
+    #[must_use]
+    pub fn factors(&self, squared_norms: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let n = squared_norms.first().map_or(0, Vec::len);
+        let usable: Vec<bool> =
+            (0..n).map(|i| squared_norms.iter().all(|norms| norms[i].is_finite())).collect();
+        squared_norms
+            .iter()
+            .zip(&self.thresholds)
+            .map(|(norms, threshold)| {
+                let factor = |(norm, usable): (&f64, &bool)| {
+                    if !usable {
+                        return 0.0;
+                    }
+                    (1.0 - self.margin) * self.function.factor(norm.max(0.0).sqrt(), *threshold)
+                };
+                norms.iter().zip(&usable).map(factor).collect()
+            })
+            .collect()
+    }
+}
+
+/// A sum of clipped per-sample gradients.
+///
+/// # Privacy
+/// Sensitive: only the mechanism and the transport between trusted processes see its tensors. No `Clone`, no
+/// accessor, and `Debug` does not show them.
+#[must_use = "a clipped sum is worth nothing until a mechanism has added noise"]
+pub struct ClippedSum {
+    sum: Tree,
+    clip: ClipNorm,
+}
+
+impl std::fmt::Debug for ClippedSum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClippedSum(..)")
+    }
+}
+
+/// Norms and factors of the samples of one batch.
+///
+/// # Privacy
+/// A release of these is not covered by any noise: for public data, or where the ledger is marked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClipDiagnostics {
+    /// Norm of each sample's gradient over all groups.
+    pub norms: Vec<f64>,
+    /// `[group][batch]`.
+    pub factors: Vec<Vec<f64>>,
+}
+
+/// Clips each sample's gradient as `clipping` says and adds the results.
+///
+///     sum_i  C_ik g_ik
+///
+/// # Privacy
+/// L2 sensitivity `clipping.total()` under add-or-remove-one, twice that under replace-one. Releases nothing by
+/// itself.
+///
+/// # Errors
+/// If the groups do not cover the leaves. A sample with NaN or infinity contributes exactly zero.
+///
+/// # Source
+/// arXiv 1607.00133, Algorithm 1; arXiv 2210.00038 for the single backward pass.
+pub fn clip_and_sum(grads: impl PerSample, clipping: &Clipping) -> Result<ClippedSum> {
+    Ok(clip_and_measure(grads, clipping)?.0)
+}
+
+/// As [`clip_and_sum`], with the diagnostics.
+pub(crate) fn clip_and_measure(
+    grads: impl PerSample,
+    clipping: &Clipping,
+) -> Result<(ClippedSum, ClipDiagnostics)> {
+    let squared = grads.squared_norms(&clipping.groups)?;
+    let factors = clipping.factors(&squared);
+    let n = squared.first().map_or(0, Vec::len);
+    let norms = (0..n).map(|i| squared.iter().map(|g| g[i]).sum::<f64>().sqrt()).collect();
+    let sum = grads.weighted_sum(&clipping.groups, &factors)?;
+    Ok((ClippedSum { sum, clip: clipping.total }, ClipDiagnostics { norms, factors }))
+}
+
+impl ClippedSum {
+    /// The sum over no samples.
+    ///
+    /// # Errors
+    /// From the back-end.
+    pub fn empty(params: &Tree, clipping: &Clipping) -> Result<Self> {
+        Ok(ClippedSum { sum: params.zeros_like()?, clip: clipping.total })
+    }
+
+    /// The most by which the sum can change between neighboring data sets, in L2 norm.
+    #[must_use]
+    pub fn sensitivity(&self, relation: NeighboringRelation) -> f64 {
+        match relation {
+            NeighboringRelation::AddOrRemoveOne => self.clip.get(),
+            NeighboringRelation::ReplaceOne => 2.0 * self.clip.get(),
+        }
+    }
+
+    /// The sum over both sets of samples, which must be disjoint: micro-batches of one batch.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] if the two were clipped to different norms, or if the leaves differ.
+    pub fn add(self, other: ClippedSum) -> Result<ClippedSum> {
+        #[allow(clippy::float_cmp, reason = "the same number or another one")]
+        if self.clip.get() != other.clip.get() {
+            return Err(Error::InvalidScalar {
+                name: "clip norm of a micro-batch",
+                must: "that of the others",
+                got: other.clip.get(),
+            });
+        }
+        Ok(ClippedSum { sum: self.sum.add_scaled(1.0, &other.sum)?, clip: self.clip })
+    }
+
+    /// The sum over the samples of all processes, which must hold disjoint data.
+    ///
+    /// # Errors
+    /// If the transport fails.
+    pub fn all_reduce(self, group: &impl Collective) -> Result<ClippedSum> {
+        Ok(ClippedSum { sum: group.all_reduce_sum(self.sum)?, clip: self.clip })
+    }
+
+    pub(crate) fn into_sum(self) -> Tree {
+        self.sum
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! The Gaussian mechanism on trees.
+
+use tensor_tree::{Key, Label, Tree};
+
+use crate::clip::ClippedSum;
+use crate::{DpEvent, NeighboringRelation, NoiseMultiplier, Result};
+
+/// Adds normal noise to a clipped sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GaussianMechanism {
+    noise_multiplier: NoiseMultiplier,
+    relation: NeighboringRelation,
+}
+
+impl GaussianMechanism {
+    /// Noise of standard deviation `noise_multiplier` times the sensitivity under `relation`.
+    #[must_use]
+    pub fn new(noise_multiplier: NoiseMultiplier, relation: NeighboringRelation) -> Self {
+        GaussianMechanism { noise_multiplier, relation }
+    }
+
+    /// Standard deviation over sensitivity.
+    #[must_use]
+    pub fn noise_multiplier(&self) -> NoiseMultiplier {
+        self.noise_multiplier
+    }
+
+    /// The event of one release, before any amplification by sampling.
+    #[must_use]
+    pub fn event(&self) -> DpEvent {
+        DpEvent::Gaussian { noise_multiplier: self.noise_multiplier }
+    }
+
+    /// The noised sum. Consumes the sum: the un-noised value does not exist afterwards.
+    ///
+    /// Noise is scaled from the sensitivity that the value itself reports, with the same deviation on every
+    /// coordinate; each leaf has a stream of its own.
+    ///
+    /// # Privacy
+    /// One release of [`GaussianMechanism::event`]. The caller charges it *before*: [`crate::PrivateStep`] does. `key`
+    /// must be secret and never used for another sum.
+    ///
+    /// # Errors
+    /// From the back-end.
+    pub fn privatize(&self, clipped: ClippedSum, key: Key) -> Result<(Tree, DpEvent)> {
+        let std = self.noise_multiplier.get() * clipped.sensitivity(self.relation);
+        let sum = clipped.into_sum();
+        if std == 0.0 {
+            return Ok((sum, self.event()));
+        }
+        let noised = sum.map(|name, leaf| key.child(Label::Leaf(name)).add_normal(leaf, std))?;
+        Ok((noised, self.event()))
+    }
+}

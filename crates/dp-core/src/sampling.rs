@@ -1,0 +1,244 @@
+//! Random batches, and values that carry the proof of how they were drawn.
+
+use rand::Rng;
+
+use tensor_tree::{Key, Label, Purpose};
+
+use crate::{Error, Result, SampleRate};
+
+/// The source of a run's secret randomness.
+///
+/// # Privacy
+/// A private run draws its key from the operating system at every start of the process, and the key is never
+/// saved; steps done again after a crash therefore see new noise, and are charged again. A seeded run repeats bit for bit and can
+/// claim no epsilon.
+#[derive(Debug)]
+pub struct RunKey {
+    key: Key,
+    seeded: bool,
+    next: u64,
+}
+
+/// The randomness of one step. Consumed by the step, so that no key masks two sums.
+#[derive(Debug)]
+pub struct StepKey {
+    key: Key,
+    seeded: bool,
+}
+
+impl RunKey {
+    /// Fresh secret randomness.
+    ///
+    /// # Errors
+    /// If the operating system gives none.
+    pub fn private() -> Result<Self> {
+        Ok(RunKey { key: Key::from_entropy()?, seeded: false, next: 0 })
+    }
+
+    /// Randomness that can be repeated, from step `first` on: for experiments, tests and resumed experiments.
+    #[must_use]
+    pub fn seeded(seed: u64, first: u64) -> Self {
+        RunKey { key: Key::from_seed(seed), seeded: true, next: first }
+    }
+
+    /// Whether the noise can be repeated by anyone who knows the seed.
+    #[must_use]
+    pub fn is_seeded(&self) -> bool {
+        self.seeded
+    }
+
+    /// The randomness of the next step.
+    pub fn next_step(&mut self) -> StepKey {
+        let key = self.key.child(Label::Step(self.next));
+        self.next += 1;
+        StepKey { key, seeded: self.seeded }
+    }
+}
+
+impl StepKey {
+    /// The key of this step's noise.
+    pub(crate) fn noise(&self) -> Key {
+        self.key.child(Label::For(Purpose::Noise))
+    }
+
+    /// The key of this step's dropout masks.
+    #[must_use]
+    pub fn dropout(&self) -> Key {
+        self.key.child(Label::For(Purpose::Dropout))
+    }
+
+    fn sampling(&self, rank: u32) -> Key {
+        self.key.child(Label::For(Purpose::Sampling)).child(Label::Rank(rank))
+    }
+
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.seeded
+    }
+}
+
+/// Takes each of `n_samples` records with the same probability, independently of the others.
+///
+/// # Source
+/// arXiv 1607.00133, section 3: "Lot". The batch may be empty; it is used all the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoissonSampler {
+    n_samples: usize,
+    rate: SampleRate,
+}
+
+impl PoissonSampler {
+    /// A sampler over the records `0..n_samples`.
+    ///
+    /// # Errors
+    /// [`Error::EmptyData`] if there are none.
+    pub fn new(n_samples: usize, rate: SampleRate) -> Result<Self> {
+        if n_samples == 0 {
+            return Err(Error::EmptyData);
+        }
+        Ok(PoissonSampler { n_samples, rate })
+    }
+
+    /// The record numbers of one batch, in increasing order.
+    pub fn draw(&self, key: &StepKey) -> Sampled<Vec<usize>> {
+        self.draw_as(key, 0)
+    }
+
+    /// The share of process `rank`, which has records of its own.
+    pub fn draw_as(&self, key: &StepKey, rank: u32) -> Sampled<Vec<usize>> {
+        let mut rng = key.sampling(rank).rng();
+        // A record is taken if 53 random bits lie below the rate: exact for every rate that is a double.
+        let rate = self.rate.get();
+        let batch = (0..self.n_samples)
+            .filter(|_| ((rng.next_u64() >> 11) as f64) * 2f64.powi(-53) < rate)
+            .collect();
+        Sampled { batch, rate: self.rate, seeded: key.seeded }
+    }
+}
+
+/// A batch that a [`PoissonSampler`] drew. Only samplers make one.
+#[derive(Debug)]
+pub struct Sampled<B> {
+    batch: B,
+    rate: SampleRate,
+    seeded: bool,
+}
+
+impl<B> Sampled<B> {
+    /// What was drawn.
+    pub fn batch(&self) -> &B {
+        &self.batch
+    }
+
+    /// Loads the records that were drawn.
+    ///
+    /// # Privacy
+    /// `load` must return those records and no others, each treated for itself.
+    pub fn map<C>(self, load: impl FnOnce(B) -> C) -> Sampled<C> {
+        Sampled { batch: load(self.batch), rate: self.rate, seeded: self.seeded }
+    }
+
+    /// As [`Sampled::map`], for a loader that can fail.
+    ///
+    /// # Errors
+    /// That of `load`.
+    pub fn try_map<C, E>(
+        self,
+        load: impl FnOnce(B) -> std::result::Result<C, E>,
+    ) -> std::result::Result<Sampled<C>, E> {
+        Ok(Sampled { batch: load(self.batch)?, rate: self.rate, seeded: self.seeded })
+    }
+}
+
+/// A batch that came some other way; no amplification is claimed for it.
+#[derive(Debug)]
+pub struct Unsampled<B>(pub B);
+
+/// A batch with what is known about how it was drawn.
+pub trait Drawn<B> {
+    /// The batch, the rate if it was drawn by Poisson sampling, and whether from a seed.
+    fn open(self) -> (B, Option<SampleRate>, bool);
+}
+
+impl<B> Drawn<B> for Sampled<B> {
+    fn open(self) -> (B, Option<SampleRate>, bool) {
+        (self.batch, Some(self.rate), self.seeded)
+    }
+}
+
+impl<B> Drawn<B> for Unsampled<B> {
+    fn open(self) -> (B, Option<SampleRate>, bool) {
+        (self.0, None, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampler(n: usize, rate: f64) -> PoissonSampler {
+        PoissonSampler::new(n, SampleRate::new(rate).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_first_draws_are_pinned() {
+        let mut run = RunKey::seeded(5, 0);
+        let key = run.next_step();
+        let first = sampler(100, 0.1).draw(&key).batch;
+        assert_eq!(first, PINNED, "every seeded run changes with this");
+    }
+    const PINNED: [usize; 0] = [];
+
+    #[test]
+    fn rates_zero_and_one_take_none_and_all() {
+        let key = RunKey::seeded(1, 0).next_step();
+        assert!(sampler(50, 0.0).draw(&key).batch.is_empty());
+        assert_eq!(sampler(50, 1.0).draw(&key).batch.len(), 50);
+        assert!(PoissonSampler::new(0, SampleRate::new(0.5).unwrap()).is_err());
+    }
+
+    #[test]
+    fn batch_sizes_are_binomial_and_records_equally_likely() {
+        let (n, rate, steps) = (200usize, 0.3, 3000u32);
+        let mut run = RunKey::seeded(2, 0);
+        let mut counts = vec![0.0f64; n];
+        let (mut sum, mut squares) = (0.0f64, 0.0f64);
+        for _ in 0..steps {
+            let batch = sampler(n, rate).draw(&run.next_step()).batch;
+            batch.iter().for_each(|i| counts[*i] += 1.0);
+            sum += batch.len() as f64;
+            squares += (batch.len() as f64).powi(2);
+        }
+        let steps = f64::from(steps);
+        let variance = n as f64 * rate * (1.0 - rate);
+        let mean = sum / steps;
+        assert!((mean - n as f64 * rate).abs() < 5.0 * (variance / steps).sqrt(), "mean {mean}");
+        // The variance estimate of a nearly normal variable has standard error variance * sqrt(2 / steps).
+        let spread = squares / steps - mean * mean;
+        assert!((spread - variance).abs() < 5.0 * variance * (2.0 / steps).sqrt(), "{spread}");
+        for count in counts {
+            let error = 5.0 * (steps * rate * (1.0 - rate)).sqrt();
+            assert!((count - steps * rate).abs() < error, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_resumed_seeded_run_goes_on_with_the_same_keys() {
+        let mut whole = RunKey::seeded(3, 0);
+        let _ = whole.next_step();
+        let _ = whole.next_step();
+        let third = whole.next_step().noise().fingerprint();
+        assert_eq!(RunKey::seeded(3, 2).next_step().noise().fingerprint(), third);
+    }
+
+    #[test]
+    fn two_private_runs_share_no_key() {
+        let mut a = RunKey::private().unwrap();
+        let mut b = RunKey::private().unwrap();
+        let prints: std::collections::BTreeSet<u64> = [a.next_step(), a.next_step(), b.next_step()]
+            .iter()
+            .map(|k| k.noise().fingerprint())
+            .collect();
+        assert_eq!(prints.len(), 3);
+        assert!(!a.is_seeded());
+    }
+}

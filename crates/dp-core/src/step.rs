@@ -1,0 +1,211 @@
+//! One step of private training, from the batch to the gradient that may be used freely.
+
+use candle_core::DType;
+use tensor_tree::{Collective, Key, Pass, PerSampleDifferentiable, ProbePoint, Tree};
+
+use crate::clip::{ClipDiagnostics, ClippedSum, Clipping, clip_and_measure};
+use crate::mechanism::GaussianMechanism;
+use crate::sampling::{Drawn, StepKey};
+use crate::{Charge, DpEvent, Error, ExpectedBatchSize, Mark, PrivacyPlan, Result};
+
+/// What clipping in single precision may exceed its bound by, taken off beforehand.
+const F32_MARGIN: f64 = 1e-6;
+
+/// Clipping, noise and accounting of one plan.
+///
+/// # Privacy
+/// [`PrivateStep::run`] charges the ledger before noise is drawn, and there is no way to a gradient around the charge. The
+/// result is `(sum of clipped gradients + noise) / expected batch size`; the size of the batch that was drawn is private and
+/// never used.
+#[derive(Clone, Debug)]
+pub struct PrivateStep {
+    clipping: Clipping,
+    mechanism: GaussianMechanism,
+    expected_batch_size: ExpectedBatchSize,
+    dropout: bool,
+}
+
+/// What a step would show of private data, for data that are public.
+#[derive(Clone, Debug, Default)]
+pub struct StepDiagnostics {
+    /// Norms and clip factors, micro-batches one after the other.
+    pub clip: ClipDiagnostics,
+    /// Mean loss of each sample.
+    pub losses: Vec<f64>,
+}
+
+impl PrivateStep {
+    /// The step of `plan` with the given clipping.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] if the clipping's total is not the plan's clip norm.
+    pub fn new(plan: &PrivacyPlan, clipping: Clipping) -> Result<Self> {
+        let (total, planned) = (clipping.total().get(), plan.clip_norm().get());
+        if 1e-12 * planned < (total - planned).abs() {
+            return Err(Error::InvalidScalar {
+                name: "total clip norm of the groups",
+                must: "the plan's clip norm",
+                got: total,
+            });
+        }
+        Ok(PrivateStep {
+            clipping,
+            mechanism: GaussianMechanism::new(plan.noise_multiplier(), plan.relation()),
+            expected_batch_size: plan.expected_batch_size(),
+            dropout: false,
+        })
+    }
+
+    /// The same with dropout masks drawn from the step's key.
+    #[must_use]
+    pub fn with_dropout(self) -> Self {
+        PrivateStep { dropout: true, ..self }
+    }
+
+    /// How gradients are clipped.
+    #[must_use]
+    pub fn clipping(&self) -> &Clipping {
+        &self.clipping
+    }
+
+    /// The private gradient of one batch at `points` (one point of weight one for most methods).
+    ///
+    /// # Privacy
+    /// One Poisson-subsampled Gaussian release, or one Gaussian release if the batch is [`crate::Unsampled`], charged to
+    /// `ledger` first.
+    ///
+    /// # Errors
+    /// If the objective fails, the trees do not fit, or the charge cannot be recorded. After an error no gradient
+    /// exists; the charge may.
+    pub fn run<O: PerSampleDifferentiable>(
+        &self,
+        objective: &O,
+        points: &[ProbePoint],
+        batch: impl Drawn<O::Batch>,
+        key: StepKey,
+        group: &impl Collective,
+        ledger: &mut impl Charge,
+    ) -> Result<Tree> {
+        let (batch, rate, seeded) = batch.open();
+        self.go(objective, points, vec![batch], rate, seeded, key, group, ledger, None)
+    }
+
+    /// As [`PrivateStep::run`] for a batch that was cut in micro-batches: the clipped sums are added, noise comes once.
+    ///
+    /// # Errors
+    /// As [`PrivateStep::run`].
+    pub fn run_in_parts<O: PerSampleDifferentiable>(
+        &self,
+        objective: &O,
+        points: &[ProbePoint],
+        parts: impl Drawn<Vec<O::Batch>>,
+        key: StepKey,
+        group: &impl Collective,
+        ledger: &mut impl Charge,
+    ) -> Result<Tree> {
+        let (parts, rate, seeded) = parts.open();
+        self.go(objective, points, parts, rate, seeded, key, group, ledger, None)
+    }
+
+    /// As [`PrivateStep::run_in_parts`], and shows norms, clip factors and losses.
+    ///
+    /// # Privacy
+    /// The diagnostics are un-noised queries. For public data only: the ledger is marked and will refuse a
+    /// statement.
+    ///
+    /// # Errors
+    /// As [`PrivateStep::run`].
+    pub fn run_showing_diagnostics<O: PerSampleDifferentiable>(
+        &self,
+        objective: &O,
+        points: &[ProbePoint],
+        parts: impl Drawn<Vec<O::Batch>>,
+        key: StepKey,
+        group: &impl Collective,
+        ledger: &mut impl Charge,
+    ) -> Result<(Tree, StepDiagnostics)> {
+        let (parts, rate, seeded) = parts.open();
+        ledger.mark(Mark::DiagnosticsReleased)?;
+        let mut shown = StepDiagnostics::default();
+        let grads =
+            self.go(objective, points, parts, rate, seeded, key, group, ledger, Some(&mut shown))?;
+        Ok((grads, shown))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one place where everything meets")]
+    fn go<O: PerSampleDifferentiable>(
+        &self,
+        objective: &O,
+        points: &[ProbePoint],
+        parts: Vec<O::Batch>,
+        rate: Option<crate::SampleRate>,
+        seeded: bool,
+        key: StepKey,
+        group: &impl Collective,
+        ledger: &mut impl Charge,
+        mut shown: Option<&mut StepDiagnostics>,
+    ) -> Result<Tree> {
+        let Some(first) = points.first() else { return Err(Error::NothingToTrain) };
+        self.clipping.groups().check(&first.params)?;
+        let clipping = self.clipping_for(&first.params)?;
+        let pass = if self.dropout { Pass::Train { key: key.dropout() } } else { Pass::Eval };
+        let mut sum = ClippedSum::empty(&first.params, &clipping)?;
+        for part in &parts {
+            let (losses, grads) = objective.per_sample(points, part, pass)?;
+            let (clipped, diagnostics) = clip_and_measure(grads, &clipping)?;
+            sum = sum.add(clipped)?;
+            if let Some(shown) = shown.as_deref_mut() {
+                let losses = losses.per_sample()?.to_dtype(DType::F64);
+                shown.losses.extend(
+                    losses.and_then(|l| l.to_vec1::<f64>()).map_err(tensor_tree::Error::from)?,
+                );
+                shown.clip.norms.extend(diagnostics.norms);
+                shown.clip.factors.resize(diagnostics.factors.len(), Vec::new());
+                for (all, new) in shown.clip.factors.iter_mut().zip(diagnostics.factors) {
+                    all.extend(new);
+                }
+            }
+        }
+        let sum = sum.all_reduce(group)?;
+        let noise = key.noise();
+        if !group.agree_on(noise)? {
+            return Err(Error::KeysDiffer);
+        }
+        self.charge(rate, seeded || key.is_seeded(), ledger)?;
+        self.noised_mean(sum, noise)
+    }
+
+    fn charge(
+        &self,
+        rate: Option<crate::SampleRate>,
+        seeded: bool,
+        ledger: &mut impl Charge,
+    ) -> Result<()> {
+        if seeded {
+            ledger.mark(Mark::SeededNoise)?;
+        }
+        let event = self.mechanism.event();
+        let event = match rate {
+            Some(rate) => DpEvent::PoissonSampled { rate, event: Box::new(event) },
+            None => event,
+        };
+        ledger.charge(&event)
+    }
+
+    fn noised_mean(&self, sum: ClippedSum, noise: Key) -> Result<Tree> {
+        let (noised, _) = self.mechanism.privatize(sum, noise)?;
+        Ok(noised.scale(1.0 / self.expected_batch_size.get())?)
+    }
+
+    /// With a margin for rounding where gradients are not in double precision.
+    fn clipping_for(&self, params: &Tree) -> Result<Clipping> {
+        if params.iter().all(|(_, leaf)| leaf.dtype() == DType::F64) {
+            Ok(self.clipping.clone())
+        } else {
+            self.clipping.clone().with_margin(F32_MARGIN)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
