@@ -15,6 +15,10 @@ pub use context::Context;
 pub use error::{Error, Result};
 pub use kernel::activation::Activation;
 pub use layer::{
+    Channels, Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias,
+    to_channels_first, to_channels_last,
+};
+pub use layer::{
     Dropout, Embedding, Linear, PositionTable, embedding, linear, linear_no_bias, position_table,
 };
 pub use objective::{TapeLoss, Taped};

@@ -1,6 +1,7 @@
 //! The tape of one backward pass: what each layer saw, and the gradient of what it returned.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -8,6 +9,9 @@ use tensor_tree::Tree;
 
 use crate::error::{Error, Result};
 use crate::record::{Record, TapeGrads};
+
+/// Bytes of per-sample gradients that the layers of one pass may keep, unless set otherwise.
+const KEEP_BYTES: usize = 256 << 20;
 
 /// Records of one forward and backward pass. Clones share the records.
 ///
@@ -17,6 +21,8 @@ use crate::record::{Record, TapeGrads};
 pub struct Tape {
     shared: Arc<Mutex<Content>>,
     anchor: Tensor,
+    /// Bytes of per-sample gradients that may still be kept.
+    budget: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -46,7 +52,23 @@ impl Tape {
 
     fn with(content: Content, device: &Device) -> Result<Self> {
         let anchor = Var::zeros(1, DType::F32, device)?.as_tensor().clone();
-        Ok(Tape { shared: Arc::new(Mutex::new(content)), anchor })
+        let budget = Arc::new(AtomicUsize::new(KEEP_BYTES));
+        Ok(Tape { shared: Arc::new(Mutex::new(content)), anchor, budget })
+    }
+
+    /// Lets layers keep at most `bytes` of per-sample gradients between norms and sums (256 MiB unless set).
+    /// What does not fit is computed twice; results agree up to rounding.
+    #[must_use]
+    pub fn with_keep_budget(self, bytes: usize) -> Self {
+        self.budget.store(bytes, Ordering::Relaxed);
+        self
+    }
+
+    /// Takes `bytes` from the budget, if it has them. Backward passes run in one thread in a fixed order,
+    /// so which layers are served does not depend on chance.
+    pub(crate) fn reserve(&self, bytes: usize) -> bool {
+        let take = |left: usize| left.checked_sub(bytes);
+        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// The variable that keeps recording operations in the graph.
@@ -61,18 +83,24 @@ impl Tape {
 
     pub(crate) fn push(&self, record: Record) -> Result<()> {
         if !self.keeps_records() {
-            let parts = record.sums(None)?; // outside the lock
-            if let Content::Sums(sums) = &mut *self.lock() {
-                for (name, part) in parts {
-                    let sum = match sums.get(&name) {
-                        Some(sum) => (sum + part)?,
-                        None => part,
-                    };
-                    sums.insert(name, sum);
-                }
+            for (name, part) in record.sums(None)? {
+                self.add(&name, part)?;
             }
         } else if let Content::Records(records) = &mut *self.lock() {
             records.push(record);
+        }
+        Ok(())
+    }
+
+    /// Adds a gradient that is summed over samples already. Only for tapes that keep no records.
+    pub(crate) fn add(&self, name: &Arc<str>, part: Tensor) -> Result<()> {
+        debug_assert!(!self.keeps_records(), "a sum on a tape of records");
+        if let Content::Sums(sums) = &mut *self.lock() {
+            let sum = match sums.get(name) {
+                Some(sum) => (sum + part.reshape(sum.shape())?)?,
+                None => part,
+            };
+            sums.insert(name.clone(), sum);
         }
         Ok(())
     }

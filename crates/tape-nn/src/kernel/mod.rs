@@ -1,6 +1,7 @@
 //! Kernels on contiguous slices, and matrix products.
 
 pub(crate) mod activation;
+pub(crate) mod conv;
 pub(crate) mod gram;
 pub(crate) mod product;
 pub(crate) mod softmax;
@@ -28,4 +29,48 @@ pub(crate) fn map_indices<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Sen
     } else {
         (0..n).into_par_iter().map(f).collect()
     }
+}
+
+/// As [`for_pieces`], in parallel from two pieces on, with scratch memory that consecutive pieces share.
+pub(crate) fn for_pieces_with<T: Send, S>(
+    out: &mut [T],
+    size: usize,
+    scratch: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, usize, &mut [T]) + Sync + Send,
+) {
+    if size == 0 || out.is_empty() {
+        return;
+    }
+    let pieces = out.len().div_ceil(size);
+    if pieces == 1 || rayon::current_num_threads() == 1 {
+        let mut s = scratch();
+        out.chunks_mut(size).enumerate().for_each(|(i, piece)| f(&mut s, i, piece));
+    } else {
+        out.par_chunks_mut(size)
+            .with_min_len(pieces.div_ceil(4 * rayon::current_num_threads()))
+            .enumerate()
+            .for_each_init(scratch, |s, (i, piece)| f(s, i, piece));
+    }
+}
+
+/// Runs `f` on each task, in parallel where there are threads, with scratch memory that tasks share.
+pub(crate) fn for_tasks<K: Send, S>(
+    tasks: Vec<K>,
+    scratch: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, K) + Sync + Send,
+) {
+    if tasks.len() <= 1 || rayon::current_num_threads() == 1 {
+        let mut s = scratch();
+        tasks.into_iter().for_each(|task| f(&mut s, task));
+    } else {
+        tasks.into_par_iter().for_each_init(scratch, |s, task| f(s, task));
+    }
+}
+
+/// Shares of a batch of `n` samples that are summed on their own and then added in order. They depend on
+/// the batch and the size of one sum alone, so sums do not depend on threads.
+pub(crate) fn samples_per_share(n: usize, sum_bytes: usize) -> usize {
+    const SHARES: usize = 16;
+    const BYTES: usize = 64 << 20;
+    n.div_ceil(SHARES.min((BYTES / sum_bytes.max(1)).max(1))).max(1)
 }

@@ -251,7 +251,7 @@ fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
     compose_activation(&y, activation)
 }
 
-fn compose_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
+pub(crate) fn compose_activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     Ok(match activation {
         Activation::Identity => x.clone(),
         Activation::Relu => x.relu()?,

@@ -1,9 +1,13 @@
 //! Layers: they keep names and shapes, take parameters from the [`crate::Context`], and write on its tape.
 
+mod channels;
+mod conv;
 mod dropout;
 mod embedding;
 pub(crate) mod linear;
 
+pub use channels::{Channels, to_channels_first, to_channels_last};
+pub use conv::{Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias};
 pub use dropout::Dropout;
 pub use embedding::{Embedding, PositionTable, embedding, position_table};
 pub use linear::{Linear, linear, linear_no_bias};

@@ -1,5 +1,6 @@
 //! What a layer leaves on the tape, and how per-sample norms and weighted sums come out of it.
 
+pub(crate) mod deferred;
 mod kept;
 mod linear;
 mod norms;
@@ -9,10 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Shape, Tensor};
-use tensor_tree::host::{Real, from_vec};
+use tensor_tree::host::{Host, Real, from_vec};
 use tensor_tree::{Groups, PerSample, Tree};
 
 use crate::error::{Error, Result};
+use crate::kernel::gram::accumulate;
+use deferred::Deferred;
 
 /// Name of a leaf.
 pub(crate) type Name = Arc<str>;
@@ -45,6 +48,8 @@ pub(crate) enum Record {
     },
     /// The per-sample gradients themselves, `[batch, ...leaf]`.
     Kept { name: Name, grads: Tensor },
+    /// Per-sample gradients in a form that the layer knows.
+    Deferred { name: Name, grads: Arc<dyn Deferred> },
 }
 
 /// One way in which a record contributes to a leaf.
@@ -54,6 +59,7 @@ enum Use<'a> {
     Bias { g: &'a Tensor, scale: Option<&'a Arc<Vec<f64>>> },
     Table { rows: &'a [u32], padding: Option<u32>, g: &'a Tensor, n_rows: usize },
     Kept { grads: &'a Tensor },
+    Deferred { grads: &'a dyn Deferred },
 }
 
 impl Record {
@@ -72,6 +78,7 @@ impl Record {
                 vec![(name, Use::Table { rows, padding: *padding, g, n_rows: *n_rows })]
             }
             Record::Kept { name, grads } => vec![(name, Use::Kept { grads })],
+            Record::Deferred { name, grads } => vec![(name, Use::Deferred { grads: &**grads })],
         }
     }
 
@@ -89,6 +96,7 @@ impl Use<'_> {
         match self {
             Use::Weight { g, .. } | Use::Bias { g, .. } | Use::Table { g, .. } => g.dims()[0],
             Use::Kept { grads } => grads.dims()[0],
+            Use::Deferred { grads } => grads.n_samples(),
         }
     }
 
@@ -96,6 +104,7 @@ impl Use<'_> {
         match self {
             Use::Weight { g, .. } | Use::Bias { g, .. } | Use::Table { g, .. } => g.dtype(),
             Use::Kept { grads } => grads.dtype(),
+            Use::Deferred { grads } => grads.dtype(),
         }
     }
 
@@ -106,6 +115,7 @@ impl Use<'_> {
             Use::Bias { g, .. } => Shape::from(last(g)),
             Use::Table { g, n_rows, .. } => Shape::from((*n_rows, last(g))),
             Use::Kept { grads } => Shape::from(&grads.dims()[1..]),
+            Use::Deferred { grads } => grads.leaf_shape(),
         }
     }
 }
@@ -287,6 +297,11 @@ fn summed_typed<T: Real>(
                 table::add(&mut out, rows, *padding, g, factors)?;
             }
             Use::Kept { grads } => kept::add(&mut out, grads, factors)?,
+            Use::Deferred { grads } => {
+                let host = Host::of(&grads.sum(factors)?)?;
+                let view = host.view();
+                accumulate(&mut out, T::ONE, view.slice::<T>()?);
+            }
         }
         first = false;
     }

@@ -66,6 +66,9 @@ pub(super) fn squared_norms(uses: &[Use<'_>], leaf: &str, cache: &Cache) -> Resu
 
 fn typed<T: Real>(uses: &[Use<'_>], leaf: &str, cache: &Cache) -> Result<Vec<f64>> {
     let n = uses[0].n_samples();
+    if let [Use::Deferred { grads }] = uses {
+        return grads.squared_norms();
+    }
     let all = |f: fn(&Use<'_>) -> bool| uses.iter().all(f);
     if all(|u| matches!(u, Use::Weight { .. })) {
         return weights::<T>(uses, n, leaf, cache);
@@ -273,12 +276,13 @@ fn kept<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
 
 fn hosts(uses: &[Use<'_>]) -> Result<Vec<Host>> {
     uses.iter()
-        .map(|u| {
+        .filter_map(|u| {
             let tensor = match u {
                 Use::Weight { g, .. } | Use::Bias { g, .. } | Use::Table { g, .. } => g,
                 Use::Kept { grads } => grads,
+                Use::Deferred { .. } => return None,
             };
-            Ok(Host::of(tensor)?)
+            Some(Host::of(tensor).map_err(Into::into))
         })
         .collect()
 }
