@@ -75,6 +75,16 @@ pub enum Error {
         /// Known offenders.
         known: &'static str,
     },
+    /// A pattern that fits no layer or leaf.
+    #[error("{what}: `{pattern}` fits none of the {} names: {}", .available.len(), some(.available))]
+    NothingSelected {
+        /// What was to be selected.
+        what: &'static str,
+        /// The pattern.
+        pattern: String,
+        /// The names there are.
+        available: Vec<String>,
+    },
     /// A data type without kernels.
     #[error("{what}: data type {got} is not supported, expected f32 or f64")]
     UnsupportedDType {
@@ -99,6 +109,16 @@ pub enum Error {
     /// From the tensor back-end.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// Names for a message: all of them, or the first ones and how many more.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 24;
+    let shown = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        Some(more) if 0 < more => format!("{shown} and {more} more"),
+        _ => shown,
+    }
 }
 
 impl From<Error> for candle_core::Error {

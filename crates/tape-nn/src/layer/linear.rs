@@ -4,24 +4,29 @@ use candle_core::{Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 use tensor_tree::host::{Host, Real};
 
+use super::lora::{Adapter, Low};
 use super::{batch_positions_width, by_dtype, is_host};
 use crate::context::{Context, Leaf, tape_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Value, node};
 use crate::kernel::activation::Activation;
 use crate::kernel::for_pieces;
 use crate::kernel::product::{Mat, MatMut, Threads, product};
 use crate::param::Param;
 use crate::record::Record;
+use crate::tape::Tape;
 
 /// `y = x w^T + b`.
 ///
 /// # Shapes
 /// `x` is `[batch, .., inputs]`, the result `[batch, .., outputs]`; `w` is `[outputs, inputs]`, `b` `[outputs]`.
+///
+/// With an [`Adapter`] the result is `x w^T + b + scale (x A^T) B^T`; see [`crate::lora`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linear {
     weight: Param,
     bias: Option<Param>,
+    adapter: Option<Adapter>,
 }
 
 /// An affine map with weight and bias below `vb`, initialised as in candle-nn.
@@ -40,14 +45,14 @@ pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linea
 /// If `vb` has the parameter in another shape.
 pub fn linear_no_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
     let init = candle_nn::init::DEFAULT_KAIMING_NORMAL;
-    Ok(Linear { weight: Param::new(&vb, "weight", &[outputs, inputs], init)?, bias: None })
+    Ok(Linear::new(Param::new(&vb, "weight", &[outputs, inputs], init)?, None))
 }
 
 impl Linear {
     /// A linear map of the given parameters.
     #[must_use]
     pub fn new(weight: Param, bias: Option<Param>) -> Self {
-        Linear { weight, bias }
+        Linear { weight, bias, adapter: None }
     }
 
     /// The weight, `[outputs, inputs]`.
@@ -62,9 +67,26 @@ impl Linear {
         self.bias.as_ref()
     }
 
+    /// The low-rank addition, if one was attached.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
+    pub(crate) fn set_adapter(&mut self, adapter: Option<Adapter>) {
+        self.adapter = adapter;
+    }
+
     /// Whether something is added to the plain map.
     pub(crate) fn has_adapter(&self) -> bool {
-        false
+        self.adapter.is_some()
+    }
+
+    /// Name of the layer: that of the weight without its last component.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let name = self.weight.name();
+        name.rsplit_once('.').map_or(name, |(layer, _)| layer)
     }
 
     /// Width of the input.
@@ -97,11 +119,20 @@ impl Linear {
         x: &Tensor,
         activation: Activation,
     ) -> Result<Tensor> {
+        let call = self.enter(cx, x, activation)?;
+        if is_host(x) { by_dtype!("linear", x, fused::<T>(x, call)) } else { composed(x, call) }
+    }
+
+    /// The parameters for one application to `x`.
+    fn enter(&self, cx: &Context<'_>, x: &Tensor, activation: Activation) -> Result<Call> {
         let (batch, positions) = batch_positions_width(self.weight.name(), x, self.inputs())?;
         let weight = cx.leaf(&self.weight)?;
         let bias = cx.optional(self.bias.as_ref())?;
-        let call = Call { weight, bias, batch, positions, activation };
-        if is_host(x) { by_dtype!("linear", x, fused::<T>(x, call)) } else { composed(x, call) }
+        let low = match &self.adapter {
+            Some(adapter) => Some(adapter.enter(cx, x, batch)?),
+            None => None,
+        };
+        Ok(Call { weight, bias, low, batch, positions, activation })
     }
 }
 
@@ -109,6 +140,7 @@ impl Linear {
 struct Call {
     weight: Leaf,
     bias: Option<Leaf>,
+    low: Option<Low>,
     batch: usize,
     positions: usize,
     activation: Activation,
@@ -121,6 +153,12 @@ impl Call {
             *last = *out;
         }
         dims.into()
+    }
+
+    /// The tape, if the gradient of any parameter is wanted.
+    fn tape(&self) -> Option<Tape> {
+        let own = tape_of([Some(&self.weight), self.bias.as_ref()]);
+        own.or_else(|| self.low.as_ref().and_then(Low::tape))
     }
 
     /// Puts what the backward pass found on the tape.
@@ -159,8 +197,12 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
             Threads::All,
         );
     }
+    let inner = match &call.low {
+        Some(low) => Some(low.add_to(&mut y, rows)?),
+        None => None,
+    };
     let activation = call.activation;
-    let tape = tape_of([Some(&call.weight), call.bias.as_ref()]);
+    let tape = call.tape();
     if tape.is_none() && !x.track_op() {
         for_pieces(&mut y, 4096, |_, piece| activation.apply(piece));
         return Ok(Value::host(y, shape).plain()?);
@@ -183,11 +225,18 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
             chained::<T>(grad, &kept, activation)?
         };
         call.record(&input, &g)?;
+        let low = call.low.as_ref().zip(inner.as_ref());
+        let low = low.map(|(low, inner)| low.record::<T>(inner, &g, call.batch)).transpose()?;
         if !needs_input {
             return Ok([None]);
         }
-        let dx = input_gradient::<T>(&g, &call.weight.tensor, rows)?;
-        Ok([Some(dx.reshape(input.shape())?)])
+        let mut dx = vec![T::default(); rows * call.weight.tensor.dims()[1]];
+        add_input_gradient(&mut dx, false, &g, &call.weight.tensor, rows)?;
+        if let Some((low, inner_grad)) = call.low.as_ref().zip(low) {
+            low.add_input_gradient(&mut dx, &inner_grad, rows)?;
+        }
+        let dx = tensor_tree::host::from_vec(dx, input.shape()).map_err(Error::from)?;
+        Ok([Some(dx)])
     };
     Ok(node("linear", x, anchor.as_ref(), Value::host(y, shape), backward)?)
 }
@@ -205,19 +254,32 @@ fn chained<T: Real>(grad: &Tensor, kept: &[T], activation: Activation) -> Result
 
 /// `g w`: the gradient of the input of a linear map.
 pub(crate) fn input_gradient<T: Real>(g: &Tensor, weight: &Tensor, rows: usize) -> Result<Tensor> {
+    let d = weight.dims()[1];
+    let mut dx = vec![T::default(); rows * d];
+    add_input_gradient(&mut dx, false, g, weight, rows)?;
+    Ok(tensor_tree::host::from_vec(dx, (rows, d))?)
+}
+
+/// `dx = keep * dx + g w`.
+pub(super) fn add_input_gradient<T: Real>(
+    dx: &mut [T],
+    keep: bool,
+    g: &Tensor,
+    weight: &Tensor,
+    rows: usize,
+) -> Result<()> {
     let (hg, hw) = (Host::of(g)?, Host::of(weight)?);
     let (vg, vw) = (hg.view(), hw.view());
     let (p, d) = (weight.dims()[0], weight.dims()[1]);
-    let mut dx = vec![T::default(); rows * d];
     product(
-        MatMut::new(&mut dx, rows, d),
-        false,
+        MatMut::new(dx, rows, d),
+        keep,
         Mat::new(vg.slice::<T>()?, rows, p),
         Mat::new(vw.slice::<T>()?, p, d),
         T::ONE,
         Threads::All,
     );
-    Ok(tensor_tree::host::from_vec(dx, (rows, d))?)
+    Ok(())
 }
 
 /// The same from candle's operations, for other devices and types.
@@ -229,18 +291,31 @@ fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
     if let Some(bias) = &call.bias {
         y = y.broadcast_add(&bias.tensor)?;
     }
+    let inner = match &call.low {
+        Some(low) => {
+            let (inner, addition) = low.composed()?;
+            y = (y + addition)?;
+            Some(inner)
+        }
+        None => None,
+    };
     let y = y.reshape(shape)?;
     let needs_input = x.track_op();
     let activation = call.activation;
-    let tape = tape_of([Some(&call.weight), call.bias.as_ref()]);
+    let tape = call.tape();
     let anchor = tape.as_ref().map(|t| t.anchor().clone());
     let backward = move |grad: &Tensor| {
         call.record(&flat, grad)?;
+        let g = grad.reshape((rows, ()))?;
+        let low = call.low.as_ref().zip(inner.as_ref());
+        let low = low.map(|(low, inner)| low.record_composed(inner, &g, call.batch)).transpose()?;
         if !needs_input {
             return Ok([None]);
         }
-        let g = grad.reshape((rows, ()))?;
-        let dx = g.matmul(&call.weight.tensor)?;
+        let mut dx = g.matmul(&call.weight.tensor)?;
+        if let Some((low, inner_grad)) = call.low.as_ref().zip(low) {
+            dx = (dx + low.input_gradient_composed(&inner_grad)?)?;
+        }
         let mut dims = grad.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = flat.dims()[1];
@@ -263,4 +338,55 @@ pub(crate) fn compose_activation(x: &Tensor, activation: Activation) -> Result<T
         }
         Activation::GeluErf => x.gelu_erf()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+    use tensor_tree::{Key, Label, Pass, Tree};
+
+    use super::*;
+    use crate::lora::{self, LoraConfig};
+    use crate::{Builder, Linears};
+
+    struct One(Linear);
+
+    impl Linears for One {
+        fn linears_mut(&mut self, f: &mut dyn FnMut(&mut Linear)) {
+            f(&mut self.0);
+        }
+    }
+
+    #[test]
+    fn fused_and_composed_operations_agree() {
+        let builder = Builder::init(Key::from_seed(1), DType::F64, &Device::Cpu);
+        let mut layer = One(linear(5, 4, builder.vb().pp("fc")).unwrap());
+        let config = LoraConfig { rank: 2, dropout: 0.4, ..LoraConfig::for_layers(["fc"]) };
+        let adapters =
+            lora::attach(&mut layer, &config, Key::from_seed(2), DType::F64, &Device::Cpu).unwrap();
+        let key = Key::from_seed(3);
+        let params = builder.into_tree().unwrap().union(&adapters).unwrap();
+        let params = params.map(|n, t| key.child(Label::Leaf(n)).add_normal(t, 0.2)).unwrap();
+        let none = Tree::new();
+        let x = Var::from_tensor(
+            &key.normal_like(&Tensor::zeros((3, 2, 5), DType::F64, &Device::Cpu).unwrap()).unwrap(),
+        )
+        .unwrap();
+        let run = |fuse: bool| {
+            let tape = Tape::recording(&Device::Cpu).unwrap();
+            let cx = Context::recording(&params, &none, &tape).in_pass(Pass::Train { key }, None);
+            let call = layer.0.enter(&cx, &x, Activation::Silu).unwrap();
+            let y = if fuse { fused::<f64>(&x, call) } else { composed(&x, call) }.unwrap();
+            let store = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let dx = store.get(&x).unwrap().clone();
+            let mut grads = tape.into_grads(&params, 3).unwrap().instantiate().unwrap();
+            grads.insert("y", y).unwrap();
+            grads.insert("dx", dx).unwrap();
+            grads
+        };
+        let (a, b) = (run(true), run(false));
+        assert_eq!(a.len(), 6);
+        let error = a.add_scaled(-1.0, &b).unwrap().norm().unwrap();
+        assert!(error < 1e-12 * a.norm().unwrap(), "{error}");
+    }
 }

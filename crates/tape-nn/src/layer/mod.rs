@@ -5,12 +5,19 @@ mod conv;
 mod dropout;
 mod embedding;
 pub(crate) mod linear;
+pub mod lora;
 
 pub use channels::{Channels, to_channels_first, to_channels_last};
 pub use conv::{Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias};
 pub use dropout::Dropout;
 pub use embedding::{Embedding, PositionTable, embedding, position_table};
 pub use linear::{Linear, linear, linear_no_bias};
+
+/// A model that shows its linear layers, so that adapters can be attached to them.
+pub trait Linears {
+    /// Calls `f` on each linear layer.
+    fn linears_mut(&mut self, f: &mut dyn FnMut(&mut Linear));
+}
 
 use candle_core::{DType, Tensor};
 

@@ -1,0 +1,465 @@
+//! Low-rank adapters: a small trainable addition to a linear layer whose own weight stays as it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::Init;
+use tensor_tree::host::{Host, Real, from_vec};
+use tensor_tree::{Key, Tree};
+
+use super::Linears;
+use super::linear::add_input_gradient;
+use crate::context::{Context, Leaf, tape_of};
+use crate::error::{Error, Result};
+use crate::kernel::product::{Mat, MatMut, Threads, product};
+use crate::param::{Builder, Param};
+use crate::record::Record;
+use crate::select::{check_all_fit, fits};
+use crate::tape::Tape;
+
+const A: &str = ".lora_a.weight";
+const B: &str = ".lora_b.weight";
+
+/// Settings of low-rank adapters.
+///
+/// # Source
+/// arXiv 2106.09685; names and scale as in the Python package peft (`r`, `lora_alpha`, `target_modules`,
+/// `lora_dropout`; there is no bias and no rank-stabilised scale).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraConfig {
+    /// Width of the bottleneck.
+    pub rank: usize,
+    /// The addition is multiplied by `alpha / rank`.
+    pub alpha: f64,
+    /// Layers that get an adapter, as patterns: see [`crate::select::fits`]. `q_proj` fits the layer of that
+    /// name in every block, `*` fits all.
+    pub targets: Vec<String>,
+    /// Probability with which an input of the adapter (not of the layer) is dropped in training.
+    pub dropout: f64,
+}
+
+impl LoraConfig {
+    /// Rank 8, `alpha` 16, no dropout, for the given layers.
+    #[must_use]
+    pub fn for_layers<S: Into<String>>(targets: impl IntoIterator<Item = S>) -> Self {
+        let targets = targets.into_iter().map(Into::into).collect();
+        LoraConfig { rank: 8, alpha: 16.0, targets, dropout: 0.0 }
+    }
+
+    /// What the addition is multiplied by.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.alpha / self.rank as f64
+    }
+
+    fn check(&self) -> Result<()> {
+        let invalid = |name: &str, must, got: String| {
+            Err(Error::InvalidSetting { name: name.into(), must, got })
+        };
+        if self.rank == 0 {
+            return invalid("rank", "at least 1", self.rank.to_string());
+        }
+        if !(self.alpha.is_finite() && 0.0 < self.alpha) {
+            return invalid("alpha", "finite and positive", self.alpha.to_string());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return invalid("dropout", "at least 0 and below 1", self.dropout.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// The low-rank addition of one layer: `scale (x A^T) B^T`.
+///
+/// # Shapes
+/// `A` is `[rank, inputs]` and called `<layer>.lora_a.weight`, `B` is `[outputs, rank]` and called
+/// `<layer>.lora_b.weight`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    layer: Arc<str>,
+    a: Param,
+    b: Param,
+    scale: f64,
+    dropout: f64,
+}
+
+// Scale and dropout are finite, which `LoraConfig::check` sees to.
+impl Eq for Adapter {}
+
+impl Adapter {
+    /// The matrix `A`.
+    #[must_use]
+    pub fn a(&self) -> &Param {
+        &self.a
+    }
+
+    /// The matrix `B`.
+    #[must_use]
+    pub fn b(&self) -> &Param {
+        &self.b
+    }
+
+    /// What the addition is multiplied by.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// The adapter for one application to `x`, its dropout mask drawn.
+    pub(super) fn enter(&self, cx: &Context<'_>, x: &Tensor, batch: usize) -> Result<Low> {
+        let (a, b) = (cx.leaf(&self.a)?, cx.leaf(&self.b)?);
+        let rows = x.elem_count() / self.a.shape()[1].max(1);
+        let mut x = x.detach().reshape((rows, self.a.shape()[1]))?;
+        let mask = self.mask(cx, &x, batch)?;
+        if let Some(mask) = &mask {
+            x = (x * mask)?;
+        }
+        Ok(Low { a, b, scale: self.scale, x, mask })
+    }
+
+    /// Zeros and `1 / (1 - dropout)`; `None` where nothing is dropped.
+    fn mask(&self, cx: &Context<'_>, x: &Tensor, batch: usize) -> Result<Option<Tensor>> {
+        let mut mask = vec![0f32; x.elem_count()];
+        let size = mask.len() / batch.max(1);
+        if self.dropout <= 0.0 || size == 0 {
+            return Ok(None);
+        }
+        for (row, piece) in mask.chunks_exact_mut(size).enumerate() {
+            match cx.dropout_key(&self.layer, row) {
+                Some(key) => key.fill_uniform(piece),
+                None => return Ok(None),
+            }
+        }
+        let kept = f32::of(1.0 / (1.0 - self.dropout));
+        for m in &mut mask {
+            *m = if m.double() < self.dropout { 0.0 } else { kept };
+        }
+        let mask = from_vec(mask, x.shape())?;
+        Ok(Some(mask.to_dtype(x.dtype())?.to_device(x.device())?))
+    }
+}
+
+/// One application of an adapter.
+pub(super) struct Low {
+    a: Leaf,
+    b: Leaf,
+    scale: f64,
+    /// `[rows, inputs]`, after dropout.
+    x: Tensor,
+    mask: Option<Tensor>,
+}
+
+impl Low {
+    /// The tape, if a gradient is wanted.
+    pub(super) fn tape(&self) -> Option<Tape> {
+        tape_of([Some(&self.a), Some(&self.b)])
+    }
+
+    fn sizes(&self) -> (usize, usize, usize) {
+        (self.a.tensor.dims()[0], self.a.tensor.dims()[1], self.b.tensor.dims()[0])
+    }
+
+    /// `y += scale (x A^T) B^T`; the result is `x A^T`.
+    pub(super) fn add_to<T: Real>(&self, y: &mut [T], rows: usize) -> Result<Tensor> {
+        let (r, d, p) = self.sizes();
+        let hosts = [&self.x, &self.a.tensor, &self.b.tensor].map(Host::of);
+        let [x, a, b] = hosts;
+        let (x, a, b) = (x?, a?, b?);
+        let (x, a, b) = (x.view(), a.view(), b.view());
+        let mut inner = vec![T::default(); rows * r];
+        product(
+            MatMut::new(&mut inner, rows, r),
+            false,
+            Mat::new(x.slice::<T>()?, rows, d),
+            Mat::new(a.slice::<T>()?, r, d).t(),
+            T::ONE,
+            Threads::All,
+        );
+        product(
+            MatMut::new(y, rows, p),
+            true,
+            Mat::new(&inner, rows, r),
+            Mat::new(b.slice::<T>()?, p, r).t(),
+            T::of(self.scale),
+            Threads::All,
+        );
+        Ok(from_vec(inner, (rows, r))?)
+    }
+
+    /// The same from candle's operations: `x A^T` and the addition.
+    pub(super) fn composed(&self) -> Result<(Tensor, Tensor)> {
+        let inner = self.x.matmul(&self.a.tensor.t()?)?;
+        let addition = (inner.matmul(&self.b.tensor.t()?)? * self.scale)?;
+        Ok((inner, addition))
+    }
+
+    /// Puts both matrices on the tape; the result is the gradient of `x A^T`.
+    pub(super) fn record<T: Real>(
+        &self,
+        inner: &Tensor,
+        g: &Tensor,
+        batch: usize,
+    ) -> Result<Tensor> {
+        let (r, _, p) = self.sizes();
+        let rows = inner.dims()[0];
+        let mut out = vec![T::default(); rows * r];
+        {
+            let (hg, hb) = (Host::of(g)?, Host::of(&self.b.tensor)?);
+            let (vg, vb) = (hg.view(), hb.view());
+            product(
+                MatMut::new(&mut out, rows, r),
+                false,
+                Mat::new(vg.slice::<T>()?, rows, p),
+                Mat::new(vb.slice::<T>()?, p, r),
+                T::of(self.scale),
+                Threads::All,
+            );
+        }
+        let inner_grad = from_vec(out, (rows, r))?;
+        self.push(inner, g, &inner_grad, batch)?;
+        Ok(inner_grad)
+    }
+
+    /// The same from candle's operations.
+    pub(super) fn record_composed(
+        &self,
+        inner: &Tensor,
+        g: &Tensor,
+        batch: usize,
+    ) -> Result<Tensor> {
+        let inner_grad = (g.detach().matmul(&self.b.tensor)? * self.scale)?;
+        self.push(inner, g, &inner_grad, batch)?;
+        Ok(inner_grad)
+    }
+
+    fn push(&self, inner: &Tensor, g: &Tensor, inner_grad: &Tensor, batch: usize) -> Result<()> {
+        let Some(tape) = self.tape() else { return Ok(()) };
+        let rows = inner.dims()[0];
+        let shaped = |t: &Tensor| {
+            let width = t.elem_count() / rows.max(1);
+            t.detach().reshape((batch, rows / batch.max(1), width))
+        };
+        if let Some(name) = self.b.wanted() {
+            tape.push(Record::Linear {
+                weight: Some(name),
+                bias: None,
+                x: Some(shaped(inner)?),
+                g: shaped(g)?,
+                scale: Some(Arc::new(vec![self.scale; batch])),
+            })?;
+        }
+        if let Some(name) = self.a.wanted() {
+            tape.push(Record::Linear {
+                weight: Some(name),
+                bias: None,
+                x: Some(shaped(&self.x)?),
+                g: shaped(inner_grad)?,
+                scale: None,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// `dx += mask * (inner_grad A)`.
+    pub(super) fn add_input_gradient<T: Real>(
+        &self,
+        dx: &mut [T],
+        inner_grad: &Tensor,
+        rows: usize,
+    ) -> Result<()> {
+        let Some(mask) = &self.mask else {
+            return add_input_gradient(dx, true, inner_grad, &self.a.tensor, rows);
+        };
+        let mut part = vec![T::default(); dx.len()];
+        add_input_gradient(&mut part, false, inner_grad, &self.a.tensor, rows)?;
+        let host = Host::of(mask)?;
+        let view = host.view();
+        for ((dx, part), m) in dx.iter_mut().zip(&part).zip(view.slice::<T>()?) {
+            *dx += *part * *m;
+        }
+        Ok(())
+    }
+
+    /// The same from candle's operations, as a tensor of its own.
+    pub(super) fn input_gradient_composed(&self, inner_grad: &Tensor) -> Result<Tensor> {
+        let dx = inner_grad.matmul(&self.a.tensor)?;
+        Ok(match &self.mask {
+            Some(mask) => (dx * mask)?,
+            None => dx,
+        })
+    }
+}
+
+/// Attaches new adapters to the layers that the targets fit and returns their parameters, to be trained
+/// while the model's own tree is frozen.
+///
+/// `A` is uniform on `[-1, 1] / sqrt(inputs)`, drawn from `key` and its own name; `B` is zero, so the model
+/// computes at first what it did before.
+///
+/// # Errors
+/// [`Error::NothingSelected`] with the names of the layers if a target fits none; [`Error::InvalidSetting`]
+/// for settings outside their range or a layer that has an adapter. The model is then as before.
+///
+/// # Examples
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use tape_nn::{Builder, Context, Linear, Linears, LoraConfig, linear, lora};
+/// # use tensor_tree::{Key, Tree};
+///
+/// struct Model { fc: Linear }
+/// impl Linears for Model {
+///     fn linears_mut(&mut self, f: &mut dyn FnMut(&mut Linear)) { f(&mut self.fc) }
+/// }
+/// let builder = Builder::init(Key::from_seed(1), DType::F32, &Device::Cpu);
+/// let mut model = Model { fc: linear(16, 4, builder.vb().pp("fc"))? };
+/// let base = builder.into_tree()?;
+///
+/// let config = LoraConfig { rank: 2, ..LoraConfig::for_layers(["fc"]) };
+/// let adapters = lora::attach(&mut model, &config, Key::from_seed(2), DType::F32, &Device::Cpu)?;
+/// assert_eq!(adapters.names().collect::<Vec<_>>(), ["fc.lora_a.weight", "fc.lora_b.weight"]);
+/// let x = Tensor::ones((3, 16), DType::F32, &Device::Cpu)?;
+/// let y = model.fc.forward(&Context::eval(&adapters, &base), &x)?;
+///
+/// let merged = lora::merge(&base, &adapters, config.scale())?;
+/// lora::detach(&mut model);
+/// let same = model.fc.forward(&Context::eval(&merged, &Tree::new()), &x)?;
+/// # assert_eq!(y.to_vec2::<f32>()?, same.to_vec2::<f32>()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn attach<M: Linears + ?Sized>(
+    model: &mut M,
+    config: &LoraConfig,
+    key: Key,
+    dtype: DType,
+    device: &Device,
+) -> Result<Tree> {
+    install(model, config, Builder::init(key, dtype, device))
+}
+
+/// Attaches adapters whose parameters exist already, such as those of a file.
+///
+/// # Errors
+/// As [`attach`]; also if `adapters` lacks a leaf of a layer that the targets fit, has it in another shape
+/// than `config.rank` says, or has leaves of other layers. The model is then as before.
+pub fn attach_given<M: Linears + ?Sized>(
+    model: &mut M,
+    config: &LoraConfig,
+    adapters: &Tree,
+) -> Result<()> {
+    let (dtype, device) = match adapters.iter().next() {
+        Some((_, leaf)) => (leaf.dtype(), leaf.device().clone()),
+        None => (DType::F32, Device::Cpu),
+    };
+    install(model, config, Builder::given(adapters.clone(), dtype, &device)).map(drop)
+}
+
+fn install<M: Linears + ?Sized>(
+    model: &mut M,
+    config: &LoraConfig,
+    builder: Builder,
+) -> Result<Tree> {
+    config.check()?;
+    let mut layers: Vec<(String, usize, usize)> = Vec::new();
+    let mut taken = None;
+    model.linears_mut(&mut |layer| {
+        if layer.adapter().is_some() {
+            taken.get_or_insert(layer.name().to_owned());
+        }
+        layers.push((layer.name().to_owned(), layer.inputs(), layer.outputs()));
+    });
+    let names: BTreeSet<&str> = layers.iter().map(|(name, ..)| name.as_str()).collect();
+    check_all_fit("layers to adapt", &config.targets, names.iter().copied())?;
+    if let Some(layer) = taken {
+        return Err(Error::InvalidSetting {
+            name: format!("adapter of `{layer}`"),
+            must: "absent before another is attached",
+            got: "one that is attached".into(),
+        });
+    }
+    let vb = builder.vb();
+    let mut adapters = Vec::with_capacity(layers.len());
+    for (name, inputs, outputs) in &layers {
+        if !config.targets.iter().any(|t| fits(t, name)) {
+            adapters.push(None);
+            continue;
+        }
+        let bound = 1.0 / (*inputs as f64).sqrt();
+        let init = Init::Uniform { lo: -bound, up: bound };
+        let a = Param::new(&vb.pp(name), "lora_a.weight", &[config.rank, *inputs], init)?;
+        let zero = Init::Const(0.0);
+        let b = Param::new(&vb.pp(name), "lora_b.weight", &[*outputs, config.rank], zero)?;
+        let (layer, scale, dropout) = (name.as_str().into(), config.scale(), config.dropout);
+        adapters.push(Some(Adapter { layer, a, b, scale, dropout }));
+    }
+    let tree = builder.into_tree()?;
+    let mut adapters = adapters.into_iter();
+    model.linears_mut(&mut |layer| layer.set_adapter(adapters.next().flatten()));
+    Ok(tree)
+}
+
+/// Takes every adapter off the model.
+pub fn detach<M: Linears + ?Sized>(model: &mut M) {
+    model.linears_mut(&mut |layer| layer.set_adapter(None));
+}
+
+/// The model's tree with `scale B A` added to each weight that has an adapter. `scale` is
+/// [`LoraConfig::scale`]. Neither tree is changed.
+///
+/// # Errors
+/// [`Error::MissingParam`] if `base` lacks the weight of an adapter or one of its two matrices is missing;
+/// [`Error::ParamShape`] if shapes do not fit; [`Error::NothingSelected`] if a leaf of `adapters` belongs
+/// to no adapter, or there is none.
+pub fn merge(base: &Tree, adapters: &Tree, scale: f64) -> Result<Tree> {
+    let mut layers = BTreeSet::new();
+    for name in adapters.names() {
+        match name.strip_suffix(A).or_else(|| name.strip_suffix(B)) {
+            Some(layer) => layers.insert(layer),
+            None => return Err(no_adapter(name, adapters)),
+        };
+    }
+    if layers.is_empty() {
+        return Err(no_adapter("", adapters));
+    }
+    let get = |tree: &Tree, name: String| match tree.get(&name) {
+        Some(leaf) => Ok(leaf.clone()),
+        None => Err(Error::MissingParam { name }),
+    };
+    let mut merged = std::collections::BTreeMap::new();
+    for layer in layers {
+        let weight = get(base, format!("{layer}.weight"))?;
+        let a = get(adapters, format!("{layer}{A}"))?;
+        let b = get(adapters, format!("{layer}{B}"))?;
+        let rank = a.dims().first().copied().unwrap_or(0);
+        let (p, d) = match weight.dims() {
+            [p, d] => (*p, *d),
+            other => return Err(shape(format!("{layer}.weight"), &[0, 0], other)),
+        };
+        for (suffix, leaf, want) in [(A, &a, [rank, d]), (B, &b, [p, rank])] {
+            if leaf.dims() != want {
+                return Err(shape(format!("{layer}{suffix}"), &want, leaf.dims()));
+            }
+        }
+        let wide = if weight.device().is_cpu() { DType::F64 } else { DType::F32 };
+        let to_wide = |t: &Tensor| t.to_device(weight.device())?.to_dtype(wide);
+        let addition = (to_wide(&b)?.matmul(&to_wide(&a)?)? * scale)?;
+        let sum = (to_wide(&weight)? + addition)?.to_dtype(weight.dtype())?;
+        merged.insert(format!("{layer}.weight"), sum);
+    }
+    Ok(base.map(|name, leaf| Ok(merged.get(name).unwrap_or(leaf).clone()))?)
+}
+
+fn no_adapter(name: &str, adapters: &Tree) -> Error {
+    Error::NothingSelected {
+        what: "adapters to merge",
+        pattern: if name.is_empty() { format!("*{A}") } else { name.to_owned() },
+        available: adapters.names().map(str::to_owned).collect(),
+    }
+}
+
+fn shape(name: String, expected: &[usize], got: &[usize]) -> Error {
+    Error::ParamShape { name, expected: expected.to_vec(), got: got.to_vec() }
+}
+
+#[cfg(test)]
+mod tests;
