@@ -15,10 +15,9 @@ mod tape;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use kernel::activation::Activation;
-pub use layer::lora::{self, Adapter, LoraConfig};
-pub use layer::{
 pub use layer::Linears;
 pub use layer::lora::{self, Adapter, LoraConfig};
+pub use layer::{
     Channels, Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias,
     to_channels_first, to_channels_last,
 };
