@@ -186,7 +186,7 @@ mod tests {
         let first = sampler(100, 0.1).draw(&key).batch;
         assert_eq!(first, PINNED, "every seeded run changes with this");
     }
-    const PINNED: [usize; 0] = [];
+    const PINNED: [usize; 9] = [1, 9, 16, 19, 20, 21, 51, 61, 81];
 
     #[test]
     fn rates_zero_and_one_take_none_and_all() {
