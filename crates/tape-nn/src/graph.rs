@@ -153,6 +153,20 @@ impl<F: Backward<1>> CustomOp2 for Node<1, F> {
     }
 }
 
+impl<F: Backward<2>> CustomOp2 for Node<2, F> {
+    forward!(s1 l1, s2 l2);
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        let [a, b] = (self.backward)(grad)?;
+        Ok((a, b))
+    }
+}
+
 impl<F: Backward<3>> CustomOp3 for Node<3, F> {
     forward!(s1 l1, s2 l2, s3 l3);
     fn bwd(
@@ -195,6 +209,20 @@ pub(crate) fn source(
     match anchor {
         Some(anchor) => anchor.apply_op1(Node { name, value, backward }),
         None => value.plain(),
+    }
+}
+
+/// A node of two inputs.
+pub(crate) fn node2(
+    name: &'static str,
+    inputs: [&Tensor; 2],
+    value: Value,
+    backward: impl Backward<2>,
+) -> CandleResult<Tensor> {
+    if inputs.iter().any(|x| x.track_op()) {
+        inputs[0].apply_op2(inputs[1], Node { name, value, backward })
+    } else {
+        value.plain()
     }
 }
 

@@ -11,12 +11,18 @@ mod param;
 mod record;
 pub mod select;
 mod tape;
+#[cfg(test)]
+mod testing;
 
 pub use context::Context;
 pub use error::{Error, Result};
 pub use kernel::activation::Activation;
 pub use layer::Linears;
 pub use layer::lora::{self, Adapter, LoraConfig};
+pub use layer::{
+    Attention, LayerNorm, RmsNorm, Rotary, RotaryOrder, layer_norm, layer_norm_no_bias, rms_norm,
+    swiglu,
+};
 pub use layer::{
     Channels, Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias,
     to_channels_first, to_channels_last,

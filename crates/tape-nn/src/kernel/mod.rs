@@ -1,8 +1,11 @@
 //! Kernels on contiguous slices, and matrix products.
 
 pub(crate) mod activation;
+pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod gram;
+pub(crate) mod norm;
+pub(crate) mod pairs;
 pub(crate) mod product;
 pub(crate) mod softmax;
 
@@ -73,4 +76,14 @@ pub(crate) fn samples_per_share(n: usize, sum_bytes: usize) -> usize {
     const SHARES: usize = 16;
     const BYTES: usize = 64 << 20;
     n.div_ceil(SHARES.min((BYTES / sum_bytes.max(1)).max(1))).max(1)
+}
+
+/// `data` in `n` equal pieces, or `n` empty ones if there is no data.
+pub(crate) fn pieces_mut<T>(data: &mut [T], n: usize) -> Vec<&mut [T]> {
+    let size = data.len() / n.max(1);
+    if size == 0 {
+        (0..n).map(|_| <&mut [T]>::default()).collect()
+    } else {
+        data.chunks_mut(size).take(n).collect()
+    }
 }

@@ -1,17 +1,25 @@
 //! Layers: they keep names and shapes, take parameters from the [`crate::Context`], and write on its tape.
 
+mod attention;
 mod channels;
 mod conv;
 mod dropout;
 mod embedding;
+mod gated;
 pub(crate) mod linear;
 pub mod lora;
+mod norm;
+mod rotary;
 
+pub use attention::Attention;
 pub use channels::{Channels, to_channels_first, to_channels_last};
 pub use conv::{Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias};
 pub use dropout::Dropout;
 pub use embedding::{Embedding, PositionTable, embedding, position_table};
+pub use gated::swiglu;
 pub use linear::{Linear, linear, linear_no_bias};
+pub use norm::{LayerNorm, RmsNorm, layer_norm, layer_norm_no_bias, rms_norm};
+pub use rotary::{Rotary, RotaryOrder};
 
 /// A model that shows its linear layers, so that adapters can be attached to them.
 pub trait Linears {
