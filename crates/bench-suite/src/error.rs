@@ -253,6 +253,48 @@ pub enum Error {
         /// `images` or `text`.
         wanted: &'static str,
     },
+    /// A configuration that cannot be used.
+    #[error("`{file}`: {reason}")]
+    Config {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// A task that does not exist.
+    #[error("there is no task `{name}`; the tasks are {known}")]
+    UnknownTask {
+        /// Name that came.
+        name: String,
+        /// Names that exist.
+        known: String,
+    },
+    /// The user asked to stop; the state is saved.
+    #[error("stopped; continue with --resume")]
+    Interrupted,
+    /// A saved result that cannot be read.
+    #[error("`{file}`: not a saved result: {reason}")]
+    Outcome {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// From private training.
+    #[error(transparent)]
+    Private(#[from] dp_core::Error),
+    /// From networks and weights.
+    #[error(transparent)]
+    Network(#[from] tape_nn::Error),
+    /// From trees and checkpoints.
+    #[error(transparent)]
+    Tree(#[from] tensor_tree::Error),
+    /// From the tensor back-end.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// From reports and files.
+    #[error(transparent)]
+    Report(#[from] report::Error),
 }
 
 /// The paths in back-ticks, separated by commas.

@@ -1,6 +1,13 @@
-//! bench-suite
+#![doc = include_str!("../README.md")]
 
+pub mod config;
 pub mod data;
 mod error;
+pub mod interrupt;
+pub mod machine;
+pub mod outcome;
+pub mod problem;
+pub mod session;
+pub mod train;
 
 pub use error::{Error, Result};

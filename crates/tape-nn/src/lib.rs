@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod classifier;
 mod context;
 mod error;
 mod graph;
 mod kernel;
 pub mod layer;
 pub mod loss;
+pub mod net;
 mod objective;
 mod param;
 mod record;
@@ -14,6 +16,7 @@ mod tape;
 #[cfg(test)]
 mod testing;
 
+pub use classifier::{Classifier, LabeledBatch};
 pub use context::Context;
 pub use error::{Error, Result};
 pub use kernel::activation::Activation;

@@ -267,7 +267,7 @@ impl Folder {
     fn idx_pair(&self, [images, labels]: &[KnownFile; 2]) -> Result<ImageSet> {
         let parse = |known| {
             let (path, bytes) = self.read(known)?;
-            Ok((idx::parse(&bytes, &path, file::LIMIT_BYTES)?, path))
+            Ok::<_, Error>((idx::parse(&bytes, &path, file::LIMIT_BYTES)?, path))
         };
         // Labels first: they are small, so a missing or damaged one is reported at once.
         let (labels, _) = parse(labels)?;

@@ -1,0 +1,91 @@
+//! What all tasks of one call share: folder, progress, interrupt, and where figures go.
+
+use std::path::{Path, PathBuf};
+
+use report::figures::{Better, Figure};
+use report::progress::Progress;
+
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::machine;
+
+/// One call of the benchmark program.
+#[derive(Debug)]
+pub struct Session {
+    /// Where results go: `target/bench`.
+    pub folder: PathBuf,
+    /// Whether finished and half-finished runs of an earlier call are used.
+    pub resume: bool,
+    /// Whether complete data sets and more seeds are wanted.
+    pub full: bool,
+    /// Whether other libraries are measured too.
+    pub peers: bool,
+    /// Progress on the terminal.
+    pub progress: Progress,
+    /// Ctrl-C.
+    pub interrupt: Interrupt,
+    /// Commit of the sources.
+    pub commit: String,
+    /// Processor and system.
+    pub machine: String,
+}
+
+impl Session {
+    /// A session of the workspace at `root`.
+    ///
+    /// # Errors
+    /// If the folder for results cannot be made.
+    pub fn new(root: &Path, progress: Progress, interrupt: Interrupt) -> Result<Self> {
+        let folder = root.join("target/bench");
+        report::atomic::create_parent(folder.join("runs/x"))?;
+        Ok(Session {
+            folder,
+            resume: false,
+            full: false,
+            peers: false,
+            progress,
+            interrupt,
+            commit: machine::commit(root),
+            machine: machine::machine(),
+        })
+    }
+
+    /// A path below the folder for results.
+    #[must_use]
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.folder.join(relative)
+    }
+
+    /// Appends a figure to `figures.jsonl`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn figure(&self, task: &str, name: &str, value: f64, unit: &str, of: Spread) -> Result<()> {
+        let figure = Figure {
+            task: task.into(),
+            figure: name.into(),
+            value,
+            unit: unit.into(),
+            better: of.better,
+            std: of.std,
+            n_seeds: of.n_seeds,
+            commit: self.commit.clone(),
+            config: of.config,
+            machine: self.machine.clone(),
+        };
+        Ok(report::figures::append(self.path("figures.jsonl"), &figure)?)
+    }
+}
+
+/// How a figure's value came about.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    /// Which direction is good.
+    pub better: Better,
+    /// Standard deviation over seeds or runs.
+    pub std: Option<f64>,
+    /// Number of seeds.
+    pub n_seeds: u32,
+    /// Hash or description of the configuration.
+    pub config: String,
+}
