@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod gram;
+pub(crate) mod group_norm;
 pub(crate) mod norm;
 pub(crate) mod pairs;
 pub(crate) mod product;

@@ -6,9 +6,11 @@ mod conv;
 mod dropout;
 mod embedding;
 mod gated;
+mod group_norm;
 pub(crate) mod linear;
 pub mod lora;
 mod norm;
+mod pool;
 mod rotary;
 
 pub use attention::Attention;
@@ -17,8 +19,10 @@ pub use conv::{Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2
 pub use dropout::Dropout;
 pub use embedding::{Embedding, PositionTable, embedding, position_table};
 pub use gated::swiglu;
+pub use group_norm::{GroupNorm, group_norm};
 pub use linear::{Linear, linear, linear_no_bias};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, layer_norm_no_bias, rms_norm};
+pub use pool::{avg_pool2d, global_mean_pool, max_pool2d};
 pub use rotary::{Rotary, RotaryOrder};
 
 /// A model that shows its linear layers, so that adapters can be attached to them.
