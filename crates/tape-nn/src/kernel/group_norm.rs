@@ -58,9 +58,10 @@ impl<T: Real> Channel<T> {
     pub(crate) fn expand(&mut self, stats: &[T], weight: &[T]) {
         let width = weight.len() / (stats.len() / 2);
         for (g, pair) in stats.chunks_exact(2).enumerate() {
-            for c in g * width..(g + 1) * width {
-                self.mean[c] = pair[0];
-                self.scale[c] = weight[c] * pair[1];
+            let range = g * width..(g + 1) * width;
+            self.mean[range.clone()].fill(pair[0]);
+            for (s, w) in self.scale[range.clone()].iter_mut().zip(&weight[range]) {
+                *s = *w * pair[1];
             }
         }
     }
@@ -207,13 +208,13 @@ tensor_tree::kernels! {
                     let (m, s, b) = (mean[i], scale[i], shift[i]);
                     let v = [(x0[i] - m) * s + b, (x1[i] - m) * s + b, (x2[i] - m) * s + b, (x3[i] - m) * s + b];
                     let (mut top, mut k) = (v[0], 0i32);
-                    for j in 1..4 {
-                        k = if v[j] > top { j as i32 } else { k };
-                        top = if v[j] > top { v[j] } else { top };
+                    for (v, j) in [(v[1], 1), (v[2], 2), (v[3], 3)] {
+                        k = if v > top { j } else { k };
+                        top = if v > top { v } else { top };
                     }
                     let off = top <= T::default();
                     y[i] = if off { T::default() } else { top };
-                    which[i] = (if off { i32::from(NONE) } else { k }) as u8;
+                    which[i] = byte(if off { i32::from(NONE) } else { k });
                 }
             }
         }
@@ -344,6 +345,13 @@ tensor_tree::kernels! {
             }
         }
     }
+}
+
+/// Places are compared as 32-bit numbers, like the data, so that the loops vectorise.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, reason = "from 0 to 4")]
+fn byte(place: i32) -> u8 {
+    place as u8
 }
 
 /// The four places of a window, row by row.

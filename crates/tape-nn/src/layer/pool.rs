@@ -153,14 +153,14 @@ tensor_tree::kernels! {
             let from = pool.place(at, 0);
             y.copy_from_slice(&x[from..from + c]);
             which.fill(0);
-            for k in 1..pool.kernel * pool.kernel {
+            for (k, number) in (1..pool.kernel * pool.kernel).zip(1u16..) {
                 let from = pool.place(at, k);
                 let x = &x[from..from + c];
                 for i in 0..c {
                     // What is not a number stays one.
                     let new = x[i] > y[i] || x[i].partial_cmp(&x[i]).is_none();
                     y[i] = if new { x[i] } else { y[i] };
-                    which[i] = if new { k as u16 } else { which[i] };
+                    which[i] = if new { number } else { which[i] };
                 }
             }
         }

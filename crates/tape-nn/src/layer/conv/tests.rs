@@ -7,6 +7,7 @@ use tensor_tree::{Groups, Key, PerSample, Tree};
 use super::*;
 use crate::Builder;
 use crate::tape::Tape;
+use crate::testing::{assert_close, normal, values};
 
 /// Sizes of one trial.
 #[derive(Clone, Debug)]
@@ -67,9 +68,7 @@ impl Trial {
     }
 
     fn draw(&self, dims: &[usize], seed: u64, dtype: DType) -> Tensor {
-        let mut data = vec![0f64; dims.iter().product()];
-        Key::from_seed(seed).fill_normal(&mut data);
-        Tensor::from_vec(data, dims, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+        normal(dims, seed).to_dtype(dtype).unwrap()
     }
 }
 
@@ -137,19 +136,6 @@ fn reference(x: &Tensor, w: &Tensor, b: Option<&Tensor>, trial: &Trial) -> Tenso
     if trial.two { y } else { y.squeeze(2).unwrap() }
 }
 
-fn values(t: &Tensor) -> Vec<f64> {
-    t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn close(a: &Tensor, b: &Tensor, tol: f64, what: &str) {
-    assert_eq!(a.dims(), b.dims(), "{what}");
-    let (a, b) = (values(a), values(b));
-    let scale = b.iter().fold(1.0f64, |m, v| m.max(v.abs()));
-    for (x, y) in a.iter().zip(&b) {
-        assert!((x - y).abs() <= tol * scale, "{what}: {x} {y}");
-    }
-}
-
 fn ordered(t: &Tensor, order: Channels) -> Tensor {
     match order {
         Channels::First => t.clone(),
@@ -206,7 +192,7 @@ fn check(trial: &Trial, budget: usize) {
     let seeds = trial.draw(want.dims(), 6, DType::F64);
     let x = ordered(&first, trial.order);
     let got = run(&conv, &params, &x, &ordered(&seeds, trial.order), Activation::Identity, budget);
-    close(&got.y, &ordered(&want, trial.order), 1e-10, "output");
+    assert_close(&got.y, &ordered(&want, trial.order), 1e-10, "output");
 
     let mut total: Option<(Tensor, Tensor)> = None;
     let mut weighted: Option<(Tensor, Tensor)> = None;
@@ -217,9 +203,9 @@ fn check(trial: &Trial, budget: usize) {
         let grads = loss.backward().unwrap();
         let [dx, dw, db] = vars.each_ref().map(|v| grads.get(v).unwrap().clone());
         let row = |t: &Tensor| t.get(i).unwrap();
-        close(&got.dx.narrow(0, i, 1).unwrap(), &ordered(&dx, trial.order), 1e-10, "dx");
-        close(&row(got.grads.get("c.weight").unwrap()), &dw, 1e-10, "dw");
-        close(&row(got.grads.get("c.bias").unwrap()), &db, 1e-10, "db");
+        assert_close(&got.dx.narrow(0, i, 1).unwrap(), &ordered(&dx, trial.order), 1e-10, "dx");
+        assert_close(&row(got.grads.get("c.weight").unwrap()), &dw, 1e-10, "dw");
+        assert_close(&row(got.grads.get("c.bias").unwrap()), &db, 1e-10, "db");
         let norm: f64 = values(&dw).iter().chain(&values(&db)).map(|v| v * v).sum();
         assert!((got.norms[i] - norm).abs() <= 1e-10 * norm.max(1e-3), "{} {norm}", got.norms[i]);
         let f = 0.5 + i as f64;
@@ -234,8 +220,8 @@ fn check(trial: &Trial, budget: usize) {
         weighted = add(weighted, f);
     }
     for (tree, want) in [(&got.summed, total.unwrap()), (&got.weighted, weighted.unwrap())] {
-        close(tree.get("c.weight").unwrap(), &want.0, 1e-10, "summed weight");
-        close(tree.get("c.bias").unwrap(), &want.1, 1e-10, "summed bias");
+        assert_close(tree.get("c.weight").unwrap(), &want.0, 1e-10, "summed weight");
+        assert_close(tree.get("c.bias").unwrap(), &want.1, 1e-10, "summed bias");
     }
 }
 
@@ -287,7 +273,7 @@ fn outputs_agree_with_candle() {
         let want = want.broadcast_add(&b).unwrap();
         let frozen = Tree::new();
         let cx = Context::eval(&params, &frozen);
-        close(&Conv2d(conv).forward(&cx, &x).unwrap(), &want, 1e-12, "forward");
+        assert_close(&Conv2d(conv).forward(&cx, &x).unwrap(), &want, 1e-12, "forward");
     }
 }
 
@@ -309,13 +295,13 @@ fn the_composed_form_agrees_with_the_fused_one() {
         let weight = cx.leaf(&conv.weight).unwrap();
         let bias = cx.optional(conv.bias.as_ref()).unwrap();
         let y = composed::forward(&x, geo, dims, weight, bias, Activation::Tanh).unwrap();
-        close(&y, &want.y, 1e-12, "composed output");
+        assert_close(&y, &want.y, 1e-12, "composed output");
         let grads = (&y * seeds).unwrap().sum_all().unwrap().backward().unwrap();
-        close(grads.get(&x).unwrap(), &want.dx, 1e-12, "composed dx");
+        assert_close(grads.get(&x).unwrap(), &want.dx, 1e-12, "composed dx");
         drop(cx);
         let got = tape.into_grads(&params, trial.batch).unwrap().instantiate().unwrap();
         for (name, leaf) in got.iter() {
-            close(leaf, want.grads.get(name).unwrap(), 1e-12, name);
+            assert_close(leaf, want.grads.get(name).unwrap(), 1e-12, name);
         }
     }
 }
@@ -332,12 +318,12 @@ fn a_fused_activation_is_the_activation_of_the_output() {
         let plain = run(&conv, &params, &x, &seeds, Activation::Identity, usize::MAX);
         let y = Var::from_tensor(&plain.y).unwrap();
         let want = super::super::linear::compose_activation(&y, act).unwrap();
-        close(&got.y, &want, 1e-12, "activated");
+        assert_close(&got.y, &want, 1e-12, "activated");
         let chained = (want * &seeds).unwrap().sum_all().unwrap().backward().unwrap();
         let chained = chained.get(&y).unwrap();
         let want = run(&conv, &params, &x, chained, Activation::Identity, usize::MAX);
-        close(&got.dx, &want.dx, 1e-12, "dx");
-        close(
+        assert_close(&got.dx, &want.dx, 1e-12, "dx");
+        assert_close(
             got.summed.get("c.weight").unwrap(),
             want.summed.get("c.weight").unwrap(),
             1e-12,
@@ -385,9 +371,9 @@ fn single_precision_is_close_to_double_precision() {
         run(&conv, &params, &x, &trial.draw(&dims, 8, dtype), Activation::Tanh, usize::MAX)
     };
     let (single, double) = (of(DType::F32), of(DType::F64));
-    close(&single.y, &double.y, 1e-5, "y");
-    close(&single.dx, &double.dx, 1e-5, "dx");
-    close(
+    assert_close(&single.y, &double.y, 1e-5, "y");
+    assert_close(&single.dx, &double.dx, 1e-5, "dx");
+    assert_close(
         single.weighted.get("c.weight").unwrap(),
         double.weighted.get("c.weight").unwrap(),
         1e-5,
@@ -436,10 +422,10 @@ fn a_convolution_used_twice_has_the_norm_of_the_sum() {
     let grads = tape.into_grads(&params, 2).unwrap();
     let norms = grads.squared_norms(&Groups::one(&params)).unwrap();
     let instances = grads.instantiate().unwrap();
-    for i in 0..2 {
+    for (i, got) in norms[0].iter().enumerate() {
         let norm: f64 =
             instances.iter().flat_map(|(_, t)| values(&t.get(i).unwrap())).map(|v| v * v).sum();
-        assert!((norms[0][i] - norm).abs() < 1e-10 * norm);
+        assert!((got - norm).abs() < 1e-10 * norm);
     }
 }
 

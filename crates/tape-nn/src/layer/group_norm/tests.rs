@@ -7,18 +7,13 @@ use tensor_tree::{Groups, Key, PerSample, Tree};
 use super::*;
 use crate::Builder;
 use crate::tape::Tape;
-
-fn draw(dims: &[usize], seed: u64) -> Tensor {
-    let mut data = vec![0f64; dims.iter().product()];
-    Key::from_seed(seed).fill_normal(&mut data);
-    Tensor::from_vec(data, dims, &Device::Cpu).unwrap()
-}
+use crate::testing::{assert_close, normal, values};
 
 fn layer(groups: usize, channels: usize, dtype: DType) -> (GroupNorm, Tree) {
     let builder = Builder::init(Key::from_seed(1), dtype, &Device::Cpu);
     let norm = group_norm(groups, channels, 1e-5, builder.vb().pp("n")).unwrap();
     drop(builder);
-    let leaf = |seed| draw(&[channels], seed).to_dtype(dtype).unwrap();
+    let leaf = |seed| normal(&[channels], seed).to_dtype(dtype).unwrap();
     let params = Tree::from_leaves([("n.weight", leaf(11)), ("n.bias", leaf(12))]).unwrap();
     (norm, params)
 }
@@ -42,19 +37,6 @@ fn reference(x: &Tensor, w: &Tensor, b: &Tensor, groups: usize, tail: Tail) -> T
             let y = y.reshape((n, h / 2, 2, w / 2, 2 * c)).unwrap().max(2).unwrap();
             y.reshape((n, h / 2, w / 2, 2, c)).unwrap().max(3).unwrap()
         }
-    }
-}
-
-fn values(t: &Tensor) -> Vec<f64> {
-    t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn close(a: &Tensor, b: &Tensor, tol: f64, what: &str) {
-    assert_eq!(a.dims(), b.dims(), "{what}");
-    let (a, b) = (values(a), values(b));
-    let scale = b.iter().fold(1.0f64, |m, v| m.max(v.abs()));
-    for (x, y) in a.iter().zip(&b) {
-        assert!((x - y).abs() <= tol * scale, "{what}: {x} {y}");
     }
 }
 
@@ -95,9 +77,9 @@ fn check(dims: &[usize], groups: usize, tail: Tail) {
     let (norm, params) = layer(groups, c, DType::F64);
     let norm = norm.with_channels(Channels::Last);
     let (w, b) = (params.get("n.weight").unwrap(), params.get("n.bias").unwrap());
-    let x = ((draw(dims, 5) * 2.0).unwrap() + 1.0).unwrap();
+    let x = ((normal(dims, 5) * 2.0).unwrap() + 1.0).unwrap();
     let want = reference(&x, w, b, groups, tail);
-    let seeds = draw(want.dims(), 6);
+    let seeds = normal(want.dims(), 6);
     let fused = run(&params, &x, &seeds, |cx, x| norm.apply(cx, x, tail));
     let composed = run(&params, &x, &seeds, |cx, x| {
         let call = Call {
@@ -111,7 +93,7 @@ fn check(dims: &[usize], groups: usize, tail: Tail) {
         composed(x, call)
     });
     for got in [&fused, &composed] {
-        close(&got.y, &want, 1e-10, "output");
+        assert_close(&got.y, &want, 1e-10, "output");
         let mut sums = [Tensor::zeros_like(w).unwrap(), Tensor::zeros_like(b).unwrap()];
         for i in 0..dims[0] {
             let vars = [&x.narrow(0, i, 1).unwrap(), w, b].map(|t| Var::from_tensor(t).unwrap());
@@ -119,15 +101,15 @@ fn check(dims: &[usize], groups: usize, tail: Tail) {
             let loss = (y * seeds.narrow(0, i, 1).unwrap()).unwrap().sum_all().unwrap();
             let grads = loss.backward().unwrap();
             let [dx, dw, db] = vars.each_ref().map(|v| grads.get(v).unwrap().clone());
-            close(&got.dx.narrow(0, i, 1).unwrap(), &dx, 1e-10, "dx");
-            close(&got.grads.get("n.weight").unwrap().get(i).unwrap(), &dw, 1e-10, "dw");
-            close(&got.grads.get("n.bias").unwrap().get(i).unwrap(), &db, 1e-10, "db");
+            assert_close(&got.dx.narrow(0, i, 1).unwrap(), &dx, 1e-10, "dx");
+            assert_close(&got.grads.get("n.weight").unwrap().get(i).unwrap(), &dw, 1e-10, "dw");
+            assert_close(&got.grads.get("n.bias").unwrap().get(i).unwrap(), &db, 1e-10, "db");
             let norm: f64 = values(&dw).iter().chain(&values(&db)).map(|v| v * v).sum();
             assert!((got.norms[i] - norm).abs() <= 1e-10 * norm.max(1e-3));
             sums = [(&sums[0] + dw).unwrap(), (&sums[1] + db).unwrap()];
         }
-        close(got.summed.get("n.weight").unwrap(), &sums[0], 1e-10, "summed weight");
-        close(got.summed.get("n.bias").unwrap(), &sums[1], 1e-10, "summed bias");
+        assert_close(got.summed.get("n.weight").unwrap(), &sums[0], 1e-10, "summed weight");
+        assert_close(got.summed.get("n.bias").unwrap(), &sums[1], 1e-10, "summed bias");
     }
 }
 
@@ -155,14 +137,14 @@ fn sequences_and_single_places_are_normalised_too() {
 fn channels_first_is_the_same_layer() {
     let (norm, params) = layer(2, 6, DType::F64);
     let last = norm.clone().with_channels(Channels::Last);
-    let x = draw(&[2, 6, 5, 4], 3);
+    let x = normal(&[2, 6, 5, 4], 3);
     let moved = super::super::to_channels_last(&x).unwrap();
-    let seeds = draw(&[2, 6, 2, 2], 4);
+    let seeds = normal(&[2, 6, 2, 2], 4);
     let moved_seeds = super::super::to_channels_last(&seeds).unwrap();
     let first = run(&params, &x, &seeds, |cx, x| norm.forward_relu_pool(cx, x));
     let last = run(&params, &moved, &moved_seeds, |cx, x| last.forward_relu_pool(cx, x));
-    close(&first.y, &super::super::to_channels_first(&last.y).unwrap(), 1e-14, "y");
-    close(&first.dx, &super::super::to_channels_first(&last.dx).unwrap(), 1e-14, "dx");
+    assert_close(&first.y, &super::super::to_channels_first(&last.y).unwrap(), 1e-14, "y");
+    assert_close(&first.dx, &super::super::to_channels_first(&last.dx).unwrap(), 1e-14, "dx");
     let frozen = Tree::new();
     let cx = Context::eval(&params, &frozen);
     let candle = candle_nn::GroupNorm::new(
@@ -174,14 +156,14 @@ fn channels_first_is_the_same_layer() {
     )
     .unwrap();
     let want = candle_nn::Module::forward(&candle, &x).unwrap();
-    close(&norm.forward(&cx, &x).unwrap(), &want, 1e-12, "candle");
-    close(&norm.forward_relu(&cx, &x).unwrap(), &want.relu().unwrap(), 1e-12, "candle");
+    assert_close(&norm.forward(&cx, &x).unwrap(), &want, 1e-12, "candle");
+    assert_close(&norm.forward_relu(&cx, &x).unwrap(), &want.relu().unwrap(), 1e-12, "candle");
 }
 
 #[test]
 fn threads_do_not_change_bits_and_single_precision_is_close() {
-    let x = draw(&[9, 10, 11, 32], 3);
-    let seeds = draw(&[9, 5, 5, 32], 4);
+    let x = normal(&[9, 10, 11, 32], 3);
+    let seeds = normal(&[9, 5, 5, 32], 4);
     let on = |threads, dtype| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let (norm, params) = layer(4, 32, dtype);
@@ -195,9 +177,14 @@ fn threads_do_not_change_bits_and_single_precision_is_close() {
     let sums = |o: &Outcome| values(o.summed.get("n.weight").unwrap());
     assert_eq!(sums(&one), sums(&two));
     let double = on(2, DType::F64);
-    close(&one.y, &double.y, 1e-5, "y");
-    close(&one.dx, &double.dx, 1e-5, "dx");
-    close(one.grads.get("n.weight").unwrap(), double.grads.get("n.weight").unwrap(), 1e-5, "dw");
+    assert_close(&one.y, &double.y, 1e-5, "y");
+    assert_close(&one.dx, &double.dx, 1e-5, "dx");
+    assert_close(
+        one.grads.get("n.weight").unwrap(),
+        double.grads.get("n.weight").unwrap(),
+        1e-5,
+        "dw",
+    );
 }
 
 #[test]
