@@ -1,9 +1,15 @@
 //! Networks made of the layers of this crate.
 
+mod cnn;
+mod mlp;
+
+pub use cnn::{Cnn, CnnConfig};
+pub use mlp::Mlp;
+
 use candle_core::Tensor;
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A network from inputs to logits.
 pub trait Network: Send + Sync {
@@ -20,5 +26,19 @@ pub trait Network: Send + Sync {
 impl<N: Network + ?Sized> Network for Box<N> {
     fn forward(&self, cx: &Context<'_>, x: &Tensor) -> Result<Tensor> {
         (**self).forward(cx, x)
+    }
+}
+
+/// Samples as rows of `width` elements.
+fn flattened(what: &str, x: &Tensor, width: usize) -> Result<Tensor> {
+    match x.dims() {
+        [n, rest @ ..] if !rest.is_empty() && rest.iter().product::<usize>() == width => {
+            Ok(x.reshape((*n, width))?)
+        }
+        dims => Err(Error::InputShape {
+            layer: what.into(),
+            expected: format!("[batch, ..] with {width} elements a sample"),
+            got: dims.to_vec(),
+        }),
     }
 }
