@@ -6,6 +6,7 @@ mod error;
 mod graph;
 mod kernel;
 pub mod layer;
+pub mod load;
 pub mod loss;
 pub mod net;
 mod objective;
