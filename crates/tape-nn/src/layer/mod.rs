@@ -23,7 +23,7 @@ pub use group_norm::{GroupNorm, group_norm};
 pub use linear::{Linear, linear, linear_no_bias};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, layer_norm_no_bias, rms_norm};
 pub use pool::{avg_pool2d, global_mean_pool, max_pool2d};
-pub use rotary::{Rotary, RotaryOrder};
+pub use rotary::{Rotary, RotaryOrder, Turn};
 
 /// A model that shows its linear layers, so that adapters can be attached to them.
 pub trait Linears {

@@ -30,15 +30,24 @@ pub enum RotaryOrder {
 /// arXiv 2104.09864, section 3.4.2. Angles are computed in doubles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rotary {
-    head_dim: usize,
     positions: usize,
     order: RotaryOrder,
-    /// Cosines, then sines, each `[positions, head_dim / 2]`.
-    table: Arc<Vec<f64>>,
+    /// Angle per position of each pair.
+    rates: Vec<f64>,
+}
+
+/// The rotations of a range of positions, computed once for the layers that share them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    order: RotaryOrder,
+    positions: usize,
+    half: usize,
+    /// Cosines and sines, `[positions, head_dim / 2]`.
+    angles: Arc<(Vec<f64>, Vec<f64>)>,
 }
 
 impl Rotary {
-    /// Rotations for the first `positions` positions; `base` is 10000 in the paper.
+    /// Rotations for at most `positions` positions; `base` is 10000 in the paper.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`] if `head_dim` is odd or zero, or `base` is not finite and above one.
@@ -53,14 +62,29 @@ impl Rotary {
             let got = base.to_string();
             return Err(Error::InvalidSetting { name: "rotary base".into(), must, got });
         }
-        let half = head_dim / 2;
-        let rates: Vec<f64> =
-            (0..half).map(|i| libm::pow(base, -2.0 * i as f64 / head_dim as f64)).collect();
-        let angles = |t: usize| rates.iter().map(move |rate| t as f64 * rate);
-        let mut table = Vec::with_capacity(2 * positions * half);
-        table.extend((0..positions).flat_map(angles).map(libm::cos));
-        table.extend((0..positions).flat_map(angles).map(libm::sin));
-        Ok(Rotary { head_dim, positions, order, table: Arc::new(table) })
+        let rate = |i: usize| libm::pow(base, -2.0 * i as f64 / head_dim as f64);
+        Ok(Rotary { positions, order, rates: (0..head_dim / 2).map(rate).collect() })
+    }
+
+    /// The rotations of `t` positions from `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::InputShape`] if there are too many.
+    pub fn turn(&self, offset: usize, t: usize) -> Result<Turn> {
+        if self.positions < offset.saturating_add(t) {
+            return Err(Error::InputShape {
+                layer: "rotary embedding".into(),
+                expected: format!("at most {} positions after {offset}", self.positions),
+                got: vec![t],
+            });
+        }
+        let angles: Vec<f64> = (offset..offset + t)
+            .flat_map(|t| self.rates.iter().map(move |rate| t as f64 * rate))
+            .collect();
+        let cos = angles.iter().map(|a| libm::cos(*a)).collect();
+        let sin = angles.iter().map(|a| libm::sin(*a)).collect();
+        let half = self.rates.len();
+        Ok(Turn { order: self.order, positions: t, half, angles: Arc::new((cos, sin)) })
     }
 
     /// Turns the heads of `x`, whose first position is number `offset`.
@@ -68,41 +92,43 @@ impl Rotary {
     /// # Errors
     /// [`Error::InputShape`] if the width is no multiple of the head size or there are too many positions.
     pub fn forward(&self, x: &Tensor, offset: usize) -> Result<Tensor> {
-        let misfit = || Error::InputShape {
-            layer: "rotary embedding".into(),
-            expected: format!(
-                "[batch, t, heads * {}] with t <= {} - {offset}",
-                self.head_dim, self.positions
-            ),
-            got: x.dims().to_vec(),
-        };
-        let &[_, t, width] = x.dims() else { return Err(misfit()) };
-        if !width.is_multiple_of(self.head_dim) || self.positions < offset.saturating_add(t) {
-            return Err(misfit());
+        self.turn(offset, x.dims().get(1).copied().unwrap_or(0))?.forward(x)
+    }
+}
+
+impl Turn {
+    /// Turns the heads of `x`.
+    ///
+    /// # Errors
+    /// [`Error::InputShape`] if the width is no multiple of the head size or the positions do not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let dim = 2 * self.half;
+        match x.dims() {
+            [_, t, width] if *t == self.positions && width.is_multiple_of(dim) => {}
+            other => {
+                return Err(Error::InputShape {
+                    layer: "rotary embedding".into(),
+                    expected: format!("[batch, {}, heads * {dim}]", self.positions),
+                    got: other.to_vec(),
+                });
+            }
         }
         if is_host(x) {
-            by_dtype!("rotary embedding", x, fused::<T>(self, x, offset))
+            by_dtype!("rotary embedding", x, fused::<T>(self, x))
         } else {
-            self.composed(x, offset)
+            self.composed(x)
         }
     }
 
-    /// Cosines and sines of `t` positions from `offset` on; `sign` -1 gives the inverse rotation.
-    fn angles<T: Real>(&self, offset: usize, t: usize, sign: f64) -> (Vec<T>, Vec<T>) {
-        let half = self.head_dim / 2;
-        let (cos, sin) = self.table.split_at(self.positions * half);
-        let range = offset * half..(offset + t) * half;
-        let cos = cos[range.clone()].iter().map(|c| T::of(*c)).collect();
-        (cos, sin[range].iter().map(|s| T::of(sign * s)).collect())
-    }
-
-    fn turn<T: Real>(&self, x: &Tensor, offset: usize, sign: f64) -> Result<Vec<T>> {
-        let &[_, t, width] = x.dims() else { return Ok(Vec::new()) };
-        let half = self.head_dim / 2;
-        let (cos, sin) = self.angles::<T>(offset, t, sign);
+    /// The turned heads; `sign` -1 gives the inverse rotation.
+    fn apply<T: Real>(&self, x: &Tensor, sign: f64) -> Result<Vec<T>> {
+        let (t, half) = (self.positions, self.half);
+        let cos: Vec<T> = self.angles.0.iter().map(|c| T::of(*c)).collect();
+        let sin: Vec<T> = self.angles.1.iter().map(|s| T::of(sign * s)).collect();
         let host = Host::of(x)?;
         let view = host.view();
         let xs = view.slice::<T>()?;
+        let width = x.dims().last().copied().unwrap_or(0);
         let mut y = vec![T::default(); xs.len()];
         for_pieces(&mut y, width, |row, y| {
             let (x, at) = (&xs[row * width..(row + 1) * width], row % t * half);
@@ -116,21 +142,20 @@ impl Rotary {
     }
 
     /// The same from candle's differentiable operations, for other devices and types.
-    fn composed(&self, x: &Tensor, offset: usize) -> Result<Tensor> {
+    fn composed(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, t, width) = x.dims3()?;
-        let half = self.head_dim / 2;
-        let (axis, split) = match self.order {
-            RotaryOrder::Halves => (3, (batch, t, width / self.head_dim, 2, half)),
-            RotaryOrder::Neighbors => (4, (batch, t, width / self.head_dim, half, 2)),
+        let half = self.half;
+        let heads = width / (2 * half);
+        let (axis, split, shape) = match self.order {
+            RotaryOrder::Halves => (3, (batch, t, heads, 2, half), (1, t, 1, 1, half)),
+            RotaryOrder::Neighbors => (4, (batch, t, heads, half, 2), (1, t, 1, half, 1)),
         };
-        let (cos, sin) = self.angles::<f64>(offset, t, 1.0);
-        let shape = if axis == 3 { (1, t, 1, 1, half) } else { (1, t, 1, half, 1) };
-        let load = |v: Vec<f64>| {
-            Tensor::from_vec(v, shape, &candle_core::Device::Cpu)?
+        let load = |v: &[f64]| {
+            Tensor::from_slice(v, shape, &candle_core::Device::Cpu)?
                 .to_dtype(x.dtype())?
                 .to_device(x.device())
         };
-        let (cos, sin) = (load(cos)?, load(sin)?);
+        let (cos, sin) = (load(&self.angles.0)?, load(&self.angles.1)?);
         let pairs = x.reshape(split)?;
         let (a, b) = (pairs.narrow(axis, 0, 1)?, pairs.narrow(axis, 1, 1)?);
         let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
@@ -139,11 +164,11 @@ impl Rotary {
     }
 }
 
-fn fused<T: Real>(rotary: &Rotary, x: &Tensor, offset: usize) -> Result<Tensor> {
-    let value = Value::host(rotary.turn::<T>(x, offset, 1.0)?, x.shape());
-    let rotary = rotary.clone();
+fn fused<T: Real>(turn: &Turn, x: &Tensor) -> Result<Tensor> {
+    let value = Value::host(turn.apply::<T>(x, 1.0)?, x.shape());
+    let turn = turn.clone();
     let backward = move |grad: &Tensor| {
-        let turned = rotary.turn::<T>(grad, offset, -1.0)?;
+        let turned = turn.apply::<T>(grad, -1.0)?;
         Ok([Some(from_vec(turned, grad.shape()).map_err(Error::from)?)])
     };
     Ok(node("rotary", x, None, value, backward)?)

@@ -1,10 +1,20 @@
-//! Networks made of the layers of this crate.
+//! Networks made of the layers of this crate, under the names that published weights use.
 
+mod cache;
 mod cnn;
+mod gpt;
+mod language;
+mod llama;
 mod mlp;
+mod next_token;
 
+pub use cache::Cache;
 pub use cnn::{Cnn, CnnConfig};
+pub use gpt::{Gpt, GptConfig};
+pub use language::LanguageModel;
+pub use llama::{Llama, LlamaConfig};
 pub use mlp::Mlp;
+pub use next_token::{IGNORED, NextToken, Texts};
 
 use candle_core::Tensor;
 
@@ -42,3 +52,6 @@ fn flattened(what: &str, x: &Tensor, width: usize) -> Result<Tensor> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
