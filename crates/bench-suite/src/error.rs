@@ -269,6 +269,14 @@ pub enum Error {
         /// Names that exist.
         known: String,
     },
+    /// A problem that does not exist.
+    #[error(
+        "there is no problem `{name}`; expected digits, mnist, fashion, signs or cifar10:FOLDER, then /mlp or /cnn"
+    )]
+    UnknownProblem {
+        /// Name that came.
+        name: String,
+    },
     /// The user asked to stop; the state is saved.
     #[error("stopped; continue with --resume")]
     Interrupted,

@@ -8,6 +8,7 @@ pub mod machine;
 pub mod outcome;
 pub mod problem;
 pub mod session;
+pub mod task;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -1,5 +1,9 @@
 //! A data set with a network: what the training loop needs to know of both.
 
+mod images;
+
+pub use images::ImageProblem;
+
 use tensor_tree::{PerSampleDifferentiable, Tree};
 
 use crate::error::Result;

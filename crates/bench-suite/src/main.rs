@@ -1,0 +1,104 @@
+//! The benchmark program behind `cargo xtask bench`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bench_suite::interrupt::Interrupt;
+use bench_suite::session::Session;
+use bench_suite::task::{self, TASKS};
+use clap::Parser;
+use report::html::Page;
+use report::progress::Progress;
+
+#[global_allocator]
+static ALLOCATOR: tensor_tree::RecyclingAllocator = tensor_tree::RecyclingAllocator;
+
+/// Runs benchmark tasks and writes `target/bench/report/index.html`.
+#[derive(Debug, Parser)]
+#[command(after_help = tasks_help())]
+struct Flags {
+    /// Tasks to run; without any, the main job.
+    tasks: Vec<String>,
+    /// Complete data sets and more seeds; takes hours.
+    #[arg(long)]
+    full: bool,
+    /// Measure other libraries beside this one, where the task has peers.
+    #[arg(long)]
+    peers: bool,
+    /// Go on with the runs of an earlier call.
+    #[arg(long)]
+    resume: bool,
+}
+
+fn tasks_help() -> String {
+    let mut text = String::from("Tasks:\n");
+    for task in TASKS {
+        let mark = if task.default { " (default)" } else { "" };
+        text += &format!("  {:<12} {}{mark}\n", task.name, task.about);
+    }
+    text
+}
+
+fn main() -> ExitCode {
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let stopped = error
+                .downcast_ref::<bench_suite::Error>()
+                .is_some_and(|e| matches!(e, bench_suite::Error::Interrupted));
+            ExitCode::from(if stopped { 130 } else { 1 })
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<()> {
+    let tasks = task::select(&flags.tasks)?;
+    let root = workspace()?;
+    let interrupt = Interrupt::on_ctrl_c().context("cannot watch for Ctrl-C")?;
+    let session = Session {
+        resume: flags.resume,
+        full: flags.full,
+        peers: flags.peers,
+        ..Session::new(&root, Progress::auto(), interrupt)?
+    };
+    let mut page = Page::new("Lethe: measured").paragraph(format!(
+        "Commit {}, on {}. Written by `cargo xtask bench`.",
+        session.commit, session.machine
+    ));
+    let started = std::time::Instant::now();
+    for task in tasks {
+        page = page.section(task.run(&session)?);
+    }
+    let file = session.path("report/index.html");
+    report::atomic::create_parent(&file)?;
+    page.save(&file)?;
+    let figures = report::figures::read_newest(
+        session.path("figures.jsonl"),
+        &report::figures::Pattern::all(),
+    )?;
+    println!(
+        "{}",
+        report::figures::table(figures.figures.iter().filter(|f| f.commit == session.commit))
+    );
+    let shown = file.strip_prefix(&root).unwrap_or(&file);
+    println!(
+        "Finished in {}. The report: {}",
+        report::number::duration(started.elapsed()),
+        shown.display()
+    );
+    Ok(())
+}
+
+/// The workspace that holds the current folder.
+fn workspace() -> Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    let is_root = |folder: &&Path| {
+        std::fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|t| t.contains("[workspace]"))
+    };
+    let root = here.ancestors().find(is_root).context("not inside a workspace")?;
+    Ok(root.to_path_buf())
+}

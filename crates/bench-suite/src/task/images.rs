@@ -1,0 +1,289 @@
+//! Private training on image sets: SGD and AdamW, flat and automatic clipping, epsilon 1, 3 and 8, each against the
+//! non-private twin that sees the same batches.
+
+use std::collections::BTreeMap;
+
+use report::figures::Better;
+use report::html::Section;
+use report::number::{mean_std, significant};
+use report::plot::{Histogram, Plot, Series};
+use report::table::{Align, Table};
+
+use crate::config::{ClipConfig, OptimizerConfig, PrivacyConfig, RunConfig};
+use crate::data::Places;
+use crate::error::Result;
+use crate::outcome::{Outcome, Point};
+use crate::problem::{ImageProblem, Problem};
+use crate::session::{Session, Spread};
+use crate::train::train;
+
+const EPSILONS: [f64; 3] = [1.0, 3.0, 8.0];
+
+/// Sizes and rates of one problem. The rates are the best of a half-decade grid at epsilon 3.
+struct Setting {
+    problem: &'static str,
+    batch_size: f64,
+    steps: u64,
+    delta: f64,
+    /// SGD without noise, SGD flat, SGD automatic, AdamW.
+    rates: [f64; 4],
+}
+
+const DEFAULT: [Setting; 4] = [
+    Setting {
+        problem: "digits/mlp",
+        batch_size: 128.0,
+        steps: 150,
+        delta: 1e-4,
+        rates: [0.1, 0.1, 0.1, 3e-3],
+    },
+    Setting {
+        problem: "digits/cnn",
+        batch_size: 128.0,
+        steps: 100,
+        delta: 1e-4,
+        rates: [0.1, 0.1, 0.1, 3e-3],
+    },
+    Setting {
+        problem: "mnist/mlp",
+        batch_size: 256.0,
+        steps: 120,
+        delta: 1e-5,
+        rates: [0.1, 0.1, 0.1, 3e-3],
+    },
+    Setting {
+        problem: "mnist/cnn",
+        batch_size: 256.0,
+        steps: 50,
+        delta: 1e-5,
+        rates: [0.1, 0.1, 0.1, 3e-3],
+    },
+];
+
+const FULL: [Setting; 2] = [
+    Setting {
+        problem: "fashion/mlp",
+        batch_size: 1024.0,
+        steps: 600,
+        delta: 1e-6,
+        rates: [0.1, 0.3, 0.3, 3e-3],
+    },
+    Setting {
+        problem: "fashion/cnn",
+        batch_size: 1024.0,
+        steps: 600,
+        delta: 1e-6,
+        rates: [0.1, 0.3, 0.3, 3e-3],
+    },
+];
+
+/// Runs everything and writes the section.
+pub(super) fn run(session: &Session) -> Result<Section> {
+    let places = Places::discover()?;
+    let n_seeds = if session.full { 5 } else { 1 };
+    let settings: Vec<&Setting> =
+        if session.full { DEFAULT.iter().chain(&FULL).collect() } else { DEFAULT.iter().collect() };
+    let mut section = Section::new("Private training on images").paragraph(
+        "Each private run has a non-private twin that sees the same Poisson batches in the same order. Runs are \
+         seeded, so the epsilon shown is a simulated one: what the run would have spent if its noise were secret. \
+         Norms, clip rates and training losses are shown because the data are public.",
+    );
+    for setting in settings {
+        let problem = ImageProblem::open(setting.problem, &places)?;
+        let mut outcomes = Vec::new();
+        for (optimizer, privacy, rate) in methods(setting) {
+            for seed in 1..=n_seeds {
+                let config = RunConfig {
+                    problem: setting.problem.into(),
+                    optimizer,
+                    learning_rate: rate,
+                    batch_size: setting.batch_size,
+                    steps: setting.steps,
+                    privacy,
+                    seed,
+                    eval_every: (setting.steps / 10).max(1),
+                };
+                outcomes.push(train(&problem, &config, session)?);
+            }
+        }
+        figures(session, &outcomes)?;
+        section = section.section(describe(&problem, setting, &outcomes)?);
+    }
+    Ok(section)
+}
+
+/// Optimizers, clip functions and epsilons with their rates.
+fn methods(setting: &Setting) -> Vec<(OptimizerConfig, Option<PrivacyConfig>, f64)> {
+    let sgd = OptimizerConfig::Sgd { momentum: 0.9 };
+    let adamw = OptimizerConfig::Adamw { weight_decay: 0.0 };
+    let [plain, flat, automatic, adam] = setting.rates;
+    let mut out = vec![(sgd, None, plain), (adamw, None, adam)];
+    for epsilon in EPSILONS {
+        for (clipping, rate) in
+            [(ClipConfig::Flat { norm: 1.0 }, flat), (ClipConfig::Automatic, automatic)]
+        {
+            let privacy = Some(PrivacyConfig { epsilon, delta: setting.delta, clipping });
+            out.push((sgd, privacy, rate));
+            out.push((adamw, privacy, adam));
+        }
+    }
+    out
+}
+
+/// Runs that differ in the seed alone.
+fn by_method(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
+    let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
+    for outcome in outcomes {
+        groups.entry(outcome.config.label()).or_default().push(outcome);
+    }
+    groups
+}
+
+fn accuracies(runs: &[&Outcome]) -> Vec<f64> {
+    runs.iter().filter_map(|run| run.last()?.test.accuracy).map(|a| 100.0 * a).collect()
+}
+
+fn mean_and_std(values: &[f64]) -> (f64, Option<f64>) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let std = (1 < values.len())
+        .then(|| (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt());
+    (mean, std)
+}
+
+fn figures(session: &Session, outcomes: &[Outcome]) -> Result<()> {
+    for runs in by_method(outcomes).values() {
+        let Some(first) = runs.first() else { continue };
+        let (mean, std) = mean_and_std(&accuracies(runs));
+        let config = &first.config;
+        let method = match &config.privacy {
+            None => "twin".to_owned(),
+            Some(p) => format!("{}-eps{}", p.clipping.name(), p.epsilon),
+        };
+        let name = format!(
+            "{}-{}-{method}",
+            config.problem.replace('/', "-"),
+            config.optimizer.name().to_lowercase()
+        );
+        let n_seeds = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        let spread = Spread { better: Better::Higher, std, n_seeds, config: config.hash()? };
+        session.figure("images", &name, mean, "%", spread)?;
+    }
+    Ok(())
+}
+
+fn describe(problem: &ImageProblem, setting: &Setting, outcomes: &[Outcome]) -> Result<Section> {
+    let groups = by_method(outcomes);
+    let n_params = outcomes.first().map_or(0, |o| o.n_params);
+    let mut section = Section::new(setting.problem)
+        .key_values([
+            ("training images", report::number::count(problem.n_train() as u64)),
+            ("trainable parameters", report::number::count(n_params as u64)),
+            ("expected batch size", significant(setting.batch_size, 6)),
+            ("steps", setting.steps.to_string()),
+            ("delta", significant(setting.delta, 2)),
+        ])
+        .table(&table(&groups));
+    for (plot, caption) in plots(setting, &groups)? {
+        section = section.plot(&plot, caption);
+    }
+    Ok(section)
+}
+
+fn table(groups: &BTreeMap<String, Vec<&Outcome>>) -> Table {
+    let mut columns = vec!["optimizer".to_owned(), "clipping".into(), "not private".into()];
+    columns.extend(EPSILONS.iter().rev().map(|e| format!("epsilon {e}")));
+    let mut table =
+        Table::new(columns).with_caption("Test accuracy in percent after the last step");
+    for column in 2..6 {
+        table = table.align(column, Align::Right);
+    }
+    let cell = |label: &str| {
+        groups.get(label).map_or_else(String::new, |runs| {
+            let (mean, std) = mean_and_std(&accuracies(runs));
+            mean_std(mean, std)
+        })
+    };
+    for optimizer in ["SGD", "AdamW"] {
+        for clipping in ["flat", "automatic"] {
+            let mut row = vec![
+                optimizer.to_owned(),
+                clipping.to_owned(),
+                cell(&format!("{optimizer}, not private")),
+            ];
+            row.extend(
+                EPSILONS
+                    .iter()
+                    .rev()
+                    .map(|e| cell(&format!("{optimizer}, {clipping} clipping, epsilon {e}"))),
+            );
+            table.push_row(row);
+        }
+    }
+    table
+}
+
+type Captioned = (report::plot::Svg, &'static str);
+
+fn plots(setting: &Setting, groups: &BTreeMap<String, Vec<&Outcome>>) -> Result<Vec<Captioned>> {
+    let labels = ["AdamW, not private".to_owned()]
+        .into_iter()
+        .chain(EPSILONS.iter().rev().map(|e| format!("AdamW, automatic clipping, epsilon {e}")));
+    let runs: Vec<(String, &Outcome)> =
+        labels.filter_map(|l| groups.get(&l)?.first().map(|run| (l, *run))).collect();
+    let curve = |title: &str, y: &str, of: &dyn Fn(&Point) -> Option<f64>| {
+        let mut plot =
+            Plot::new(format!("{}: {title}", setting.problem)).x_label("step").y_label(y);
+        for (label, run) in &runs {
+            let points: Vec<(f64, f64)> =
+                run.points.iter().filter_map(|p| Some((p.step as f64, of(p)?))).collect();
+            if !points.is_empty() {
+                plot = plot.series(Series::line(label.clone(), points));
+            }
+        }
+        plot
+    };
+    let mut out = vec![
+        (
+            curve("test accuracy", "accuracy in %", &|p| p.test.accuracy.map(|a| 100.0 * a))
+                .to_svg()?,
+            "Accuracy on held-out images along training, AdamW with automatic clipping.",
+        ),
+        (
+            curve("training loss", "mean loss in nats", &|p| p.train_loss).to_svg()?,
+            "Mean loss of the training batches between two evaluations.",
+        ),
+        (
+            curve("privacy spent", "simulated epsilon", &|p| p.simulated_epsilon).to_svg()?,
+            "Simulated epsilon along training.",
+        ),
+    ];
+    let flat = |optimizer: &str| groups.get(&format!("{optimizer}, flat clipping, epsilon 3"));
+    let mut clip = Plot::new(format!("{}: clip rate", setting.problem))
+        .x_label("step")
+        .y_label("share of samples shortened in %")
+        .y_range(0.0, 100.0);
+    let mut norms = Histogram::new(format!("{}: norms in the last batch", setting.problem))
+        .x_label("norm of the per-sample gradient")
+        .y_label("samples")
+        .vertical(1.0, "clip norm");
+    let mut any = false;
+    for optimizer in ["SGD", "AdamW"] {
+        if let Some(run) = flat(optimizer).and_then(|runs| runs.first()) {
+            let rates =
+                run.points.iter().filter_map(|p| Some((p.step as f64, 100.0 * p.clip_rate?)));
+            let label = format!("{optimizer}, flat clipping, epsilon 3");
+            clip = clip.series(Series::line(label.clone(), rates));
+            norms = norms.values(label, run.norms.iter().copied());
+            any = true;
+        }
+    }
+    if any {
+        out.push((clip.to_svg()?, "How many samples flat clipping at norm 1 shortens."));
+        out.push((
+            norms.to_svg()?,
+            "Norms of per-sample gradients in the last batch, before clipping.",
+        ));
+    }
+    Ok(out)
+}

@@ -1,0 +1,66 @@
+//! The tasks of the benchmark program: each measures something and leaves a section of the report.
+
+mod images;
+mod statement;
+
+use report::html::Section;
+
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// One task.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What it measures, in one line.
+    pub about: &'static str,
+    /// Whether it runs when no task is named.
+    pub default: bool,
+    run: fn(&Session) -> Result<Section>,
+}
+
+/// All tasks, in the order of the report.
+pub const TASKS: [Task; 2] = [
+    Task {
+        name: "images",
+        about: "private training of small networks on image sets against their non-private twins",
+        default: true,
+        run: images::run,
+    },
+    Task {
+        name: "statement",
+        about: "a short unseeded private run that ends in a real privacy statement",
+        default: true,
+        run: statement::run,
+    },
+];
+
+impl Task {
+    /// Runs the task.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after Ctrl-C; any error of data, models or files.
+    pub fn run(&self, session: &Session) -> Result<Section> {
+        (self.run)(session)
+    }
+}
+
+/// The tasks of those names, or the default ones if there are no names.
+///
+/// # Errors
+/// [`Error::UnknownTask`] with the names that exist.
+pub fn select(names: &[String]) -> Result<Vec<Task>> {
+    if names.is_empty() {
+        return Ok(TASKS.into_iter().filter(|t| t.default).collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            TASKS.into_iter().find(|t| t.name == *name).ok_or_else(|| Error::UnknownTask {
+                name: name.clone(),
+                known: TASKS.map(|t| t.name).join(", "),
+            })
+        })
+        .collect()
+}
