@@ -277,6 +277,12 @@ pub enum Error {
         /// Name that came.
         name: String,
     },
+    /// A measuring process that did not do its part.
+    #[error("measuring process: {reason}")]
+    Worker {
+        /// What went wrong.
+        reason: String,
+    },
     /// The user asked to stop; the state is saved.
     #[error("stopped; continue with --resume")]
     Interrupted,

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod data;
+pub mod engine;
 mod error;
 pub mod interrupt;
 pub mod machine;

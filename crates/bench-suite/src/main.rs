@@ -31,6 +31,12 @@ struct Flags {
     /// Go on with the runs of an earlier call.
     #[arg(long)]
     resume: bool,
+    /// Serve the engine benchmark: a network's shape as JSON.
+    #[arg(long, hide = true)]
+    engine_worker: Option<String>,
+    /// What the served steps do.
+    #[arg(long, hide = true, default_value = "plain")]
+    mode: String,
 }
 
 fn tasks_help() -> String {
@@ -56,6 +62,12 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
+    if let Some(shape) = &flags.engine_worker {
+        let shape = serde_json::from_str(shape).context("the shape of the network")?;
+        let mode = serde_json::from_value(flags.mode.clone().into()).context("the mode")?;
+        let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+        return Ok(bench_suite::engine::worker::serve(&shape, mode, input, output)?);
+    }
     let tasks = task::select(&flags.tasks)?;
     let root = workspace()?;
     let interrupt = Interrupt::on_ctrl_c().context("cannot watch for Ctrl-C")?;

@@ -1,8 +1,10 @@
 //! A data set with a network: what the training loop needs to know of both.
 
 mod images;
+mod language;
 
 pub use images::ImageProblem;
+pub use language::{LanguageProblem, Tuning, WINDOW};
 
 use tensor_tree::{PerSampleDifferentiable, Tree};
 

@@ -9,12 +9,13 @@ use report::number::{mean_std, significant};
 use report::plot::{Histogram, Plot, Series};
 use report::table::{Align, Table};
 
+use super::curves::{Captioned, by_method, curves, mean_and_std, record};
 use crate::config::{ClipConfig, OptimizerConfig, PrivacyConfig, RunConfig};
 use crate::data::Places;
 use crate::error::Result;
-use crate::outcome::{Outcome, Point};
+use crate::outcome::Outcome;
 use crate::problem::{ImageProblem, Problem};
-use crate::session::{Session, Spread};
+use crate::session::Session;
 use crate::train::train;
 
 const EPSILONS: [f64; 3] = [1.0, 3.0, 8.0];
@@ -106,7 +107,7 @@ pub(super) fn run(session: &Session) -> Result<Section> {
                 outcomes.push(train(&problem, &config, session)?);
             }
         }
-        figures(session, &outcomes)?;
+        record(session, "images", &outcomes, "%", Better::Higher, accuracies)?;
         section = section.section(describe(&problem, setting, &outcomes)?);
     }
     Ok(section)
@@ -130,46 +131,8 @@ fn methods(setting: &Setting) -> Vec<(OptimizerConfig, Option<PrivacyConfig>, f6
     out
 }
 
-/// Runs that differ in the seed alone.
-fn by_method(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
-    let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
-    for outcome in outcomes {
-        groups.entry(outcome.config.label()).or_default().push(outcome);
-    }
-    groups
-}
-
 fn accuracies(runs: &[&Outcome]) -> Vec<f64> {
     runs.iter().filter_map(|run| run.last()?.test.accuracy).map(|a| 100.0 * a).collect()
-}
-
-fn mean_and_std(values: &[f64]) -> (f64, Option<f64>) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let std = (1 < values.len())
-        .then(|| (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt());
-    (mean, std)
-}
-
-fn figures(session: &Session, outcomes: &[Outcome]) -> Result<()> {
-    for runs in by_method(outcomes).values() {
-        let Some(first) = runs.first() else { continue };
-        let (mean, std) = mean_and_std(&accuracies(runs));
-        let config = &first.config;
-        let method = match &config.privacy {
-            None => "twin".to_owned(),
-            Some(p) => format!("{}-eps{}", p.clipping.name(), p.epsilon),
-        };
-        let name = format!(
-            "{}-{}-{method}",
-            config.problem.replace('/', "-"),
-            config.optimizer.name().to_lowercase()
-        );
-        let n_seeds = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        let spread = Spread { better: Better::Higher, std, n_seeds, config: config.hash()? };
-        session.figure("images", &name, mean, "%", spread)?;
-    }
-    Ok(())
 }
 
 fn describe(problem: &ImageProblem, setting: &Setting, outcomes: &[Outcome]) -> Result<Section> {
@@ -223,41 +186,13 @@ fn table(groups: &BTreeMap<String, Vec<&Outcome>>) -> Table {
     table
 }
 
-type Captioned = (report::plot::Svg, &'static str);
-
 fn plots(setting: &Setting, groups: &BTreeMap<String, Vec<&Outcome>>) -> Result<Vec<Captioned>> {
     let labels = ["AdamW, not private".to_owned()]
         .into_iter()
         .chain(EPSILONS.iter().rev().map(|e| format!("AdamW, automatic clipping, epsilon {e}")));
     let runs: Vec<(String, &Outcome)> =
         labels.filter_map(|l| groups.get(&l)?.first().map(|run| (l, *run))).collect();
-    let curve = |title: &str, y: &str, of: &dyn Fn(&Point) -> Option<f64>| {
-        let mut plot =
-            Plot::new(format!("{}: {title}", setting.problem)).x_label("step").y_label(y);
-        for (label, run) in &runs {
-            let points: Vec<(f64, f64)> =
-                run.points.iter().filter_map(|p| Some((p.step as f64, of(p)?))).collect();
-            if !points.is_empty() {
-                plot = plot.series(Series::line(label.clone(), points));
-            }
-        }
-        plot
-    };
-    let mut out = vec![
-        (
-            curve("test accuracy", "accuracy in %", &|p| p.test.accuracy.map(|a| 100.0 * a))
-                .to_svg()?,
-            "Accuracy on held-out images along training, AdamW with automatic clipping.",
-        ),
-        (
-            curve("training loss", "mean loss in nats", &|p| p.train_loss).to_svg()?,
-            "Mean loss of the training batches between two evaluations.",
-        ),
-        (
-            curve("privacy spent", "simulated epsilon", &|p| p.simulated_epsilon).to_svg()?,
-            "Simulated epsilon along training.",
-        ),
-    ];
+    let mut out = curves(setting.problem, &runs)?;
     let flat = |optimizer: &str| groups.get(&format!("{optimizer}, flat clipping, epsilon 3"));
     let mut clip = Plot::new(format!("{}: clip rate", setting.problem))
         .x_label("step")

@@ -1,6 +1,8 @@
 //! The tasks of the benchmark program: each measures something and leaves a section of the report.
 
+mod curves;
 mod images;
+mod language;
 mod statement;
 
 use report::html::Section;
@@ -21,12 +23,18 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 2] = [
+pub const TASKS: [Task; 3] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
         default: true,
         run: images::run,
+    },
+    Task {
+        name: "language",
+        about: "private fine-tuning of a small language model, full and with low-rank adapters",
+        default: true,
+        run: language::run,
     },
     Task {
         name: "statement",
