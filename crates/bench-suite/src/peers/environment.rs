@@ -198,8 +198,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
 }
 
 fn write_scripts(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)
-        .map_err(|source| Error::File { file: folder.to_owned(), source })?;
+    fs::create_dir_all(folder).map_err(|source| Error::File { file: folder.to_owned(), source })?;
     SCRIPTS.iter().try_for_each(|(name, content)| write(&folder.join(name), content))
 }
 
@@ -208,8 +207,10 @@ fn write(file: &Path, content: &str) -> Result<()> {
     if fs::read_to_string(file).is_ok_and(|found| found == content) {
         return Ok(());
     }
-    report::atomic::write(file, content.as_bytes())
-        .map_err(|error| Error::File { file: file.to_owned(), source: std::io::Error::other(error) })
+    report::atomic::write(file, content.as_bytes()).map_err(|error| Error::File {
+        file: file.to_owned(),
+        source: std::io::Error::other(error),
+    })
 }
 
 /// Runs `command` to its end, handing each line of its stdout to `each_line`.
@@ -223,8 +224,8 @@ fn run(
     for name in ["PYTHONPATH", "PYTHONHOME"] {
         command.env_remove(name);
     }
-    let mut running = Running::start(command)
-        .map_err(|source| Error::Start { what: step.to_owned(), source })?;
+    let mut running =
+        Running::start(command).map_err(|source| Error::Start { what: step.to_owned(), source })?;
     let left = || limit.saturating_sub(start.elapsed());
     while let Line::Text(line) = running.line(left()) {
         each_line(&line);

@@ -42,11 +42,8 @@ pub(super) struct Running {
 impl Running {
     /// Starts `command` with all three streams piped.
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
         let (send, lines) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {

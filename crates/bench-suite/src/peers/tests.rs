@@ -16,7 +16,8 @@ def say(**fields):
 def ready(parameters=535818):
     say(ready=True, parameters=parameters, threads=1, rss_before_bytes=1000, versions={"fake": "1"})
 def times(n, **more):
-    say(cpu_s=[0.5] * n, wall_s=[1.0] * n, rss_bytes=2000, peak_rss_bytes=3000, **{"parts": {"forward": [0.25] * n}, **more})
+    answer = {"cpu_s": [0.5] * n, "wall_s": [1.0] * n, "rss_bytes": 2000, "peak_rss_bytes": 3000}
+    say(**{**answer, "parts": {"forward": [0.25] * n}, **more})
 "#;
 
 const HONEST: &str = "

@@ -104,12 +104,8 @@ impl Worker {
             what: format!("the worker of {}", job.peer),
             source,
         })?;
-        let ready = Ready {
-            parameters: 0,
-            threads: 0,
-            rss_before_bytes: 0,
-            versions: BTreeMap::new(),
-        };
+        let ready =
+            Ready { parameters: 0, threads: 0, rss_before_bytes: 0, versions: BTreeMap::new() };
         let mut worker = Worker { running, peer: job.peer, limits, ready, failed: false };
         let (ready, line): (Ready, String) = worker.answer("`ready`", limits.ready)?;
         if ready.parameters != job.task.n_parameters() {
@@ -145,7 +141,8 @@ impl Worker {
         }
         let steps = u32::try_from(n).unwrap_or(u32::MAX);
         let limit = self.limits.request.saturating_add(self.limits.step.saturating_mul(steps));
-        let (times, line): (StepTimes, String) = self.answer("`cpu_s` and its companions", limit)?;
+        let (times, line): (StepTimes, String) =
+            self.answer("`cpu_s` and its companions", limit)?;
         if times.is_complete(n) {
             Ok(times)
         } else {
