@@ -65,13 +65,30 @@ pub enum Error {
     },
     /// A gradient that the probe batch found missing, zero or not finite.
     #[error(
-        "trainable parameter `{name}` {problem} on the probe batch; operations known to cut gradients: {known}"
+        "trainable parameter `{name}` {problem} on the probe batch{}; operations known to cut gradients: {known}",
+        if .others.is_empty() { String::new() } else { format!(" (and so {} others: {})", .others.len(), some(.others)) }
     )]
     CutGradient {
         /// Leaf name.
         name: String,
-        /// What is wrong with its gradient.
+        /// Other leaves with the same problem.
+        others: Vec<String>,
+        /// What is wrong with the gradient.
         problem: &'static str,
+        /// Known offenders.
+        known: &'static str,
+    },
+    /// A gradient that disagrees with differences of the loss.
+    #[error(
+        "{name}: the gradient gives a slope of {gradient:.4e}, differences of the loss give {difference:.4e}; operations known for a wrong gradient: {known}"
+    )]
+    WrongGradient {
+        /// The leaf, or the direction.
+        name: String,
+        /// Slope of the loss according to the gradient.
+        gradient: f64,
+        /// Slope of the loss according to differences.
+        difference: f64,
         /// Known offenders.
         known: &'static str,
     },

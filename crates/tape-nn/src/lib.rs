@@ -11,6 +11,7 @@ pub mod loss;
 pub mod net;
 mod objective;
 mod param;
+pub mod rebuilt;
 mod record;
 pub mod select;
 mod tape;

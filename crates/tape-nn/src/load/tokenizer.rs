@@ -50,7 +50,11 @@ impl Tokenizer {
             object.remove("truncation");
             object.remove("padding");
         }
-        let inner: tokenizers::Tokenizer = serde_json::from_value(json).map_err(bad)?;
+        if let Some(token) = json.get("post_processor").and_then(undefined) {
+            let reason = format!("its template uses the token `{token}`, which it does not define");
+            return Err(broken(WHAT, reason));
+        }
+        let inner = guarded(|| serde_json::from_value(json))?.map_err(bad)?;
         Ok(Tokenizer { inner })
     }
 
@@ -60,7 +64,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Load`] if the tokenizer has no token for a part of the text.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, special);
+        let encoding = guarded(|| self.inner.encode_fast(text, special))?;
         let encoding = encoding.map_err(|e| broken(WHAT, format!("cannot encode a text: {e}")))?;
         Ok(encoding.get_ids().to_vec())
     }
@@ -80,7 +84,7 @@ impl Tokenizer {
                 limit: self.n_tokens(),
             });
         }
-        let text = self.inner.decode(ids, skip_special);
+        let text = guarded(|| self.inner.decode(ids, skip_special))?;
         text.map_err(|e| broken(WHAT, format!("cannot decode tokens: {e}")))
     }
 
@@ -101,6 +105,27 @@ impl Tokenizer {
     pub fn n_tokens(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
+}
+
+/// A special token that a template names and does not define; the library panics on it.
+fn undefined(processor: &Value) -> Option<&str> {
+    let parts = processor.get("processors").and_then(Value::as_array);
+    if let Some(token) = parts.and_then(|parts| parts.iter().find_map(undefined)) {
+        return Some(token);
+    }
+    let defined = processor.get("special_tokens");
+    ["single", "pair"]
+        .into_iter()
+        .filter_map(|template| processor.get(template)?.as_array())
+        .flatten()
+        .filter_map(|piece| piece.get("SpecialToken")?.get("id")?.as_str())
+        .find(|id| defined.and_then(|tokens| tokens.get(id)).is_none())
+}
+
+/// Runs the library, whose panics on inconsistent files become errors.
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+        .map_err(|_| broken(WHAT, "the tokenizer contradicts itself"))
 }
 
 /// A conversation as the models trained on the ChatML format expect it (such as SmolLM2-Instruct), ending where
