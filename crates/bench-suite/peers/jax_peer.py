@@ -134,7 +134,7 @@ def versions():
     return {"jax": jax.__version__, "jax-privacy": jax_privacy.__version__}
 
 
-def check(task):
+def check(task, _peer):
     """Loss, gradient norm and the first per-sample gradient norms at the fixed weights, in f64."""
     jax.config.update("jax_enable_x64", True)
     loss = loss_function(task)

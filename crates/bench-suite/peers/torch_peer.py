@@ -8,7 +8,6 @@ import time
 
 import opacus
 import torch
-from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import nn
 from torch.nn import functional
 
@@ -75,13 +74,14 @@ class Gpt(nn.Module):
         self.blocks = nn.ModuleList(Block() for _ in range(tasks.LAYERS))
         self.norm = nn.LayerNorm(tasks.WIDTH, eps=tasks.NORM_EPSILON)
         self.head = nn.Linear(tasks.WIDTH, tasks.VOCABULARY, bias=False)
-        # Per-sample gradients need one row of positions per sample; otherwise one serves all.
+        # Per-sample gradients need a row of positions per sample (in memory: ghost norms refuse an
+        # expanded view); otherwise one row serves all.
         self.one_row_per_sample = False
 
     def forward(self, tokens):
         batch, length = tokens.shape
         rows = batch if self.one_row_per_sample else 1
-        positions = torch.arange(length, device=tokens.device).expand(rows, length)
+        positions = torch.arange(length, device=tokens.device).repeat(rows, 1)
         x = self.tokens(tokens) + self.positions(positions)
         for block in self.blocks:
             x = block(x)
@@ -104,6 +104,35 @@ def mean_loss(logits, targets):
     return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
+def make_private(task, peer, model, optimizer, inputs, targets):
+    """The model and the optimizer as Opacus wraps them, and the loss function that belongs to them."""
+    if task == "gpt":
+        model.one_row_per_sample = True
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(inputs, targets), batch_size=tasks.BATCH[task]
+    )
+    wrapped = opacus.PrivacyEngine(accountant="rdp").make_private(
+        module=model,
+        optimizer=optimizer,
+        criterion=nn.CrossEntropyLoss(),
+        data_loader=loader,
+        noise_multiplier=tasks.NOISE_MULTIPLIER,
+        max_grad_norm=tasks.CLIP_NORM,
+        poisson_sampling=False,
+        grad_sample_mode={"opacus-hooks": "hooks", "opacus-ghost": "ghost"}[peer],
+    )
+    if peer == "opacus-hooks":
+        model, optimizer, _ = wrapped
+        return model, optimizer, mean_loss
+    model, optimizer, criterion, _ = wrapped
+
+    def loss(logits, targets):
+        shape = logits.shape if logits.dim() == 3 else None
+        return criterion(logits.flatten(0, -2), targets.flatten(), shape=shape)
+
+    return model, optimizer, loss
+
+
 class Peer:
     """One model, one batch, one optimizer; `step` does a complete step and times its parts."""
 
@@ -111,52 +140,24 @@ class Peer:
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
         torch.manual_seed(0)
-        self.model = load(task, tasks.random_weights(task), torch.float32).train()
-        inputs, targets = tasks.random_batch(task)
-        self.inputs, self.targets = torch.as_tensor(inputs), torch.as_tensor(targets)
-        make = {"sgd": torch.optim.SGD, "adam": torch.optim.AdamW}[optimizer]
-        self.optimizer = make(self.model.parameters(), lr=tasks.LEARNING_RATE, fused=True)
-        self.criterion = None
+        self.model = load(task, tasks.random_weights(task), torch.float32)
+        self.inputs, self.targets = (torch.as_tensor(part) for part in tasks.random_batch(task))
         if peer == "torch" and task == "cnn":
             # The faster layout; Opacus gains nothing from it.
             self.model = self.model.to(memory_format=torch.channels_last)
+        make = {"sgd": torch.optim.SGD, "adam": torch.optim.AdamW}[optimizer]
+        self.optimizer = make(self.model.parameters(), lr=tasks.LEARNING_RATE, fused=True)
+        self.loss = mean_loss
         if peer != "torch":
-            self._make_private(task, {"opacus-hooks": "hooks", "opacus-ghost": "ghost"}[peer])
-
-    def _make_private(self, task, mode):
-        if task == "gpt":
-            self.model.one_row_per_sample = True
-        loader = torch.utils.data.DataLoader(
-            torch.utils.data.TensorDataset(self.inputs, self.targets),
-            batch_size=tasks.BATCH[task],
-        )
-        made = opacus.PrivacyEngine(accountant="rdp").make_private(
-            module=self.model,
-            optimizer=self.optimizer,
-            criterion=nn.CrossEntropyLoss(),
-            data_loader=loader,
-            noise_multiplier=tasks.NOISE_MULTIPLIER,
-            max_grad_norm=tasks.CLIP_NORM,
-            poisson_sampling=False,
-            grad_sample_mode=mode,
-        )
-        if mode == "ghost":
-            self.model, self.optimizer, self.criterion, _ = made
-        else:
-            self.model, self.optimizer, _ = made
-
-    def _loss(self, logits):
-        if isinstance(self.criterion, DPLossFastGradientClipping):
-            flat, targets = logits.flatten(0, -2), self.targets.flatten()
-            shape = logits.shape if logits.dim() == 3 else None
-            return self.criterion(flat, targets, shape=shape)
-        return mean_loss(logits, self.targets)
+            self.model, self.optimizer, self.loss = make_private(
+                task, peer, self.model, self.optimizer, self.inputs, self.targets
+            )
 
     def step(self):
         """One complete step; process CPU seconds of its parts."""
         start = time.process_time()
         self.optimizer.zero_grad()
-        loss = self._loss(self.model(self.inputs))
+        loss = self.loss(self.model(self.inputs), self.targets)
         forward = time.process_time()
         loss.backward()
         backward = time.process_time()
@@ -174,18 +175,30 @@ def versions():
     return {"torch": torch.__version__, "opacus": opacus.__version__}
 
 
-def check(task):
-    """Loss, gradient norm and the first per-sample gradient norms at the fixed weights, in f64."""
+def check(task, peer):
+    """Loss, gradient norm and the first per-sample gradient norms at the fixed weights, in f64.
+
+    The per-sample norms are those that Opacus clips by, where it is the peer.
+    """
+    inputs, targets = (torch.as_tensor(part) for part in tasks.fixed_batch(task))
     model = load(task, tasks.fixed_weights(task), torch.float64)
-    inputs, targets = tasks.fixed_batch(task)
-    inputs, targets = torch.as_tensor(inputs), torch.as_tensor(targets)
 
     def norm(loss):
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         return float(torch.sqrt(sum((gradient**2).sum() for gradient in gradients)))
 
     loss = mean_loss(model(inputs), targets)
-    samples = [
-        norm(mean_loss(model(inputs[i : i + 1]), targets[i : i + 1])) for i in range(4)
-    ]
-    return {"loss": float(loss.detach()), "gradient_norm": norm(loss), "sample_norms": samples}
+    found = {"loss": float(loss.detach()), "gradient_norm": norm(loss)}
+    if peer == "torch":
+        one = [slice(sample, sample + 1) for sample in range(4)]
+        norms = [norm(mean_loss(model(inputs[s]), targets[s])) for s in one]
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=tasks.LEARNING_RATE)
+        wrapped, _, loss = make_private(task, peer, model, optimizer, inputs, targets)
+        loss(wrapped(inputs), targets).backward()
+        if peer == "opacus-hooks":
+            squares = [p.grad_sample.flatten(1).square().sum(1) for p in model.parameters()]
+            norms = torch.sqrt(sum(squares))[:4].tolist()
+        else:
+            norms = wrapped.per_sample_gradient_norms[:4].tolist()
+    return {**found, "sample_norms": norms}

@@ -139,7 +139,7 @@ def main():
         "versions": {"python": platform.python_version(), **module.versions()},
     }
     if options.check:
-        answer({**about, **module.check(options.task)})
+        answer({**about, **module.check(options.task, options.peer)})
         return
     peer = module.Peer(options.task, options.peer, options.threads, options.optimizer)
     before = rss_bytes()

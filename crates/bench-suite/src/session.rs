@@ -1,6 +1,7 @@
 //! What all tasks of one call share: folder, progress, interrupt, and where figures go.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use report::figures::{Better, Figure};
 use report::progress::Progress;
@@ -20,6 +21,8 @@ pub struct Session {
     pub full: bool,
     /// Whether other libraries are measured too.
     pub peers: bool,
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
     /// Progress on the terminal.
     pub progress: Progress,
     /// Ctrl-C.
@@ -43,6 +46,7 @@ impl Session {
             resume: false,
             full: false,
             peers: false,
+            checkpoint_every: Duration::from_secs(5),
             progress,
             interrupt,
             commit: machine::commit(root),

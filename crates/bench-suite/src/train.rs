@@ -3,7 +3,7 @@
 mod state;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dp_core::{
     Accountant, Charge, ClipFunction, ClipNorm, ClipStyle, Clipping, Delta, Ledger, PoissonSampler,
@@ -23,8 +23,6 @@ use state::RunState;
 
 /// Samples per micro-batch.
 const MICRO_BATCH: usize = 128;
-/// Time between checkpoints.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
 /// Trains `problem` as `config` says, or returns the saved outcome of the same configuration if the session resumes.
 ///
@@ -58,7 +56,7 @@ pub fn train<P: Problem>(problem: &P, config: &RunConfig, session: &Session) -> 
             task.message(message(&point));
         }
         let stop = session.interrupt.is_set();
-        if (stop || CHECKPOINT_EVERY < saved.elapsed()) && run.state.step < config.steps {
+        if (stop || session.checkpoint_every < saved.elapsed()) && run.state.step < config.steps {
             run.save(&files.checkpoint)?;
             saved = Instant::now();
         }

@@ -4,3 +4,4 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod data;
+mod train;

@@ -3,6 +3,7 @@
 mod curves;
 mod images;
 mod language;
+mod rates;
 mod statement;
 
 use report::html::Section;
@@ -23,7 +24,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 3] = [
+pub const TASKS: [Task; 4] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -35,6 +36,12 @@ pub const TASKS: [Task; 3] = [
         about: "private fine-tuning of a small language model, full and with low-rank adapters",
         default: true,
         run: language::run,
+    },
+    Task {
+        name: "rates",
+        about: "the grid of learning rates behind the task images",
+        default: false,
+        run: rates::run,
     },
     Task {
         name: "statement",
