@@ -3,6 +3,7 @@
 mod classifier;
 mod context;
 mod error;
+pub mod generate;
 mod graph;
 mod kernel;
 pub mod layer;

@@ -7,36 +7,18 @@ use tensor_tree::Tree;
 
 use super::{broken, in_file, read_file};
 use crate::error::Result;
+use crate::layer::RotaryOrder;
+use crate::net::LlamaConfig;
 
 const WHAT: &str = "llama2.c file";
 
-/// The seven numbers at the beginning of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Width of the embedding.
-    pub hidden_size: usize,
-    /// Width of the feed-forward layers.
-    pub intermediate_size: usize,
-    /// Number of blocks.
-    pub n_layers: usize,
-    /// Number of query heads.
-    pub n_heads: usize,
-    /// Number of key-value heads.
-    pub n_kv_heads: usize,
-    /// Number of tokens.
-    pub vocab_size: usize,
-    /// Longest sequence.
-    pub max_positions: usize,
-    /// Whether the head is the embedding.
-    pub tied: bool,
-}
-
-/// Reads a file: its header, and its weights under the names of Hugging Face. Rows of the query and key
-/// projections are in the interleaved rotary order.
+/// Reads a file: its configuration, and its weights under the names of Hugging Face. Rows of the query and key
+/// projections are in the order of neighbors, and the configuration says so. What the file does not say is as
+/// llama2.c has it: epsilon 1e-5, rotary base 10000, text between tokens 1 and 2.
 ///
 /// # Errors
 /// [`crate::Error::Load`] if the file cannot be read or its size is not what the header says.
-pub fn read(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<(Header, Tree)> {
+pub fn read(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<(LlamaConfig, Tree)> {
     let path = path.as_ref();
     in_file(path, from_bytes(&read_file(WHAT, path)?, dtype, device))
 }
@@ -45,9 +27,9 @@ pub fn read(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<(He
 ///
 /// # Errors
 /// As [`read`].
-pub fn from_bytes(bytes: &[u8], dtype: DType, device: &Device) -> Result<(Header, Tree)> {
-    let header = header(bytes)?;
-    let parts = parts(&header).ok_or_else(|| broken(WHAT, "its sizes are impossible"))?;
+pub fn from_bytes(bytes: &[u8], dtype: DType, device: &Device) -> Result<(LlamaConfig, Tree)> {
+    let config = header(bytes)?;
+    let parts = parts(&config).ok_or_else(|| broken(WHAT, "its sizes are impossible"))?;
     let size = |dims: &[usize]| dims.iter().try_fold(4usize, |a, b| a.checked_mul(*b));
     let total = parts.iter().try_fold(28usize, |sum, (_, dims)| sum.checked_add(size(dims)?));
     if total != Some(bytes.len()) {
@@ -74,10 +56,10 @@ pub fn from_bytes(bytes: &[u8], dtype: DType, device: &Device) -> Result<(Header
             put(name.to_owned(), raw, &dims)?;
         }
     }
-    Ok((header, tree))
+    Ok((config, tree))
 }
 
-fn header(bytes: &[u8]) -> Result<Header> {
+fn header(bytes: &[u8]) -> Result<LlamaConfig> {
     let mut numbers = [0i32; 7];
     for (i, n) in numbers.iter_mut().enumerate() {
         let raw =
@@ -94,28 +76,34 @@ fn header(bytes: &[u8]) -> Result<Header> {
     if !ok {
         return Err(broken(WHAT, format!("the header's sizes {numbers:?} are impossible")));
     }
-    let [hidden_size, intermediate_size, n_layers, n_heads, n_kv_heads, vocab_size, max_positions] =
-        sizes.map(|n| usize::try_from(n).unwrap_or(0));
-    Ok(Header {
-        hidden_size,
-        intermediate_size,
-        n_layers,
-        n_heads,
-        n_kv_heads,
-        vocab_size,
-        max_positions,
-        tied: 0 < vocab,
-    })
+    let sizes = sizes.map(|n| usize::try_from(n).unwrap_or(0));
+    let config = LlamaConfig {
+        hidden_size: sizes[0],
+        intermediate_size: sizes[1],
+        num_hidden_layers: sizes[2],
+        num_attention_heads: sizes[3],
+        num_key_value_heads: sizes[4],
+        head_dim: sizes[0] / sizes[3],
+        vocab_size: sizes[5],
+        max_position_embeddings: sizes[6],
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        tie_word_embeddings: 0 < vocab,
+        bos_token_id: Some(1),
+        eos_token_ids: vec![2],
+        rotary_order: RotaryOrder::Neighbors,
+    };
+    config.check()?;
+    Ok(config)
 }
 
 /// Names and shapes in the order of the file: `#` stands for the block's number along the first axis, no name
 /// for tables that the network makes itself. `None` if a size overflows.
-fn parts(h: &Header) -> Option<Vec<(Option<&'static str>, Vec<usize>)>> {
-    let (d, f, l) = (h.hidden_size, h.intermediate_size, h.n_layers);
-    let head = d / h.n_heads;
-    let kv = head.checked_mul(h.n_kv_heads)?;
+fn parts(c: &LlamaConfig) -> Option<Vec<(Option<&'static str>, Vec<usize>)>> {
+    let (d, f, l, head) = (c.hidden_size, c.intermediate_size, c.num_hidden_layers, c.head_dim);
+    let kv = head.checked_mul(c.num_key_value_heads)?;
     let mut parts = vec![
-        (Some("model.embed_tokens.weight"), vec![h.vocab_size, d]),
+        (Some("model.embed_tokens.weight"), vec![c.vocab_size, d]),
         (Some("model.layers.#.input_layernorm.weight"), vec![l, d]),
         (Some("model.layers.#.self_attn.q_proj.weight"), vec![l, d, d]),
         (Some("model.layers.#.self_attn.k_proj.weight"), vec![l, kv, d]),
@@ -126,11 +114,11 @@ fn parts(h: &Header) -> Option<Vec<(Option<&'static str>, Vec<usize>)>> {
         (Some("model.layers.#.mlp.down_proj.weight"), vec![l, d, f]),
         (Some("model.layers.#.mlp.up_proj.weight"), vec![l, f, d]),
         (Some("model.norm.weight"), vec![d]),
-        (None, vec![h.max_positions, head / 2]),
-        (None, vec![h.max_positions, head / 2]),
+        (None, vec![c.max_position_embeddings, head / 2]),
+        (None, vec![c.max_position_embeddings, head / 2]),
     ];
-    if !h.tied {
-        parts.push((Some("lm_head.weight"), vec![h.vocab_size, d]));
+    if !c.tie_word_embeddings {
+        parts.push((Some("lm_head.weight"), vec![c.vocab_size, d]));
     }
     Some(parts)
 }
@@ -146,10 +134,13 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::float_cmp)] // values that are copied, not computed
+    #[allow(clippy::float_cmp, reason = "values that are copied, not computed")]
     fn both_files_of_the_small_model_hold_the_same_weights() {
-        let (header, ours) = read(fixture("stories260K.bin"), DType::F32, &Device::Cpu).unwrap();
-        assert_eq!((header.n_heads, header.n_kv_heads, header.vocab_size), (8, 4, 512));
+        let (config, ours) = read(fixture("stories260K.bin"), DType::F32, &Device::Cpu).unwrap();
+        let text = std::fs::read_to_string(fixture("config.json")).unwrap();
+        let mut theirs = LlamaConfig::from_json(&text).unwrap();
+        theirs.rotary_order = RotaryOrder::Neighbors;
+        assert_eq!(config, theirs);
         let folder = safetensors::read(fixture(""), DType::F32, &Device::Cpu).unwrap();
         let theirs = folder.tree;
         ours.check_like(&theirs).unwrap();
@@ -177,8 +168,8 @@ mod tests {
 
     #[test]
     fn a_head_of_its_own_is_read() {
-        let (header, tree) = from_bytes(&small(), DType::F64, &Device::Cpu).unwrap();
-        assert!(!header.tied && header.vocab_size == 5);
+        let (config, tree) = from_bytes(&small(), DType::F64, &Device::Cpu).unwrap();
+        assert!(!config.tie_word_embeddings && config.vocab_size == 5);
         assert_eq!(tree.leaf("lm_head.weight").unwrap().dims(), [5, 4]);
         assert_eq!(tree.len(), 3 + 9 * 2);
     }

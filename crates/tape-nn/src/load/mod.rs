@@ -8,6 +8,7 @@ pub mod gguf;
 pub mod llama2c;
 #[cfg(test)]
 pub(crate) mod mutation;
+mod pretrained;
 pub mod safetensors;
 pub mod tokenizer;
 
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+pub use pretrained::{Pretrained, llama};
 pub use tokenizer::Tokenizer;
 
 /// An error of this kind of file; the path is added by [`in_file`].

@@ -1,6 +1,6 @@
 //! Seeded damage to files, for the tests of parsers.
 
-#![allow(clippy::cast_possible_truncation)] // numbers of bytes, far below 2^52
+#![allow(clippy::cast_possible_truncation, reason = "numbers of bytes, far below 2^52")]
 
 use tensor_tree::{Key, Label};
 

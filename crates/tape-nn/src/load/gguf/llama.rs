@@ -5,49 +5,16 @@ use tensor_tree::Tree;
 
 use super::{Array, Gguf, Value};
 use crate::error::Result;
+use crate::layer::RotaryOrder;
+use crate::net::LlamaConfig;
 
-/// What the metadata of a GGUF file say about a Llama model.
-///
-/// Rows of the query and key projections are in the interleaved rotary order (pairs `2i, 2i + 1`), as in all
-/// GGUF files of this architecture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LlamaMeta {
-    /// Width of the embedding.
-    pub hidden_size: usize,
-    /// Width of the feed-forward layers.
-    pub intermediate_size: usize,
-    /// Number of blocks.
-    pub n_layers: usize,
-    /// Number of query heads.
-    pub n_heads: usize,
-    /// Number of key-value heads.
-    pub n_kv_heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// Number of tokens.
-    pub vocab_size: usize,
-    /// Longest sequence.
-    pub max_positions: usize,
-    /// Added under the root of the norms.
-    pub rms_norm_eps: f64,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// Whether the head is the embedding.
-    pub tied: bool,
-    /// Token that begins a text.
-    pub bos: Option<u32>,
-    /// Token that ends a text.
-    pub eos: Option<u32>,
-    /// Token that fills up.
-    pub pad: Option<u32>,
-}
-
-/// Reads the configuration.
+/// Reads the configuration of a Llama model. Rows of its query and key projections are in the order of neighbors,
+/// as in all GGUF files of this architecture, and the configuration says so.
 ///
 /// # Errors
 /// [`crate::Error::Load`] if the file is of another architecture, lacks a value, has impossible ones, or uses
 /// what the network does not have: experts, scaled rotary frequencies, rotation of a part of each head.
-pub fn llama_meta(file: &Gguf) -> Result<LlamaMeta> {
+pub fn llama_config(file: &Gguf) -> Result<LlamaConfig> {
     match file.text("general.architecture")? {
         Some("llama") => {}
         Some(other) => {
@@ -137,26 +104,28 @@ pub fn llama_meta(file: &Gguf) -> Result<LlamaMeta> {
             }
         }
     };
-    Ok(LlamaMeta {
+    let config = LlamaConfig {
         hidden_size,
         intermediate_size: size("feed_forward_length")?,
-        n_layers: size("block_count")?,
-        n_heads,
-        n_kv_heads,
+        num_hidden_layers: size("block_count")?,
+        num_attention_heads: n_heads,
+        num_key_value_heads: n_kv_heads,
         head_dim,
         vocab_size,
-        max_positions: size("context_length")?,
+        max_position_embeddings: size("context_length")?,
         rms_norm_eps: positive("attention.layer_norm_rms_epsilon", None)?,
         rope_theta: positive("rope.freq_base", Some(10_000.0))?,
-        tied: !file.tensors().contains_key("output.weight"),
-        bos: token("bos")?,
-        eos: token("eos")?,
-        pad: token("padding")?,
-    })
+        tie_word_embeddings: !file.tensors().contains_key("output.weight"),
+        bos_token_id: token("bos")?,
+        eos_token_ids: token("eos")?.into_iter().collect(),
+        rotary_order: RotaryOrder::Neighbors,
+    };
+    config.check()?;
+    Ok(config)
 }
 
 /// All tensors, dequantised, under the names of Hugging Face: `blk.0.attn_q.weight` becomes
-/// `model.layers.0.self_attn.q_proj.weight`. Rows keep their order: see [`LlamaMeta`].
+/// `model.layers.0.self_attn.q_proj.weight`. Rows keep their order: see [`llama_config`].
 ///
 /// # Errors
 /// [`crate::Error::Load`] if a tensor is no part of a Llama model; from the back-end.

@@ -16,7 +16,7 @@ use super::{broken, in_file, read_file};
 use crate::error::{Error, Result};
 
 pub use dequant::Quant;
-pub use llama::{LlamaMeta, llama_meta, llama_tree};
+pub use llama::{llama_config, llama_tree};
 
 const WHAT: &str = "GGUF file";
 

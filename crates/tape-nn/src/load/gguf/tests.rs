@@ -1,9 +1,11 @@
 //! Tests of reading GGUF files, on files made here.
 
-#![allow(clippy::float_cmp)] // values that are copied, not computed
+#![allow(clippy::float_cmp, reason = "values that are copied, not computed")]
 
 use super::*;
+use crate::layer::RotaryOrder;
 use crate::load::mutation::survive;
+use crate::net::LlamaConfig;
 
 /// Writes GGUF files for tests.
 #[derive(Clone, Default)]
@@ -148,24 +150,23 @@ fn every_kind_of_metadata_is_read() {
 #[test]
 fn a_llama_model_gets_its_usual_names() {
     let file = llama().open().unwrap();
-    let meta = llama_meta(&file).unwrap();
-    let want = LlamaMeta {
+    let want = LlamaConfig {
         hidden_size: 8,
         intermediate_size: 12,
-        n_layers: 1,
-        n_heads: 2,
-        n_kv_heads: 1,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
         head_dim: 4,
         vocab_size: 5,
-        max_positions: 16,
+        max_position_embeddings: 16,
         rms_norm_eps: 1e-5,
         rope_theta: 10_000.0,
-        tied: true,
-        bos: Some(1),
-        eos: None,
-        pad: None,
+        tie_word_embeddings: true,
+        bos_token_id: Some(1),
+        eos_token_ids: vec![],
+        rotary_order: RotaryOrder::Neighbors,
     };
-    assert_eq!(meta, want);
+    assert_eq!(llama_config(&file).unwrap(), want);
     let tree = llama_tree(&file, DType::F64, &Device::Cpu).unwrap();
     assert_eq!(tree.len(), 11);
     let up = tree.leaf("model.layers.0.mlp.up_proj.weight").unwrap();
@@ -177,7 +178,7 @@ fn a_llama_model_gets_its_usual_names() {
 fn what_a_llama_network_lacks_is_refused() {
     let refused = |maker: Maker, words: &str| {
         let file = maker.open().unwrap();
-        let meta = llama_meta(&file).map(drop);
+        let meta = llama_config(&file).map(drop);
         let err = meta.and_then(|()| llama_tree(&file, DType::F32, &Device::Cpu)).unwrap_err();
         assert!(err.to_string().contains(words), "{err}");
     };
@@ -277,7 +278,8 @@ fn damaged_files(n: u64) {
             let Ok(file) = Gguf::from_bytes(b.to_vec()) else { return false };
             let all =
                 file.tensors().keys().all(|t| file.tensor(t, DType::F32, &Device::Cpu).is_ok());
-            all && llama_meta(&file).is_ok() && llama_tree(&file, DType::F32, &Device::Cpu).is_ok()
+            all && llama_config(&file).is_ok()
+                && llama_tree(&file, DType::F32, &Device::Cpu).is_ok()
         });
         assert!(n / 4 < refused, "{refused} of {n} refused");
     }

@@ -1,6 +1,6 @@
 //! Tests of reading and writing safetensors.
 
-#![allow(clippy::float_cmp)] // values that are copied, not computed
+#![allow(clippy::float_cmp, reason = "values that are copied, not computed")]
 
 use super::*;
 use crate::load::mutation::survive;
