@@ -3,6 +3,8 @@
 //! Each measured configuration runs in a process of its own, so that its peak memory is its own and the number of threads is
 //! that of the process. Workers speak one JSON object a line, as the peers do.
 
+pub mod client;
+pub mod floor;
 mod step;
 pub mod worker;
 

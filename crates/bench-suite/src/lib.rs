@@ -7,6 +7,7 @@ mod error;
 pub mod interrupt;
 pub mod machine;
 pub mod outcome;
+pub mod peers;
 pub mod problem;
 pub mod session;
 pub mod task;

@@ -1,9 +1,11 @@
 //! The tasks of the benchmark program: each measures something and leaves a section of the report.
 
 mod curves;
+mod engine;
 mod images;
 mod language;
 mod rates;
+mod scaling;
 mod statement;
 
 use report::html::Section;
@@ -24,7 +26,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 4] = [
+pub const TASKS: [Task; 6] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -36,6 +38,18 @@ pub const TASKS: [Task; 4] = [
         about: "private fine-tuning of a small language model, full and with low-rank adapters",
         default: true,
         run: language::run,
+    },
+    Task {
+        name: "engine",
+        about: "time and memory of complete steps, with --peers beside PyTorch, Opacus and JAX-Privacy",
+        default: false,
+        run: engine::run,
+    },
+    Task {
+        name: "scaling",
+        about: "time and memory against batch, positions, width and vocabulary",
+        default: false,
+        run: scaling::run,
     },
     Task {
         name: "rates",
