@@ -27,6 +27,10 @@ pub enum ClipFunction {
     Global,
 }
 
+/// Factors below or above these are zeros: products with them would lose digits or overflow in single
+/// precision, and with them the bound.
+const FACTORS: std::ops::Range<f64> = 1e-30..1e30;
+
 impl Default for ClipFunction {
     fn default() -> Self {
         ClipFunction::Abadi { stability: 0.0 }
@@ -153,7 +157,7 @@ impl Clipping {
     }
 
     /// The same with every factor multiplied by `1 - margin`, so that rounding of the products cannot carry a
-    /// sample's part over the bound. `1e-6` is right for `f32`.
+    /// sample's part over the bound. `1e-6` is right for `f32`; a private step takes at least that by itself.
     ///
     /// # Errors
     /// [`Error::InvalidScalar`] unless `0 <= margin < 1`.
@@ -166,6 +170,12 @@ impl Clipping {
             });
         }
         Ok(Clipping { margin, ..self })
+    }
+
+    /// The margin for rounding.
+    #[must_use]
+    pub fn margin(&self) -> f64 {
+        self.margin
     }
 
     /// The bound on the norm of one sample's part of the sum.
@@ -189,7 +199,7 @@ impl Clipping {
     /// The factors for squared norms `[group][batch]`, in the same shape.
     ///
     /// A sample with a norm that is not finite in any group gets zeros in all: the decision depends on that
-    /// sample alone.
+    /// sample alone. So do factors outside `1e-30..1e30`, which single precision would round away.
     #[must_use]
     pub fn factors(&self, squared_norms: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let n = squared_norms.first().map_or(0, Vec::len);
@@ -203,7 +213,8 @@ impl Clipping {
                     if !usable {
                         return 0.0;
                     }
-                    (1.0 - self.margin) * self.function.factor(norm.max(0.0).sqrt(), *threshold)
+                    let factor = self.function.factor(norm.max(0.0).sqrt(), *threshold);
+                    if FACTORS.contains(&factor) { (1.0 - self.margin) * factor } else { 0.0 }
                 };
                 norms.iter().zip(&usable).map(factor).collect()
             })
@@ -216,6 +227,23 @@ impl Clipping {
 /// # Privacy
 /// Sensitive: only the mechanism and the transport between trusted processes see its tensors. No `Clone`, no
 /// accessor, and `Debug` does not show them.
+///
+/// ```compile_fail,E0277
+/// fn twice<T: Clone>() {}
+/// twice::<dp_core::ClippedSum>();
+/// ```
+///
+/// ```compile_fail,E0616
+/// fn look(clipped: dp_core::ClippedSum) -> tensor_tree::Tree {
+///     clipped.sum
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// fn look(clipped: dp_core::ClippedSum) -> tensor_tree::Tree {
+///     clipped.into_sum()
+/// }
+/// ```
 #[must_use = "a clipped sum is worth nothing until a mechanism has added noise"]
 pub struct ClippedSum {
     sum: Tree,

@@ -151,9 +151,19 @@ pub enum Error {
         /// Every problem that was found.
         problems: Vec<crate::validate::Problem>,
     },
-    /// The processes of a group hold different keys, so their noise would differ.
-    #[error("the processes of the group do not share the noise key")]
+    /// The processes of a group hold different keys or settings, so their noise would differ.
+    #[error("the processes of the group do not share the noise key and the settings of the step")]
     KeysDiffer,
+    /// The ledger protects something else than the plan says, so its epsilon would be another's.
+    #[error("the ledger has {what} `{found}`, the step's plan `{expected}`")]
+    LedgerOfAnotherPlan {
+        /// The quantity.
+        what: &'static str,
+        /// What the ledger says.
+        found: String,
+        /// What the plan says.
+        expected: String,
+    },
     /// From the trees of parameters and gradients.
     #[cfg(feature = "tensor")]
     #[error(transparent)]

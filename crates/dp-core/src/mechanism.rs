@@ -3,7 +3,10 @@
 use tensor_tree::{Key, Label, Tree};
 
 use crate::clip::ClippedSum;
-use crate::{DpEvent, NeighboringRelation, NoiseMultiplier, Result};
+use crate::{DpEvent, Error, NeighboringRelation, NoiseMultiplier, Result};
+
+/// Deviations that every data type holds to full precision.
+const STDS: std::ops::Range<f64> = 1e-30..1e30;
 
 /// Adds normal noise to a clipped sum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +28,12 @@ impl GaussianMechanism {
         self.noise_multiplier
     }
 
+    /// Which data sets are neighbors.
+    #[must_use]
+    pub fn relation(&self) -> NeighboringRelation {
+        self.relation
+    }
+
     /// The event of one release, before any amplification by sampling.
     #[must_use]
     pub fn event(&self) -> DpEvent {
@@ -41,14 +50,28 @@ impl GaussianMechanism {
     /// must be secret and never used for another sum.
     ///
     /// # Errors
-    /// From the back-end.
+    /// [`Error::InvalidScalar`] if the deviation is so small or large that single precision has no noise of it;
+    /// else from the back-end.
     pub fn privatize(&self, clipped: ClippedSum, key: Key) -> Result<(Tree, DpEvent)> {
         let std = self.noise_multiplier.get() * clipped.sensitivity(self.relation);
+        self.check(std)?;
         let sum = clipped.into_sum();
         if std == 0.0 {
             return Ok((sum, self.event()));
         }
         let noised = sum.map(|name, leaf| key.child(Label::Leaf(name)).add_normal(leaf, std))?;
         Ok((noised, self.event()))
+    }
+
+    /// Noise of this deviation must neither vanish nor overflow when it is rounded.
+    fn check(&self, std: f64) -> Result<()> {
+        if self.noise_multiplier.get() == 0.0 || STDS.contains(&std) {
+            return Ok(());
+        }
+        Err(Error::InvalidScalar {
+            name: "standard deviation of the noise",
+            must: "between 1e-30 and 1e30",
+            got: std,
+        })
     }
 }

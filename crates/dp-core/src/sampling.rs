@@ -4,7 +4,7 @@ use rand::Rng;
 
 use tensor_tree::{Key, Label, Purpose};
 
-use crate::{Error, Result, SampleRate};
+use crate::{Error, PrivacyPlan, Result, SampleRate};
 
 /// The source of a run's secret randomness.
 ///
@@ -19,7 +19,17 @@ pub struct RunKey {
     next: u64,
 }
 
-/// The randomness of one step. Consumed by the step, so that no key masks two sums.
+/// The randomness of one step. Consumed by the step, so that no key masks two sums; hence no `Clone`.
+///
+/// ```compile_fail,E0277
+/// fn twice<T: Clone>() {}
+/// twice::<dp_core::StepKey>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn twice<T: Clone>() {}
+/// twice::<dp_core::RunKey>();
+/// ```
 #[derive(Debug)]
 pub struct StepKey {
     key: Key,
@@ -86,6 +96,17 @@ pub struct PoissonSampler {
     rate: SampleRate,
 }
 
+impl PrivacyPlan {
+    /// The sampler of this plan, over the records `0..n_samples`.
+    ///
+    /// # Errors
+    /// [`Error::EmptyData`] if the plan's number of samples is none that this machine can count.
+    pub fn sampler(&self) -> Result<PoissonSampler> {
+        let n_samples = usize::try_from(self.n_samples()).map_err(|_| Error::EmptyData)?;
+        PoissonSampler::new(n_samples, self.sample_rate())
+    }
+}
+
 impl PoissonSampler {
     /// A sampler over the records `0..n_samples`.
     ///
@@ -106,16 +127,35 @@ impl PoissonSampler {
     /// The share of process `rank`, which has records of its own.
     pub fn draw_as(&self, key: &StepKey, rank: u32) -> Sampled<Vec<usize>> {
         let mut rng = key.sampling(rank).rng();
-        // A record is taken if 53 random bits lie below the rate: exact for every rate that is a double.
         let rate = self.rate.get();
-        let batch = (0..self.n_samples)
-            .filter(|_| ((rng.next_u64() >> 11) as f64) * 2f64.powi(-53) < rate)
-            .collect();
+        let batch = (0..self.n_samples).filter(|_| below(rate, || rng.next_u64())).collect();
         Sampled { batch, rate: self.rate, seeded: key.seeded }
     }
 }
 
+/// Whether a uniform number on `[0, 1)`, made of as many random bits as the comparison needs, lies below
+/// `rate`. Exact for every rate that is a double, those below `2^-53` included.
+fn below(mut rate: f64, mut words: impl FnMut() -> u64) -> bool {
+    while 0.0 < rate {
+        // Multiplying by a power of two and taking the integer part away lose no bit.
+        let scaled = rate * 2f64.powi(53);
+        let whole = scaled.floor();
+        let bits = (words() >> 11) as f64;
+        if bits < whole || whole < bits {
+            return bits < whole;
+        }
+        rate = scaled - whole;
+    }
+    false
+}
+
 /// A batch that a [`PoissonSampler`] drew. Only samplers make one.
+///
+/// ```compile_fail,E0451
+/// use dp_core::{SampleRate, Sampled};
+/// let rate = SampleRate::new(1e-6).unwrap();
+/// let all = Sampled { batch: vec![0, 1, 2], rate, seeded: false };
+/// ```
 #[derive(Debug)]
 pub struct Sampled<B> {
     batch: B,
@@ -150,13 +190,33 @@ impl<B> Sampled<B> {
 }
 
 /// A batch that came some other way; no amplification is claimed for it.
+///
+/// # Privacy
+/// Each unit of privacy must be in the batch once at most.
 #[derive(Debug)]
 pub struct Unsampled<B>(pub B);
 
-/// A batch with what is known about how it was drawn.
-pub trait Drawn<B> {
+/// A batch with what is known about how it was drawn. There are no others than [`Sampled`] and [`Unsampled`].
+///
+/// ```compile_fail,E0277
+/// use dp_core::{Drawn, SampleRate};
+/// struct Claimed(Vec<usize>);
+/// impl Drawn<Vec<usize>> for Claimed {
+///     fn open(self) -> (Vec<usize>, Option<SampleRate>, bool) {
+///         (self.0, SampleRate::new(1e-6).ok(), false)
+///     }
+/// }
+/// ```
+pub trait Drawn<B>: closed::Drawn {
     /// The batch, the rate if it was drawn by Poisson sampling, and whether from a seed.
     fn open(self) -> (B, Option<SampleRate>, bool);
+}
+
+mod closed {
+    /// Closes [`super::Drawn`] to other types: a batch cannot claim a rate at which nobody drew it.
+    pub trait Drawn {}
+    impl<B> Drawn for super::Sampled<B> {}
+    impl<B> Drawn for super::Unsampled<B> {}
 }
 
 impl<B> Drawn<B> for Sampled<B> {
@@ -187,6 +247,28 @@ mod tests {
         assert_eq!(first, PINNED, "every seeded run changes with this");
     }
     const PINNED: [usize; 9] = [1, 9, 16, 19, 20, 21, 51, 61, 81];
+
+    #[test]
+    fn a_record_is_taken_with_exactly_the_rate() {
+        // The words after the given ones are never needed.
+        let taken = |rate: f64, words: &[u64]| {
+            let mut words = words.iter();
+            below(rate, || *words.next().unwrap())
+        };
+        let word = |bits: u64| bits << 11;
+        // 0.1 = (w + f) 2^-53 with w a whole number and f = 0.625: the bits w decide nothing by themselves.
+        let w = (0.1 * 2f64.powi(53)).floor() as u64;
+        assert!(taken(0.1, &[word(w - 1)]) && !taken(0.1, &[word(w + 1)]));
+        let f = (0.1 * 2f64.powi(53)).fract();
+        assert!(0.0 < f);
+        let half = (f * 2f64.powi(53)) as u64;
+        assert!(taken(0.1, &[word(w), word(half - 1)]));
+        assert!(!taken(0.1, &[word(w), word(half)]), "rounded up");
+        // A rate below one step of the bits is not rounded up to it.
+        assert!(!taken(2f64.powi(-60), &[word(0), word(1 << 46)]));
+        assert!(taken(2f64.powi(-60), &[word(0), word((1 << 46) - 1)]));
+        assert!(!taken(0.0, &[]) && taken(1.0, &[u64::MAX]) && !taken(0.5, &[word(1 << 52)]));
+    }
 
     #[test]
     fn rates_zero_and_one_take_none_and_all() {

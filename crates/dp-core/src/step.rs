@@ -1,12 +1,15 @@
 //! One step of private training, from the batch to the gradient that may be used freely.
 
 use candle_core::DType;
-use tensor_tree::{Collective, Key, Pass, PerSampleDifferentiable, ProbePoint, Tree};
+use tensor_tree::{Collective, Key, Label, Pass, PerSampleDifferentiable, ProbePoint, Tree};
 
 use crate::clip::{ClipDiagnostics, ClippedSum, Clipping, clip_and_measure};
 use crate::mechanism::GaussianMechanism;
 use crate::sampling::{Drawn, StepKey};
-use crate::{Charge, DpEvent, Error, ExpectedBatchSize, Mark, PrivacyPlan, Result};
+use crate::{
+    Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, PrivacyPlan, Result, SampleRate,
+    UnitOfPrivacy,
+};
 
 /// What clipping in single precision may exceed its bound by, taken off beforehand.
 const F32_MARGIN: f64 = 1e-6;
@@ -16,13 +19,21 @@ const F32_MARGIN: f64 = 1e-6;
 /// # Privacy
 /// [`PrivateStep::run`] charges the ledger before noise is drawn, and there is no way to a gradient around the charge. The
 /// result is `(sum of clipped gradients + noise) / expected batch size`; the size of the batch that was drawn is private and
-/// never used.
+/// never used. The ledger must have the relation and the unit of the plan.
 #[derive(Clone, Debug)]
 pub struct PrivateStep {
     clipping: Clipping,
     mechanism: GaussianMechanism,
+    unit: UnitOfPrivacy,
     expected_batch_size: ExpectedBatchSize,
     dropout: bool,
+}
+
+/// One batch in its parts, and what is known about how it was drawn.
+struct Batch<B> {
+    parts: Vec<B>,
+    rate: Option<SampleRate>,
+    seeded: bool,
 }
 
 /// What a step would show of private data, for data that are public.
@@ -51,6 +62,7 @@ impl PrivateStep {
         Ok(PrivateStep {
             clipping,
             mechanism: GaussianMechanism::new(plan.noise_multiplier(), plan.relation()),
+            unit: plan.unit().clone(),
             expected_batch_size: plan.expected_batch_size(),
             dropout: false,
         })
@@ -75,8 +87,8 @@ impl PrivateStep {
     /// `ledger` first.
     ///
     /// # Errors
-    /// If the objective fails, the trees do not fit, or the charge cannot be recorded. After an error no gradient
-    /// exists; the charge may.
+    /// [`Error::LedgerOfAnotherPlan`] and [`Error::KeysDiffer`] before anything is computed; or if the objective fails, the
+    /// trees do not fit, or the charge cannot be recorded. After an error no gradient exists; the charge may.
     pub fn run<O: PerSampleDifferentiable>(
         &self,
         objective: &O,
@@ -87,7 +99,8 @@ impl PrivateStep {
         ledger: &mut impl Charge,
     ) -> Result<Tree> {
         let (batch, rate, seeded) = batch.open();
-        self.go(objective, points, vec![batch], rate, seeded, key, group, ledger, None)
+        let batch = Batch { parts: vec![batch], rate, seeded };
+        self.go(objective, points, batch, key, group, ledger, None)
     }
 
     /// As [`PrivateStep::run`] for a batch that was cut in micro-batches: the clipped sums are added, noise comes once.
@@ -104,7 +117,7 @@ impl PrivateStep {
         ledger: &mut impl Charge,
     ) -> Result<Tree> {
         let (parts, rate, seeded) = parts.open();
-        self.go(objective, points, parts, rate, seeded, key, group, ledger, None)
+        self.go(objective, points, Batch { parts, rate, seeded }, key, group, ledger, None)
     }
 
     /// As [`PrivateStep::run_in_parts`], and shows norms, clip factors and losses.
@@ -127,8 +140,8 @@ impl PrivateStep {
         let (parts, rate, seeded) = parts.open();
         ledger.mark(Mark::DiagnosticsReleased)?;
         let mut shown = StepDiagnostics::default();
-        let grads =
-            self.go(objective, points, parts, rate, seeded, key, group, ledger, Some(&mut shown))?;
+        let batch = Batch { parts, rate, seeded };
+        let grads = self.go(objective, points, batch, key, group, ledger, Some(&mut shown))?;
         Ok((grads, shown))
     }
 
@@ -137,9 +150,7 @@ impl PrivateStep {
         &self,
         objective: &O,
         points: &[ProbePoint],
-        parts: Vec<O::Batch>,
-        rate: Option<crate::SampleRate>,
-        seeded: bool,
+        batch: Batch<O::Batch>,
         key: StepKey,
         group: &impl Collective,
         ledger: &mut impl Charge,
@@ -147,10 +158,15 @@ impl PrivateStep {
     ) -> Result<Tree> {
         let Some(first) = points.first() else { return Err(Error::NothingToTrain) };
         self.clipping.groups().check(&first.params)?;
+        self.check_ledger(ledger.ledger())?;
         let clipping = self.clipping_for(&first.params)?;
+        let noise = key.noise();
+        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate))? {
+            return Err(Error::KeysDiffer);
+        }
         let pass = if self.dropout { Pass::Train { key: key.dropout() } } else { Pass::Eval };
         let mut sum = ClippedSum::empty(&first.params, &clipping)?;
-        for part in &parts {
+        for part in &batch.parts {
             let (losses, grads) = objective.per_sample(points, part, pass)?;
             let (clipped, diagnostics) = clip_and_measure(grads, &clipping)?;
             sum = sum.add(clipped)?;
@@ -167,17 +183,43 @@ impl PrivateStep {
             }
         }
         let sum = sum.all_reduce(group)?;
-        let noise = key.noise();
-        if !group.agree_on(noise)? {
-            return Err(Error::KeysDiffer);
-        }
-        self.charge(rate, seeded || key.is_seeded(), ledger)?;
+        self.charge(batch.rate, batch.seeded || key.is_seeded(), ledger)?;
         self.noised_mean(sum, noise)
+    }
+
+    /// Noise for one relation under a statement about another would be a wrong claim.
+    fn check_ledger(&self, ledger: &Ledger) -> Result<()> {
+        let differs = |what, found: String, expected: String| {
+            Err(Error::LedgerOfAnotherPlan { what, found, expected })
+        };
+        let (found, expected) = (ledger.relation(), self.mechanism.relation());
+        if found != expected {
+            return differs("relation", found.to_string(), expected.to_string());
+        }
+        if ledger.unit() != &self.unit {
+            return differs("unit", ledger.unit().to_string(), self.unit.to_string());
+        }
+        Ok(())
+    }
+
+    /// A key that processes share exactly if they share `noise` and everything else on which the guarantee rests:
+    /// the noise of each process must cover the samples of all.
+    fn fingerprint(&self, noise: Key, clipping: &Clipping, rate: Option<SampleRate>) -> Key {
+        let numbers = [
+            self.mechanism.noise_multiplier().get(),
+            self.expected_batch_size.get(),
+            clipping.margin(),
+            rate.map_or(-1.0, SampleRate::get),
+        ];
+        let bits: Vec<u64> =
+            numbers.iter().chain(clipping.thresholds()).map(|x| x.to_bits()).collect();
+        let settings = format!("{:?} {bits:x?}", self.mechanism.relation());
+        noise.child(Label::Leaf(&settings))
     }
 
     fn charge(
         &self,
-        rate: Option<crate::SampleRate>,
+        rate: Option<SampleRate>,
         seeded: bool,
         ledger: &mut impl Charge,
     ) -> Result<()> {
@@ -197,13 +239,14 @@ impl PrivateStep {
         Ok(noised.scale(1.0 / self.expected_batch_size.get())?)
     }
 
-    /// With a margin for rounding where gradients are not in double precision.
+    /// With at least the margin for rounding where gradients are not in double precision.
     fn clipping_for(&self, params: &Tree) -> Result<Clipping> {
+        let clipping = self.clipping.clone();
         if params.iter().all(|(_, leaf)| leaf.dtype() == DType::F64) {
-            Ok(self.clipping.clone())
-        } else {
-            self.clipping.clone().with_margin(F32_MARGIN)
+            return Ok(clipping);
         }
+        let margin = clipping.margin().max(F32_MARGIN);
+        clipping.with_margin(margin)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Says before training which parameters cannot be trained privately, why, and what to do instead.
 
+use candle_core::Tensor;
 use tensor_tree::{Groups, Pass, PerSample, PerSampleDifferentiable, ProbePoint, Tree};
 
 use crate::{Error, Result};
@@ -66,14 +67,15 @@ impl std::fmt::Display for Problem {
 /// Checks every leaf of `params` on a probe batch.
 ///
 /// `together` is a batch, `alone` the same samples in batches of one, in the same order. A sample's gradient must be the
-/// same in both, up to `1e-3` relative.
+/// same in both, up to `1e-3` relative. Takes a backward pass of the whole batch for each sample, so a few samples are
+/// enough: at least two, or nothing can be said about coupling.
 ///
 /// # Privacy
 /// Looks at gradients without noise: use made-up or public samples.
 ///
 /// # Errors
-/// [`Error::NothingToTrain`] if there is no trainable element; [`Error::Untrainable`] with every problem found; any other
-/// error of the objective.
+/// [`Error::NothingToTrain`] if there is no trainable element; [`Error::InvalidScalar`] if the batches do not fit together;
+/// [`Error::Untrainable`] with every problem found; any other error of the objective.
 pub fn validate<O: PerSampleDifferentiable>(
     objective: &O,
     params: &Tree,
@@ -83,20 +85,10 @@ pub fn validate<O: PerSampleDifferentiable>(
     if params.n_elements() == 0 {
         return Err(Error::NothingToTrain);
     }
-    let mut problems: Vec<Problem> = params
-        .iter()
-        .filter_map(|(name, leaf)| {
-            let last = name.rsplit('.').next().unwrap_or(name);
-            let statistic = ["running_mean", "running_var", "num_batches_tracked"].contains(&last);
-            let reason = match (statistic, leaf.elem_count()) {
-                (true, _) => Reason::BatchStatistic,
-                (false, 0) => Reason::Empty,
-                _ => return None,
-            };
-            Some(Problem { leaf: name.to_owned(), reason })
-        })
-        .collect();
-    match norms(objective, params, together) {
+    let mut problems: Vec<Problem> = params.iter().filter_map(by_name_and_size).collect();
+    let leaves = Groups::per_leaf(params);
+    let probe = Probe { objective, params, leaves: &leaves };
+    match probe.norms(together) {
         Err(Error::Tree(tensor_tree::Error::NotDifferentiated { leaves })) => {
             for leaf in leaves {
                 if problems.iter().all(|p| p.leaf != leaf) {
@@ -105,34 +97,84 @@ pub fn validate<O: PerSampleDifferentiable>(
             }
         }
         Err(other) => return Err(other),
-        Ok(joint) => {
-            let single: Vec<Vec<Vec<f64>>> =
-                alone.iter().map(|batch| norms(objective, params, batch)).collect::<Result<_>>()?;
-            for (group, name) in Groups::per_leaf(params).names().iter().enumerate() {
-                if let Some(reason) = compare(&joint[group], &single, group) {
-                    problems.push(Problem { leaf: name.clone(), reason });
-                }
-            }
-        }
+        Ok(joint) => problems.extend(probe.compare(&joint, together, alone)?),
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::Untrainable { problems }) }
 }
 
-fn norms<O: PerSampleDifferentiable>(
-    objective: &O,
-    params: &Tree,
-    batch: &O::Batch,
-) -> Result<Vec<Vec<f64>>> {
-    let (_, grads) = objective.per_sample(&ProbePoint::single(params), batch, Pass::Eval)?;
-    Ok(grads.squared_norms(&Groups::per_leaf(params))?)
+/// What can be said of a leaf without a gradient.
+fn by_name_and_size((name, leaf): (&str, &Tensor)) -> Option<Problem> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let statistic = ["running_mean", "running_var", "num_batches_tracked"].contains(&last);
+    let reason = match (statistic, leaf.elem_count()) {
+        (true, _) => Reason::BatchStatistic,
+        (false, 0) => Reason::Empty,
+        _ => return None,
+    };
+    Some(Problem { leaf: name.to_owned(), reason })
 }
 
-fn compare(joint: &[f64], single: &[Vec<Vec<f64>>], group: usize) -> Option<Reason> {
-    if joint.iter().any(|norm| !norm.is_finite()) {
-        return Some(Reason::NotFinite);
+struct Probe<'a, O> {
+    objective: &'a O,
+    params: &'a Tree,
+    leaves: &'a Groups,
+}
+
+impl<O: PerSampleDifferentiable> Probe<'_, O> {
+    fn per_sample(&self, batch: &O::Batch) -> Result<O::PerSample> {
+        let points = ProbePoint::single(self.params);
+        Ok(self.objective.per_sample(&points, batch, Pass::Eval)?.1)
     }
-    let alone = single.iter().map(|norms| norms[group].first().copied().unwrap_or(0.0));
-    let differs =
-        |(a, b): (&f64, f64)| 1e-3 * (a.sqrt() + b.sqrt()) + 1e-12 < (a.sqrt() - b.sqrt()).abs();
-    joint.iter().zip(alone).any(differs).then_some(Reason::CouplesSamples)
+
+    /// Squared norms, `[leaf][sample]`.
+    fn norms(&self, batch: &O::Batch) -> Result<Vec<Vec<f64>>> {
+        Ok(self.per_sample(batch)?.squared_norms(self.leaves)?)
+    }
+
+    /// The gradient of one sample.
+    fn gradient(&self, batch: &O::Batch, sample: usize, n_samples: usize) -> Result<Tree> {
+        let mut factors = vec![vec![0.0; n_samples]; self.leaves.len()];
+        factors.iter_mut().for_each(|f| f[sample] = 1.0);
+        Ok(self.per_sample(batch)?.weighted_sum(self.leaves, &factors)?)
+    }
+
+    fn compare(
+        &self,
+        joint: &[Vec<f64>],
+        together: &O::Batch,
+        alone: &[O::Batch],
+    ) -> Result<Vec<Problem>> {
+        let n = joint.first().map_or(0, Vec::len);
+        must_be("number of single samples", "that of the batch", alone.len() == n, alone.len())?;
+        let mut reasons: Vec<Option<Reason>> = joint
+            .iter()
+            .map(|norms| norms.iter().any(|x| !x.is_finite()).then_some(Reason::NotFinite))
+            .collect();
+        for (i, single) in alone.iter().enumerate() {
+            let norms = self.norms(single)?;
+            let size = norms.first().map_or(0, Vec::len);
+            must_be("size of a single sample's batch", "one", size == 1, size)?;
+            let own = self.gradient(single, 0, 1)?;
+            let difference = self.gradient(together, i, n)?.add_scaled(-1.0, &own)?;
+            for (leaf, reason) in reasons.iter_mut().enumerate() {
+                let name = &self.leaves.names()[leaf];
+                let leaf_alone = Tree::from_leaves([(name, difference.leaf(name)?.clone())])?;
+                let distance = leaf_alone.norm()?;
+                let size = joint[leaf][i].sqrt() + norms[leaf][0].sqrt();
+                // A NaN on either side is not an agreement.
+                let same = distance <= 1e-3 * size + 1e-12;
+                if reason.is_none() && !same {
+                    *reason = Some(Reason::CouplesSamples);
+                }
+            }
+        }
+        let problem = |(leaf, reason): (&String, Option<Reason>)| {
+            reason.map(|reason| Problem { leaf: leaf.clone(), reason })
+        };
+        Ok(self.leaves.names().iter().zip(reasons).filter_map(problem).collect())
+    }
+}
+
+fn must_be(name: &'static str, must: &'static str, holds: bool, got: usize) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::InvalidScalar { name, must, got: got as f64 }) }
 }
