@@ -8,14 +8,34 @@ use super::product::{Mat, MatMut, Threads, product};
 /// in vain, large enough for the product to be fast.
 const PANEL: usize = 32;
 
-/// `sum_{s,t} (x_s . x_t) (g_s . g_t)` for one sample: the squared norm of `g^T x`.
+/// The squared norm of `g^T x` for one sample by its Gram matrices; `x` is `t x d`, `g` is `t x p`. NaN or
+/// infinite if an entry is, or if a product overflows.
 ///
-/// `x` is `t x d`, `g` is `t x p`. Only panels of the lower triangle are computed and the part left of
-/// the diagonal block counts twice.
-pub(crate) fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> f64 {
+/// Where positions cancel, the sum loses digits. It is then made again in doubles, and what the rounding of
+/// `g^T x` itself may add is added, so that the norm is not understated: clipping relies on it.
+pub(crate) fn ghost_norm<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> f64 {
+    let (sum, bound) = gram_inner(x, d, g, p, t);
+    // Without cancellation the sum is about `bound / t`. A NaN is no reason to do it again, and stays.
+    let enough = bound * (0.125 / t as f64).min(0.01);
+    if enough <= sum || !sum.is_finite() || !bound.is_finite() {
+        return sum;
+    }
+    let doubles = |v: &[T]| v.iter().map(|v| v.double()).collect::<Vec<f64>>();
+    let (sum, bound) = gram_inner(&doubles(x), d, &doubles(g), p, t);
+    let unit = if T::DTYPE == candle_core::DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
+    let rounding = 16.0 * unit * unit * bound;
+    if sum < 0.0 { rounding } else { sum + rounding }
+}
+
+/// `sum_{s,t} (x_s . x_t) (g_s . g_t)`, and the largest value that it could have with positions of these
+/// norms, `(sum_t |x_t| |g_t|)^2`.
+///
+/// Only panels of the lower triangle are computed and the part left of the diagonal block counts twice.
+fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> (f64, f64) {
     let mut gram_x = vec![T::default(); PANEL * t];
     let mut gram_g = vec![T::default(); PANEL * t];
     let mut sum = 0.0;
+    let mut norms = 0.0;
     for start in (0..t).step_by(PANEL) {
         let rows = PANEL.min(t - start);
         let cols = start + rows;
@@ -36,9 +56,11 @@ pub(crate) fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize
             sum += 2.0 * inner(&gram_x[range.clone()], &gram_g[range]);
             let range = row * cols + start..(row + 1) * cols;
             sum += inner(&gram_x[range.clone()], &gram_g[range]);
+            let diagonal = row * cols + start + row;
+            norms += (gram_x[diagonal].double() * gram_g[diagonal].double()).sqrt();
         }
     }
-    sum
+    (sum, norms * norms)
 }
 
 tensor_tree::kernels! {
@@ -97,8 +119,49 @@ mod tests {
             let (gm, xm) = (Mat::new(&g, t, p).t(), Mat::new(&x, t, d));
             product(MatMut::new(&mut w, p, d), false, gm, xm, 1.0, Threads::One);
             let direct = inner(&w, &w);
-            let ghost = gram_inner(&x, d, &g, p, t);
+            let ghost = ghost_norm(&x, d, &g, p, t);
             assert!((ghost - direct).abs() < 1e-11 * direct, "{ghost} {direct}");
+        }
+    }
+
+    #[test]
+    fn the_ghost_form_of_what_is_not_finite_is_not_finite() {
+        let (t, d, p) = (3, 4, 5);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let (mut x, mut g) = (vec![1f32; t * d], vec![1f32; t * p]);
+            x[5] = bad;
+            assert!(!ghost_norm(&x, d, &g, p, t).is_finite());
+            x[5] = 1.0;
+            g[7] = bad;
+            assert!(!ghost_norm(&x, d, &g, p, t).is_finite());
+            // A gradient that a dead unit cut: zero times infinity is not zero.
+            g.fill(0.0);
+            x[5] = bad;
+            assert!(!ghost_norm(&x, d, &g, p, t).is_finite());
+        }
+    }
+
+    #[test]
+    fn positions_that_cancel_do_not_understate_the_norm() {
+        // Equal inputs, and gradients that add up to a small one: g_t = +-u + v.
+        let (t, d, p) = (64, 12, 700);
+        let (mut x, mut u, mut v) = (vec![0f32; d], vec![0f32; p], vec![0f32; p]);
+        tensor_tree::Key::from_seed(1).fill_normal(&mut x);
+        tensor_tree::Key::from_seed(2).fill_normal(&mut u);
+        tensor_tree::Key::from_seed(3).fill_normal(&mut v);
+        for small in [1e-3, 1e-5, 1e-7, 0.0] {
+            let sign = |s: usize| if s % 2 == 0 { 1.0 } else { -1.0 };
+            let row = |s: usize| u.iter().zip(&v).map(move |(u, v)| sign(s) * u + small * v);
+            let g: Vec<f32> = (0..t).flat_map(row).collect();
+            let xs: Vec<f32> = (0..t).flat_map(|_| x.iter().copied()).collect();
+            let mut w = vec![0f32; p * d];
+            let (gm, xm) = (Mat::new(&g, t, p).t(), Mat::new(&xs, t, d));
+            product(MatMut::new(&mut w, p, d), false, gm, xm, 1.0, Threads::One);
+            let made = inner(&w, &w).sqrt();
+            let ghost = ghost_norm(&xs, d, &g, p, t).sqrt();
+            assert!(made <= ghost * (1.0 + 1e-5), "{small}: {made} is more than {ghost}");
+            let size = t as f64 * (inner(&x, &x) * inner(&u, &u)).sqrt();
+            assert!(ghost <= made * (1.0 + 1e-5) + 1e-6 * size, "{small}: {ghost} {made}");
         }
     }
 }

@@ -133,8 +133,19 @@ pub struct TapeGrads {
 #[derive(Debug)]
 struct Leaf {
     shape: Shape,
+    dtype: DType,
     device: candle_core::Device,
     records: Vec<usize>,
+}
+
+impl Leaf {
+    /// `sum_i factors[i] * g_i` on the leaf's device; zeros if nothing was recorded, as for an empty batch.
+    fn sum(&self, uses: &[Use<'_>], factors: Option<&[f64]>) -> Result<Tensor> {
+        if uses.is_empty() {
+            return Ok(Tensor::zeros(self.shape.clone(), self.dtype, &self.device)?);
+        }
+        Ok(summed(uses, factors, &self.shape)?.to_device(&self.device)?)
+    }
 }
 
 impl TapeGrads {
@@ -145,6 +156,7 @@ impl TapeGrads {
             .map(|(name, leaf)| {
                 let leaf = Leaf {
                     shape: leaf.shape().clone(),
+                    dtype: leaf.dtype(),
                     device: leaf.device().clone(),
                     records: vec![],
                 };
@@ -195,8 +207,7 @@ impl TapeGrads {
     pub fn into_unclipped_sum(self) -> Result<Tree> {
         let mut tree = Tree::new();
         for (name, leaf) in &self.leaves {
-            let sum = summed(&self.uses_of(name), None, &leaf.shape)?.to_device(&leaf.device)?;
-            tree.insert(name.as_str(), sum)?;
+            tree.insert(name.as_str(), leaf.sum(&self.uses_of(name), None)?)?;
         }
         Ok(tree)
     }
@@ -218,7 +229,7 @@ impl TapeGrads {
             let stacked = if rows.is_empty() {
                 let mut dims = vec![0];
                 dims.extend(leaf.shape.dims());
-                Tensor::zeros(dims, DType::F32, &candle_core::Device::Cpu)?
+                Tensor::zeros(dims, leaf.dtype, &candle_core::Device::Cpu)?
             } else {
                 Tensor::stack(&rows, 0)?
             };
@@ -260,10 +271,10 @@ impl PerSample for TapeGrads {
         for (name, leaf) in &self.leaves {
             let factors = &factors[groups.of(name)?];
             let sum = match self.cache.take(name) {
-                Some(kept) => summed(&[Use::Kept { grads: &kept }], Some(factors), &leaf.shape)?,
-                None => summed(&self.uses_of(name), Some(factors), &leaf.shape)?,
+                Some(kept) => leaf.sum(&[Use::Kept { grads: &kept }], Some(factors))?,
+                None => leaf.sum(&self.uses_of(name), Some(factors))?,
             };
-            tree.insert(name.as_str(), sum.to_device(&leaf.device)?)?;
+            tree.insert(name.as_str(), sum)?;
         }
         Ok(tree)
     }

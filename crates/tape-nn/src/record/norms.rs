@@ -8,7 +8,7 @@ use tensor_tree::host::{Host, Real, View, from_vec};
 
 use super::{Use, summed, table};
 use crate::error::{Error, Result};
-use crate::kernel::gram::{accumulate, add_rows, gram_inner, inner};
+use crate::kernel::gram::{accumulate, add_rows, ghost_norm, inner};
 use crate::kernel::map_indices;
 use crate::kernel::product::{Mat, MatMut, Threads, product};
 
@@ -202,7 +202,7 @@ fn one_norm<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize) -> f64 {
     if t == 1 {
         square * inner(x, x) * inner(g, g)
     } else if ghost_is_smaller(t, p, d) {
-        square * gram_inner(x, d, g, p, t).max(0.0)
+        square * ghost_norm(x, d, g, p, t)
     } else {
         let mut out = vec![T::default(); p * d];
         direct(sample, d, p, &mut out);
@@ -214,7 +214,8 @@ fn one_norm<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize) -> f64 {
 /// NaN if an entry is not finite.
 fn careful_norm<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize) -> f64 {
     let largest = |v: &[T]| v.iter().map(|x| x.double().abs()).fold(0.0, f64::max);
-    if !sample.x.iter().chain(sample.g.iter()).all(|x| x.finite()) {
+    let entries = sample.x.iter().chain(sample.g.iter());
+    if !sample.factor.is_finite() || !entries.into_iter().all(|x| x.finite()) {
         return f64::NAN;
     }
     let (lx, lg) = (largest(&sample.x), largest(&sample.g));
@@ -307,35 +308,38 @@ fn tables_and_weights<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
         .zip(&table_views)
         .map(|((rows, padding, _), v)| Ok((*rows, *padding, v.slice::<T>()?)))
         .collect::<Result<_>>()?;
-    let mut norms = table::squared_norms(&lookups, n, width);
+    let norms = table::squared_norms(&lookups, n, width);
     let pairs = pairs::<T>(uses)?;
     if pairs.is_empty() {
         return Ok(norms);
     }
     let views: Vec<(View<'_>, View<'_>)> = pairs.iter().map(|q| (q.x.view(), q.g.view())).collect();
     let slices = slices(&views)?;
-    let rest = map_indices(n, |i| {
+    Ok(map_indices(n, |i| {
         let sample = stack(&pairs, &slices, i, width, n_rows);
-        let own = one_norm(&sample, width, n_rows);
-        let cross: f64 = lookups
+        let parts = norms[i] + one_norm(&sample, width, n_rows);
+        let used: Vec<table::Lookup<'_, T>> = lookups
             .iter()
             .map(|(rows, padding, g)| {
                 let t = rows.len() / n;
-                let lookup = table::Lookup {
+                table::Lookup {
                     rows: &rows[i * t..(i + 1) * t],
                     padding: *padding,
                     g: &g[i * t * width..(i + 1) * t * width],
-                };
-                table::cross(&lookup, &sample.x, &sample.g, width, n_rows)
+                }
             })
-            .sum();
-        own + 2.0 * sample.factor * cross
-    });
-    for (norm, rest) in norms.iter_mut().zip(rest) {
-        let total = *norm + rest;
-        *norm = if total < 0.0 { 0.0 } else { total };
-    }
-    Ok(norms)
+            .collect();
+        let cross = used.iter().map(|u| table::cross(u, &sample.x, &sample.g, width, n_rows));
+        let total = parts + 2.0 * sample.factor * cross.sum::<f64>();
+        if parts * 0.01 <= total || !total.is_finite() {
+            return total;
+        }
+        // The parts cancel, and the sum of their norms with it most of its digits.
+        let mut out = vec![T::default(); n_rows * width];
+        direct(&sample, width, n_rows, &mut out);
+        used.iter().for_each(|u| u.add_to(&mut out, width));
+        inner(&out, &out)
+    }))
 }
 
 /// Any other mixture of uses: each sample's gradient is made and measured.

@@ -45,6 +45,18 @@ pub(super) struct Lookup<'a, T> {
     pub(super) g: &'a [T],
 }
 
+impl<T: Real> Lookup<'_, T> {
+    /// Adds the gradient of this use to the whole table.
+    pub(super) fn add_to(&self, out: &mut [T], width: usize) {
+        for (row, g) in self.rows.iter().zip(self.g.chunks_exact(width)) {
+            if Some(*row) != self.padding {
+                let at = *row as usize * width;
+                accumulate(&mut out[at..at + width], T::ONE, g);
+            }
+        }
+    }
+}
+
 /// Squared norm of the gradient of a table that a sample used in all these ways.
 pub(super) fn squared_norm<T: Real>(lookups: &[Lookup<'_, T>], width: usize) -> f64 {
     let mut sums: BTreeMap<u32, Vec<T>> = BTreeMap::new();

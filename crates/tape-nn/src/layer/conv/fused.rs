@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::graph::{Value, node};
 use crate::kernel::activation::Activation;
 use crate::kernel::conv::{Geometry, transposed};
-use crate::kernel::gram::{accumulate, add_rows, gram_inner, inner};
+use crate::kernel::gram::{accumulate, add_rows, ghost_norm, inner};
 use crate::kernel::{for_pieces, for_pieces_with, for_tasks, samples_per_share};
 use crate::record::Record;
 use crate::record::deferred::{Deferred, Transposed};
@@ -276,8 +276,7 @@ impl Again {
             let (x, g) = (&xs[i * si..(i + 1) * si], &gs[i * so..(i + 1) * so]);
             let u = geo.unfolded(x, unfolded);
             norm[0] = if ghost {
-                let sum = gram_inner(u, d, g, p, t);
-                if sum < 0.0 { 0.0 } else { sum }
+                ghost_norm(u, d, g, p, t)
             } else {
                 geo.weight_gradient(u, g, T::ONE, gradient, false);
                 inner(gradient, gradient)
