@@ -7,5 +7,7 @@
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
+#[cfg(feature = "tensor")]
+mod battery;
 mod golden;
 mod properties;

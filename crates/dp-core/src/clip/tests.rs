@@ -29,10 +29,13 @@ impl PerSample for Given {
     fn weighted_sum(self, groups: &Groups, factors: &[Vec<f64>]) -> tensor_tree::Result<Tree> {
         let mut sum = self.0[0].zeros_like()?;
         for (i, tree) in self.0.iter().enumerate() {
-            sum = sum.zip_map(&tree.map(|name, leaf| {
-                let f = factors[groups.of(name)?][i];
-                Ok(if f == 0.0 { leaf.zeros_like()? } else { (leaf * f)? })
-            })?, |a, b| Ok((a + b)?))?;
+            sum = sum.zip_map(
+                &tree.map(|name, leaf| {
+                    let f = factors[groups.of(name)?][i];
+                    Ok(if f == 0.0 { leaf.zeros_like()? } else { (leaf * f)? })
+                })?,
+                |a, b| Ok((a + b)?),
+            )?;
         }
         Ok(sum)
     }
