@@ -162,7 +162,7 @@ impl Clipping {
     /// # Errors
     /// [`Error::InvalidScalar`] unless `0 <= margin < 1`.
     pub fn with_margin(self, margin: f64) -> Result<Self> {
-        if !(0.0 <= margin && margin < 1.0) {
+        if !(0.0..1.0).contains(&margin) {
             return Err(Error::InvalidScalar {
                 name: "clip margin",
                 must: "in [0, 1)",
@@ -270,7 +270,9 @@ pub struct ClipDiagnostics {
 
 /// Clips each sample's gradient as `clipping` says and adds the results.
 ///
-///     sum_i  C_ik g_ik
+/// ```text
+/// sum_i  C_ik g_ik
+/// ```
 ///
 /// # Privacy
 /// L2 sensitivity `clipping.total()` under add-or-remove-one, twice that under replace-one. Releases nothing by
@@ -320,7 +322,7 @@ impl ClippedSum {
     ///
     /// # Errors
     /// [`Error::InvalidScalar`] if the two were clipped to different norms, or if the leaves differ.
-    pub fn add(self, other: ClippedSum) -> Result<ClippedSum> {
+    pub fn merge(self, other: ClippedSum) -> Result<ClippedSum> {
         #[allow(clippy::float_cmp, reason = "the same number or another one")]
         if self.clip.get() != other.clip.get() {
             return Err(Error::InvalidScalar {

@@ -169,7 +169,7 @@ impl PrivateStep {
         for part in &batch.parts {
             let (losses, grads) = objective.per_sample(points, part, pass)?;
             let (clipped, diagnostics) = clip_and_measure(grads, &clipping)?;
-            sum = sum.add(clipped)?;
+            sum = sum.merge(clipped)?;
             if let Some(shown) = shown.as_deref_mut() {
                 let losses = losses.per_sample()?.to_dtype(DType::F64);
                 shown.losses.extend(
@@ -249,6 +249,3 @@ impl PrivateStep {
         clipping.with_margin(margin)
     }
 }
-
-#[cfg(test)]
-mod tests;

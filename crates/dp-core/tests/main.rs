@@ -11,3 +11,5 @@
 mod battery;
 mod golden;
 mod properties;
+#[cfg(feature = "tensor")]
+mod steps;
