@@ -1,5 +1,6 @@
 //! Sums over pairs of positions: the ghost form of per-sample gradient norms.
 
+use candle_core::DType;
 use tensor_tree::host::Real;
 
 use super::product::{Mat, MatMut, Threads, product};
@@ -11,31 +12,42 @@ const PANEL: usize = 32;
 /// The squared norm of `g^T x` for one sample by its Gram matrices; `x` is `t x d`, `g` is `t x p`. NaN or
 /// infinite if an entry is, or if a product overflows.
 ///
-/// Where positions cancel, the sum loses digits. It is then made again in doubles, and what the rounding of
-/// `g^T x` itself may add is added, so that the norm is not understated: clipping relies on it.
+/// Where positions cancel, or products are too small for the data type, the sum loses digits. It is then made again
+/// in doubles, and what the rounding of `g^T x` itself may add is added, so that the norm is not understated:
+/// clipping relies on it.
 pub(crate) fn ghost_norm<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> f64 {
-    let (sum, bound) = gram_inner(x, d, g, p, t);
+    let Gram { sum, bound, lost } = gram_inner(x, d, g, p, t);
     // Without cancellation the sum is about `bound / t`. A NaN is no reason to do it again, and stays.
-    let enough = bound * (0.125 / t as f64).min(0.01);
+    let enough = (bound * (0.125 / t as f64).min(0.01)).max(1e7 * lost);
     if enough <= sum || !sum.is_finite() || !bound.is_finite() {
         return sum;
     }
     let doubles = |v: &[T]| v.iter().map(|v| v.double()).collect::<Vec<f64>>();
-    let (sum, bound) = gram_inner(&doubles(x), d, &doubles(g), p, t);
-    let unit = if T::DTYPE == candle_core::DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
+    let Gram { sum, bound, .. } = gram_inner(&doubles(x), d, &doubles(g), p, t);
+    let unit = if T::DTYPE == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
     let rounding = 16.0 * unit * unit * bound;
     if sum < 0.0 { rounding } else { sum + rounding }
 }
 
-/// `sum_{s,t} (x_s . x_t) (g_s . g_t)`, and the largest value that it could have with positions of these
-/// norms, `(sum_t |x_t| |g_t|)^2`.
-///
+/// What the Gram matrices of one sample give.
+struct Gram {
+    /// `sum_{s,t} (x_s . x_t) (g_s . g_t)`.
+    sum: f64,
+    /// The largest value that it could have with positions of these norms, `(sum_t |x_t| |g_t|)^2`.
+    bound: f64,
+    /// The most that products too small for the data type can have taken from it.
+    lost: f64,
+}
+
 /// Only panels of the lower triangle are computed and the part left of the diagonal block counts twice.
-fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> (f64, f64) {
+fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> Gram {
     let mut gram_x = vec![T::default(); PANEL * t];
     let mut gram_g = vec![T::default(); PANEL * t];
     let mut sum = 0.0;
-    let mut norms = 0.0;
+    // An entry of a Gram matrix lacks at most these.
+    let tiny = if T::DTYPE == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE.into() };
+    let (tiny_x, tiny_g) = (tiny * d as f64, tiny * p as f64);
+    let (mut norms, mut norms_x, mut norms_g) = (0.0, 0.0, 0.0);
     for start in (0..t).step_by(PANEL) {
         let rows = PANEL.min(t - start);
         let cols = start + rows;
@@ -57,10 +69,15 @@ fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> (f64, 
             let range = row * cols + start..(row + 1) * cols;
             sum += inner(&gram_x[range.clone()], &gram_g[range]);
             let diagonal = row * cols + start + row;
-            norms += (gram_x[diagonal].double() * gram_g[diagonal].double()).sqrt();
+            let norm_x = (gram_x[diagonal].double() + tiny_x).sqrt();
+            let norm_g = (gram_g[diagonal].double() + tiny_g).sqrt();
+            norms += norm_x * norm_g;
+            norms_x += norm_x;
+            norms_g += norm_g;
         }
     }
-    (sum, norms * norms)
+    let lost = tiny_x * norms_g * norms_g + tiny_g * norms_x * norms_x;
+    Gram { sum, bound: norms * norms, lost }
 }
 
 tensor_tree::kernels! {
@@ -142,6 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn products_too_small_for_single_precision_are_not_lost() {
+        let (t, d, p) = (5, 8, 9);
+        let (mut x, mut g) = (vec![0f32; t * d], vec![0f32; t * p]);
+        tensor_tree::Key::from_seed(1).fill_normal(&mut x);
+        tensor_tree::Key::from_seed(2).fill_normal(&mut g);
+        let want = ghost_norm(&x, d, &g, p, t);
+        for small in [1e-10f32, 1e-19, 1e-22, 1e-30] {
+            let scaled = |v: &[f32], by: f32| v.iter().map(|v| v * by).collect::<Vec<_>>();
+            let square = f64::from(small).powi(2);
+            let one_side = ghost_norm(&scaled(&x, small), d, &g, p, t) / square;
+            assert!((one_side / want - 1.0).abs() < 1e-5, "{small}: {one_side} {want}");
+            let undone = ghost_norm(&scaled(&x, small), d, &scaled(&g, 1.0 / small), p, t);
+            // What overflows is not finite and is measured in another way.
+            let close = (undone / want - 1.0).abs() < 1e-5;
+            assert!(close || !undone.is_finite(), "{small}: {undone} {want}");
+        }
+    }
+
+    #[test]
     fn positions_that_cancel_do_not_understate_the_norm() {
         // Equal inputs, and gradients that add up to a small one: g_t = +-u + v.
         let (t, d, p) = (64, 12, 700);
@@ -150,7 +186,7 @@ mod tests {
         tensor_tree::Key::from_seed(2).fill_normal(&mut u);
         tensor_tree::Key::from_seed(3).fill_normal(&mut v);
         for small in [1e-3, 1e-5, 1e-7, 0.0] {
-            let sign = |s: usize| if s % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = |s: usize| if s.is_multiple_of(2) { 1.0 } else { -1.0 };
             let row = |s: usize| u.iter().zip(&v).map(move |(u, v)| sign(s) * u + small * v);
             let g: Vec<f32> = (0..t).flat_map(row).collect();
             let xs: Vec<f32> = (0..t).flat_map(|_| x.iter().copied()).collect();
