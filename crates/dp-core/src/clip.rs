@@ -29,7 +29,7 @@ pub enum ClipFunction {
 
 /// Factors below or above these are zeros: products with them would lose digits or overflow in single
 /// precision, and with them the bound.
-const FACTORS: std::ops::Range<f64> = 1e-30..1e30;
+const FACTORS: std::ops::Range<f64> = 1e-30..1e24;
 
 impl Default for ClipFunction {
     fn default() -> Self {
@@ -199,7 +199,7 @@ impl Clipping {
     /// The factors for squared norms `[group][batch]`, in the same shape.
     ///
     /// A sample with a norm that is not finite in any group gets zeros in all: the decision depends on that
-    /// sample alone. So do factors outside `1e-30..1e30`, which single precision would round away.
+    /// sample alone. So do factors outside `1e-30..1e24`, which single precision would round away.
     #[must_use]
     pub fn factors(&self, squared_norms: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let n = squared_norms.first().map_or(0, Vec::len);

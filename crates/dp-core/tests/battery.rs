@@ -249,6 +249,102 @@ fn a_sample_that_is_not_finite_adds_nothing_for_any_layer_kind() {
     }
 }
 
+/// Gradients near the ends of single precision keep to the bound too, or add nothing.
+#[test]
+fn tiny_and_huge_gradients_of_every_layer_kind_keep_to_the_bound() {
+    for row in rows() {
+        for dtype in [DType::F64, DType::F32] {
+            let case = Case::new(&row, SIZES, dtype);
+            for e in [-150, -44, -38, -30, -24, -23, -20, -10, 10, 20, 30, 36, 150] {
+                let poison = 10f64.powi(e);
+                if dtype == DType::F32 && e.abs() == 150 {
+                    continue; // zero or infinite before it gets here
+                }
+                let sample = Sample { poison, ..Sample::new(2, SIZES, Tokens::Random) };
+                for function in FUNCTIONS {
+                    for style in case.styles() {
+                        let sum = case.clipped(
+                            std::slice::from_ref(&sample),
+                            &case.clipping(function, &style, 0.5),
+                        );
+                        let norm = sum.to_dtype(DType::F64).unwrap().norm().unwrap();
+                        let what = format!("{}, 1e{e}, {function:?}, {style:?}", row.name);
+                        assert!(norm <= 0.5 * case.slack(), "{what}: {norm}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Positions whose gradients cancel: where Gram matrices in single precision would understate the norm.
+#[test]
+fn a_sample_whose_positions_cancel_keeps_to_the_bound() {
+    let sizes = Sizes { t: 60, d: 40, v: 6, c: 40 };
+    let row = rows().into_iter().find(|r| r.name == "linear without bias, relu").unwrap();
+    for dtype in [DType::F64, DType::F32] {
+        let mut case = Case::new(&row, sizes, dtype);
+        // Equal inputs and equal logits; every label comes as often as another or nearly.
+        case.params = case.params.map(|_, leaf| Ok((leaf * 1e-4)?)).unwrap();
+        for change in 0..4 {
+            let mut sample = Sample::new(1, sizes, Tokens::Random);
+            sample.x = (0..60).flat_map(|_| vec![5.0; 40]).collect();
+            sample.y = (0..60).map(|i| i64::from(i >= 30)).collect();
+            for i in 0..change {
+                sample.y[i] = 1;
+            }
+            for function in FUNCTIONS {
+                for r in [1e-3, 1.0] {
+                    let clipping = case.clipping(function, &ClipStyle::PerParam, r);
+                    let sum = case.clipped(std::slice::from_ref(&sample), &clipping);
+                    let norm = sum.to_dtype(DType::F64).unwrap().norm().unwrap();
+                    assert!(norm <= r * case.slack(), "{function:?}, {r}: {norm}");
+                }
+            }
+        }
+    }
+}
+
+/// The norm of a tied leaf is that of the summed parts; the root of the sum of their squares is it only where
+/// they are orthogonal.
+#[test]
+fn the_norm_of_tied_parts_needs_their_inner_product() {
+    let row = rows().into_iter().find(|r| r.name == "tied embedding and head").unwrap();
+    let case = Case::new(&row, SIZES, DType::F64);
+    let parts = |samples: &[Sample]| {
+        // The head as a leaf of its own, with the same values.
+        let row = networks::untied_twin();
+        let (net, mut params) = row.build(SIZES, DType::F64);
+        for leaf in ["fc.weight", "fc.bias"] {
+            params = params
+                .map(|n, t| Ok(if n == leaf { case.params.leaf(n)?.clone() } else { t.clone() }))
+                .unwrap();
+        }
+        let table = case.params.leaf("emb.weight").unwrap();
+        let tied = |n: &str| n == "emb.weight" || n == "head.weight";
+        let params =
+            params.map(|n, t| Ok(if tied(n) { table.clone() } else { t.clone() })).unwrap();
+        let points = ProbePoint::single(&params);
+        let batch = case.batch(samples);
+        net.per_sample(&points, &batch, case.pass).unwrap().1.instantiate().unwrap()
+    };
+    let samples: Vec<Sample> = (0..6).map(|i| Sample::new(i, SIZES, Tokens::Random)).collect();
+    let leaves = Groups::per_leaf(&case.params);
+    let norms = &case.norms(&samples, &leaves)[leaves.of("emb.weight").unwrap()];
+    let parts = parts(&samples);
+    let rows = |name: &str| -> Vec<Vec<f64>> {
+        parts.leaf(name).unwrap().flatten_from(1).unwrap().to_vec2().unwrap()
+    };
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mut apart = 0;
+    for (i, (e, h)) in rows("emb.weight").iter().zip(rows("head.weight")).enumerate() {
+        let (squares, inner) = (dot(e, e) + dot(&h, &h), dot(e, &h));
+        close("tied", norms[i], squares + 2.0 * inner, 1e-10, squares);
+        apart += usize::from(1e-3 * squares < (norms[i] - squares).abs());
+    }
+    assert!(3 <= apart, "parts that overlap change the norm");
+}
+
 /// Samples with a value that is not finite in the input or in the loss.
 fn poisoned(row: &Row) -> Vec<Sample> {
     let sample = Sample::new(60, SIZES, Tokens::Random);

@@ -4,12 +4,17 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
+    clippy::cast_possible_truncation,
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
 #[cfg(feature = "tensor")]
 mod battery;
 mod golden;
+#[cfg(all(unix, feature = "tensor"))]
+mod kill;
 mod properties;
 #[cfg(feature = "tensor")]
 mod steps;
+#[cfg(feature = "tensor")]
+mod validation;

@@ -3,6 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use tape_nn::loss::{cross_entropy, linear_cross_entropy};
+use tape_nn::net::{
+    Cnn, CnnConfig, Gpt, GptConfig, LanguageModel, Llama, LlamaConfig, Mlp, Network,
+};
 use tape_nn::{
     Activation, Attention, Builder, Channels, Context, ConvConfig, Dropout, Linear, Linears,
     LoraConfig, PositionTable, Result, Rotary, RotaryOrder, TapeLoss, Taped, avg_pool2d, conv1d,
@@ -225,7 +228,24 @@ pub(crate) fn rows() -> Vec<Row> {
             ..row("lora with dropout and biases", true, |vb, s| adapted(vb, s, 0.3))
         },
         row("dropout", true, dropped),
+        row("network: perceptron", true, perceptron),
+        row("network: convolutional", true, convolutional),
+        row("network: GPT, tied, dropout", false, gpt),
+        row("network: Llama", false, llama),
     ]
+}
+
+/// The network of the tied row with a head of its own.
+pub(crate) fn untied_twin() -> Row {
+    row("untied embedding and head", false, |vb, s| {
+        let table = embedding(s.v, 4, vb.pp("emb"))?;
+        let fc = linear(4, 4, vb.pp("fc"))?;
+        let head = linear_no_bias(4, s.v, vb.pp("head"))?;
+        Ok(Box::new(move |cx, b| {
+            let h = fc.forward_then(cx, &table.forward(cx, &b.before()?)?, Activation::Tanh)?;
+            linear_cross_entropy(cx, &head, &h, &b.next()?, None)
+        }))
+    })
 }
 
 fn one_position(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
@@ -479,5 +499,47 @@ fn dropped(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
     Ok(Box::new(move |cx, b| {
         let h = drop.forward(cx, &fc1.forward_then(cx, &b.x, Activation::Tanh)?)?;
         linear_cross_entropy(cx, &fc2, &h, &b.y, None)
+    }))
+}
+
+fn perceptron(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    let net = Mlp::new(&[s.t * s.d, 5, s.c], Activation::GeluErf, vb)?;
+    Ok(Box::new(move |cx, b| cross_entropy(&net.forward(cx, &b.x)?, &b.class()?, None)))
+}
+
+fn convolutional(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    let config = CnnConfig {
+        inputs: 1,
+        size: (2 * s.t, s.d),
+        channels: vec![4],
+        groups: 2,
+        hidden: 5,
+        classes: s.c,
+        order: Channels::First,
+    };
+    let net = Cnn::new(config, vb)?;
+    Ok(Box::new(move |cx, b| {
+        let images = Tensor::cat(&[&b.x, &b.x], 1)?.unsqueeze(1)?;
+        cross_entropy(&net.forward(cx, &images)?, &b.class()?, None)
+    }))
+}
+
+fn gpt(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    let config = GptConfig { tied: true, dropout: 0.2, ..GptConfig::new(s.v, s.t, 4, 1, 2) };
+    let net = Gpt::new(&config, vb)?;
+    Ok(Box::new(move |cx, b| {
+        linear_cross_entropy(cx, net.head(), &net.hidden(cx, &b.before()?)?, &b.next()?, None)
+    }))
+}
+
+fn llama(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    let config = LlamaConfig::from_json(&format!(
+        r#"{{"hidden_size": 8, "intermediate_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "num_key_value_heads": 1, "vocab_size": {}, "max_position_embeddings": {}, "rms_norm_eps": 1e-5}}"#,
+        s.v, s.t
+    ))?;
+    let net = Llama::new(&config, vb)?;
+    Ok(Box::new(move |cx, b| {
+        linear_cross_entropy(cx, net.head(), &net.hidden(cx, &b.before()?)?, &b.next()?, None)
     }))
 }

@@ -7,7 +7,10 @@ use dp_core::{
 };
 use serde_json::Value;
 use tape_nn::loss::{cross_entropy, linear_cross_entropy};
-use tape_nn::{Activation, Context, Embedding, Linear, Param, TapeLoss, Taped};
+use tape_nn::{
+    Activation, Context, Conv1d, Conv2d, ConvConfig, Embedding, LayerNorm, Linear, Param, RmsNorm,
+    TapeLoss, Taped,
+};
 use tensor_tree::{
     Differentiable, Groups, Key, Losses, Pass, PerSample, PerSampleDifferentiable, ProbePoint,
     Reduction, Tree,
@@ -20,7 +23,12 @@ struct Network {
     case: Value,
     dtype: DType,
     frozen: Tree,
+    /// A head of its own instead of the token table.
+    untied: bool,
 }
+
+/// The head of an untied network.
+const HEAD: &str = "head.weight";
 
 impl Network {
     fn new(case: &Value, dtype: DType) -> Self {
@@ -30,7 +38,7 @@ impl Network {
                 frozen.insert(name, tensor(&case["batch"][key], dtype)).unwrap();
             }
         }
-        Network { case: case.clone(), dtype, frozen }
+        Network { case: case.clone(), dtype, frozen, untied: false }
     }
 
     fn param(&self, name: &str) -> Option<Param> {
@@ -47,12 +55,36 @@ impl Network {
         tensor(&self.case["batch"][name], self.dtype)
     }
 
-    /// The number that follows `word` in the description of the layers.
-    fn setting(&self, word: &str) -> f64 {
+    /// The number that follows `word` in the description of the layers, if the word is there.
+    fn optional_setting(&self, word: &str) -> Option<f64> {
         let layers = text(&self.case["layers"]);
-        let rest = &layers[layers.find(word).unwrap() + word.len()..];
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        rest[..end].parse().unwrap()
+        let rest = &layers[layers.find(word)? + word.len()..];
+        let number = |c: char| c.is_ascii_digit() || ['.', 'e', '-'].contains(&c);
+        let end = rest.find(|c: char| !number(c)).unwrap_or(rest.len());
+        Some(rest[..end].parse().unwrap_or_else(|e| panic!("`{word}` in `{layers}`: {e}")))
+    }
+
+    fn setting(&self, word: &str) -> f64 {
+        let missing = || panic!("no `{word}` in `{}`", self.case["layers"]);
+        self.optional_setting(word).unwrap_or_else(missing)
+    }
+
+    fn both(&self, layer: &str) -> (Param, Option<Param>) {
+        let param = |kind: &str| self.param(&format!("{layer}.{kind}"));
+        (param("weight").unwrap(), param("bias"))
+    }
+
+    /// Stride, padding and dilation as in `stride2,pad1,dil1`; what is not named has no effect.
+    fn convolution(&self) -> ConvConfig {
+        let whole = |word: &str, otherwise: usize| {
+            self.optional_setting(word).map_or(otherwise, |x| x as usize)
+        };
+        ConvConfig {
+            stride: whole("stride", 1),
+            padding: whole("pad", 0),
+            dilation: whole("dil", 1),
+            ..ConvConfig::default()
+        }
     }
 
     fn columns(&self, x: &Tensor, from: usize, len: usize) -> Tensor {
@@ -74,9 +106,13 @@ impl TapeLoss for Network {
                 let tokens = self.input("tokens");
                 let t = tokens.dims()[1] - 1;
                 let table = self.param("emb.weight").unwrap();
-                let e = Embedding::new(table.clone()).forward(cx, &self.columns(&tokens, 0, t))?;
+                let head = match self.untied {
+                    true => Param::named(HEAD, table.shape()),
+                    false => table.clone(),
+                };
+                let e = Embedding::new(table).forward(cx, &self.columns(&tokens, 0, t))?;
                 let h = self.linear("fc").forward_then(cx, &e, Activation::Tanh)?;
-                let head = Linear::new(table, None);
+                let head = Linear::new(head, None);
                 linear_cross_entropy(cx, &head, &h, &self.columns(&tokens, 1, t), None)?
             }
             "embedding_padding" => {
@@ -84,6 +120,29 @@ impl TapeLoss for Network {
                 let e = table.with_padding(0).forward(cx, &self.input("tokens"))?;
                 let h = e.tanh()?.mean(1)?;
                 linear_cross_entropy(cx, &self.linear("out"), &h, &self.input("y"), None)?
+            }
+            "layernorm" => {
+                let (weight, bias) = self.both("ln");
+                let norm = LayerNorm::new(weight, bias, self.setting("eps "))?;
+                let h = norm.forward(cx, &self.linear("fc1").forward(cx, &self.input("x"))?)?;
+                linear_cross_entropy(cx, &self.linear("fc2"), &h.tanh()?, &self.input("y"), None)?
+            }
+            "rmsnorm" => {
+                let norm = RmsNorm::new(self.both("rms").0, self.setting("eps "))?;
+                let h = norm.forward(cx, &self.linear("fc1").forward(cx, &self.input("x"))?)?;
+                linear_cross_entropy(cx, &self.linear("fc2"), &h.tanh()?, &self.input("y"), None)?
+            }
+            "conv1d" | "conv2d" => {
+                let ((weight, bias), cfg, x) =
+                    (self.both("conv"), self.convolution(), self.input("x"));
+                let h = match name.as_str() {
+                    "conv1d" => {
+                        Conv1d::new(weight, bias, cfg)?.forward_then(cx, &x, Activation::Tanh)?
+                    }
+                    _ => Conv2d::new(weight, bias, cfg)?.forward_then(cx, &x, Activation::Tanh)?,
+                };
+                let h = h.flatten_from(2)?.mean(2)?;
+                linear_cross_entropy(cx, &self.linear("fc"), &h, &self.input("y"), None)?
             }
             "lora" => {
                 let base = |n: &str| {
@@ -116,8 +175,18 @@ impl TapeLoss for Network {
     }
 }
 
-const KNOWN: [&str; 6] =
-    ["mlp", "seq_mlp", "tied_lm", "embedding_padding", "lora", "extreme_norms"];
+const KNOWN: [&str; 10] = [
+    "mlp",
+    "seq_mlp",
+    "tied_lm",
+    "embedding_padding",
+    "layernorm",
+    "rmsnorm",
+    "conv1d",
+    "conv2d",
+    "lora",
+    "extreme_norms",
+];
 
 fn shape(entry: &Value) -> Vec<usize> {
     numbers(&entry["shape"]).into_iter().map(|d| d as usize).collect()
@@ -190,14 +259,19 @@ fn run(dtype: DType) {
             _ => 1e-4,
         };
         check_case(case, &name, dtype, tolerance);
+        if !case["tied_parts"].is_null() {
+            check_tied_parts(case, dtype, tolerance);
+        }
     }
 }
 
+fn params(case: &Value, dtype: DType) -> Tree {
+    let leaf = |p: &Value| (text(&p["name"]), tensor(p, dtype));
+    Tree::from_leaves(array(&case["params"]).iter().map(leaf)).unwrap()
+}
+
 fn check_case(case: &Value, name: &str, dtype: DType, tolerance: f64) {
-    let params = Tree::from_leaves(
-        array(&case["params"]).iter().map(|p| (text(&p["name"]), tensor(p, dtype))),
-    )
-    .unwrap();
+    let params = params(case, dtype);
     let objective = Taped(Network::new(case, dtype));
     let points = ProbePoint::single(&params);
     let grads = || objective.per_sample(&points, &(), Pass::Eval).unwrap();
@@ -274,6 +348,34 @@ fn check_case(case: &Value, name: &str, dtype: DType, tolerance: f64) {
             );
         }
     }
+}
+
+/// With the head as a leaf of its own, the two parts of a tied gradient: `|e + h|^2 = |e|^2 + |h|^2 + 2 <e, h>`.
+fn check_tied_parts(case: &Value, dtype: DType, tolerance: f64) {
+    let mut params = params(case, dtype);
+    params.insert(HEAD, params.leaf("emb.weight").unwrap().clone()).unwrap();
+    let objective = Taped(Network { untied: true, ..Network::new(case, dtype) });
+    let points = ProbePoint::single(&params);
+    let (_, grads) = objective.per_sample(&points, &(), Pass::Eval).unwrap();
+    let leaves = Groups::per_leaf(&params);
+    let squared = grads.squared_norms(&leaves).unwrap();
+    let of = |leaf: &str| squared[leaves.of(leaf).unwrap()].clone();
+    let (e, h) = (of("emb.weight"), of(HEAD));
+    let parts = &case["tied_parts"];
+    let roots = |v: &[f64]| v.iter().map(|x| x.sqrt()).collect::<Vec<_>>();
+    check("embedding part", &roots(&e), &numbers(&parts["embedding_part_norm"]), tolerance);
+    check("head part", &roots(&h), &numbers(&parts["head_part_norm"]), tolerance);
+    let made = grads.instantiate().unwrap();
+    let rows = |leaf: &str| made.leaf(leaf).unwrap().flatten_from(1).unwrap();
+    let inner = (rows("emb.weight") * rows(HEAD)).unwrap().sum(1).unwrap();
+    check("inner product", &flat(&inner), &numbers(&parts["inner_product"]), tolerance);
+    let tied: Vec<f64> = e
+        .iter()
+        .zip(&h)
+        .zip(numbers(&parts["inner_product"]))
+        .map(|((e, h), inner)| (e + h + 2.0 * inner).sqrt())
+        .collect();
+    check("tied norm", &tied, &numbers(&case["param_norms"]["emb.weight"]), tolerance);
 }
 
 #[test]

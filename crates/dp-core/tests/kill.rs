@@ -1,0 +1,156 @@
+//! A private run that is killed: its ledger never counts too little, and no noise comes twice.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use candle_core::{DType, Device, Tensor};
+use dp_core::{
+    Accountant, ClipFunction, ClipStyle, Clipping, LedgerFile, PrivacyPlan, PrivateStep,
+    RdpAccountant, RunKey,
+};
+use tape_nn::{Context, TapeLoss, Taped};
+use tensor_tree::{Key, Losses, ProbePoint, SingleProcess, Tree};
+
+const FOLDER: &str = "DP_CORE_KILL_TEST_FOLDER";
+const KILLS: usize = 20;
+
+struct NoSamples(Tree);
+
+impl TapeLoss for NoSamples {
+    type Batch = ();
+    fn losses(&self, _: &Context<'_>, (): &()) -> tape_nn::Result<Losses> {
+        unreachable!("the batch is empty")
+    }
+    fn frozen(&self) -> &Tree {
+        &self.0
+    }
+    fn n_samples(&self, (): &()) -> usize {
+        0
+    }
+}
+
+fn plan() -> PrivacyPlan {
+    PrivacyPlan::builder()
+        .n_samples(1000)
+        .expected_batch_size(10.0)
+        .steps(1000)
+        .clip_norm(1.0)
+        .delta(1e-5)
+        .noise_multiplier(1.0)
+        .build(&RdpAccountant::new())
+        .unwrap()
+}
+
+fn ledger(folder: &Path) -> PathBuf {
+    folder.join("run.ledger")
+}
+
+fn journal(folder: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(folder.join("journal")).unwrap()
+}
+
+/// Not a test by itself: the process that the next test kills. Takes steps until it is killed, and writes, unbuffered, a
+/// line before each and one with the first values of the release after it.
+#[test]
+#[ignore = "heavy: the process that the kill test starts and kills"]
+fn steps_until_killed() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let plan = plan();
+    let mut ledger =
+        LedgerFile::open_or_create(ledger(&folder), plan.relation(), plan.unit()).unwrap();
+    let mut keys = RunKey::private().unwrap();
+    let leaf = Tensor::zeros(50_000, DType::F64, &Device::Cpu).unwrap();
+    let params = Tree::from_leaves([("weight", leaf)]).unwrap();
+    let clipping =
+        Clipping::new(ClipFunction::default(), &ClipStyle::Flat, &params, plan.clip_norm());
+    let step = PrivateStep::new(&plan, clipping.unwrap()).unwrap();
+    let sampler = plan.sampler().unwrap();
+    let objective = Taped(NoSamples(Tree::new()));
+    let points = ProbePoint::single(&params);
+    let mut journal = journal(&folder);
+    loop {
+        journal.write_all(b"begin\n").unwrap();
+        let key = keys.next_step();
+        let batch = sampler.draw(&key).map(|_| ());
+        let grads = step.run(&objective, &points, batch, key, &SingleProcess, &mut ledger).unwrap();
+        let leaf = grads.leaf("weight").unwrap();
+        let first: Vec<f64> = leaf.narrow(0, 0, 3).unwrap().to_vec1().unwrap();
+        let print: String = first.iter().map(|x| format!("{:016x}", x.to_bits())).collect();
+        journal.write_all(format!("done {print}\n").as_bytes()).unwrap();
+    }
+}
+
+fn start(folder: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kill::steps_until_killed", "--ignored", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Steps begun, and the releases of those that were done.
+fn read_journal(folder: &Path) -> (u64, Vec<String>) {
+    let text = std::fs::read_to_string(folder.join("journal")).unwrap_or_default();
+    let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    let (mut begun, mut prints) = (0, Vec::new());
+    for line in whole {
+        match line.strip_prefix("done ") {
+            Some(print) => prints.push(print.to_owned()),
+            None => begun += 1,
+        }
+    }
+    (begun, prints)
+}
+
+#[test]
+#[ignore = "heavy: kills 20 processes at random moments"]
+fn a_private_run_killed_at_random_moments_never_counts_too_little_or_repeats_noise() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (plan, accountant) = (plan(), RdpAccountant::new());
+    let mut waits = [0f64; KILLS];
+    Key::from_seed(11).fill_uniform(&mut waits);
+    let mut charged_before = 0;
+    for (kill, wait) in waits.into_iter().enumerate() {
+        let begun_before = read_journal(folder).0;
+        let mut child = start(folder);
+        // Random moments from the first step on; a run that never takes one fails here.
+        for _ in 0..3000 {
+            if begun_before < read_journal(folder).0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_secs_f64(0.2 * wait));
+        child.kill().unwrap(); // SIGKILL
+        let status = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+
+        let (begun, prints) = read_journal(folder);
+        assert!(begun_before < begun, "kill {kill}: no step was begun");
+        let recorded = LedgerFile::read(ledger(folder)).unwrap();
+        let charged = recorded.n_charges();
+        assert!(charged_before <= charged);
+        assert!(
+            prints.len() as u64 <= charged,
+            "kill {kill}: {} releases, {charged} charges",
+            prints.len()
+        );
+        assert!(charged <= begun, "kill {kill}: {charged} charges for {begun} steps");
+        let epsilon = recorded.statement(&accountant, plan.delta()).unwrap().epsilon();
+        let released = plan.step_event().repeated(prints.len() as u64);
+        let spent = accountant.epsilon(&released, plan.delta()).unwrap().value();
+        assert!(spent <= epsilon, "kill {kill}: {epsilon} is below {spent}");
+        charged_before = charged;
+    }
+    let (_, prints) = read_journal(folder);
+    let distinct: BTreeSet<&String> = prints.iter().collect();
+    assert_eq!(distinct.len(), prints.len(), "noise came twice");
+    assert!(KILLS < prints.len(), "only {} steps were done", prints.len());
+}

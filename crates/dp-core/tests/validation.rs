@@ -1,0 +1,190 @@
+//! What `validate` lets pass, and what it refuses by name.
+
+use candle_core::{DType, Device, Tensor};
+use dp_core::validate::{Problem, Reason};
+use dp_core::{Error, validate};
+use tape_nn::loss::linear_cross_entropy;
+use tape_nn::{Activation, Context, Linear, Param, TapeLoss, Taped};
+use tensor_tree::{Key, Label, Losses, Tree};
+
+use crate::battery::networks::{Batch, Sample, Sizes, Tokens, rows};
+
+/// How a network treats its batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Batchwise {
+    /// Each sample for itself.
+    Not,
+    /// The mean over the batch is taken off.
+    Centered,
+    /// The same, divided by the deviation over the batch: not a number for one sample.
+    Normalized,
+    /// Hidden vectors are exchanged between the samples of a pair, which changes no norm of `fc1`.
+    Mixed,
+}
+
+/// Two linear layers with something of candle's between them.
+struct Model {
+    fc1: Linear,
+    fc2: Linear,
+    between: Batchwise,
+    frozen: Tree,
+}
+
+type Pair = (Tensor, Tensor);
+
+impl TapeLoss for Model {
+    type Batch = Pair;
+
+    fn losses(&self, cx: &Context<'_>, (x, y): &Pair) -> tape_nn::Result<Losses> {
+        let h = self.fc1.forward_then(cx, x, Activation::Tanh)?;
+        let h = match self.between {
+            Batchwise::Not => h,
+            Batchwise::Centered => h.broadcast_sub(&h.mean_keepdim(0)?)?,
+            Batchwise::Normalized => {
+                let h = h.broadcast_sub(&h.mean_keepdim(0)?)?;
+                h.broadcast_div(&h.sqr()?.mean_keepdim(0)?.sqrt()?)?
+            }
+            Batchwise::Mixed => {
+                let n = x.dims()[0];
+                let order: Vec<u32> = (0..n as u32).map(|i| (i + 1) % n as u32).collect();
+                h.index_select(&Tensor::new(order, &Device::Cpu)?, 0)?
+            }
+        };
+        linear_cross_entropy(cx, &self.fc2, &h, y, None)
+    }
+
+    fn frozen(&self) -> &Tree {
+        &self.frozen
+    }
+
+    fn n_samples(&self, (x, _): &Pair) -> usize {
+        x.dims()[0]
+    }
+}
+
+fn model(between: Batchwise) -> (Taped<Model>, Tree) {
+    let key = Key::from_seed(4);
+    let linear = |name: &str, p: usize, d: usize| {
+        let param = |kind: &str, shape: &[usize]| Param::named(&format!("{name}.{kind}"), shape);
+        Linear::new(param("weight", &[p, d]), Some(param("bias", &[p])))
+    };
+    let (fc1, fc2) = (linear("fc1", 4, 3), linear("fc2", 2, 4));
+    let mut params = Tree::new();
+    for layer in [&fc1, &fc2] {
+        for param in [Some(layer.weight()), layer.bias()].into_iter().flatten() {
+            let zero = Tensor::zeros(param.shape(), DType::F64, &Device::Cpu).unwrap();
+            let leaf = key.child(Label::Leaf(param.name())).normal_like(&zero).unwrap();
+            params.insert(param.name(), leaf).unwrap();
+        }
+    }
+    (Taped(Model { fc1, fc2, between, frozen: Tree::new() }), params)
+}
+
+/// A batch of three, and the same samples one by one.
+fn probe() -> (Pair, Vec<Pair>) {
+    let zero = Tensor::zeros((3, 3), DType::F64, &Device::Cpu).unwrap();
+    let x = Key::from_seed(8).normal_like(&zero).unwrap();
+    let y = Tensor::new(&[0i64, 1, 1], &Device::Cpu).unwrap();
+    let alone = (0..3).map(|i| (x.narrow(0, i, 1).unwrap(), y.narrow(0, i, 1).unwrap())).collect();
+    ((x, y), alone)
+}
+
+fn problems(objective: &Taped<Model>, params: &Tree) -> Vec<(String, Reason)> {
+    let (together, alone) = probe();
+    match validate(objective, params, &together, &alone) {
+        Ok(()) => Vec::new(),
+        Err(Error::Untrainable { problems }) => {
+            problems.into_iter().map(|p| (p.leaf, p.reason)).collect()
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn named(name: &str, reason: Reason) -> (String, Reason) {
+    (name.to_owned(), reason)
+}
+
+#[test]
+fn a_model_that_treats_each_sample_for_itself_passes() {
+    let (objective, params) = model(Batchwise::Not);
+    assert_eq!(problems(&objective, &params), []);
+}
+
+#[test]
+fn every_layer_kind_passes() {
+    let sizes = Sizes { t: 4, d: 4, v: 6, c: 3 };
+    for row in rows() {
+        let (net, params) = row.build(sizes, DType::F64);
+        let samples: Vec<Sample> = (0..3).map(|i| Sample::new(i, sizes, Tokens::Random)).collect();
+        let batch = |s: &[Sample]| Batch::new(s, sizes, DType::F64);
+        let alone: Vec<Batch> = samples.chunks(1).map(batch).collect();
+        if let Err(error) = validate(&net, &params, &batch(&samples), &alone) {
+            panic!("{}: {error}", row.name);
+        }
+    }
+}
+
+#[test]
+fn a_model_that_couples_its_samples_is_refused_by_the_leaves_it_spoils() {
+    for between in [Batchwise::Centered, Batchwise::Normalized, Batchwise::Mixed] {
+        let (objective, params) = model(between);
+        let found = problems(&objective, &params);
+        assert!(found.contains(&named("fc1.weight", Reason::CouplesSamples)), "{between:?}");
+        assert!(found.contains(&named("fc1.bias", Reason::CouplesSamples)), "{between:?}");
+        assert!(found.contains(&named("fc2.weight", Reason::CouplesSamples)), "{between:?}");
+        assert!(found.iter().all(|(_, reason)| *reason == Reason::CouplesSamples));
+    }
+}
+
+#[test]
+fn unused_parameters_statistics_and_empty_leaves_are_named() {
+    let (objective, mut params) = model(Batchwise::Not);
+    let ones = |n: usize| Tensor::ones(n, DType::F64, &Device::Cpu).unwrap();
+    params.insert("extra.weight", ones(3)).unwrap();
+    params.insert("bn.running_mean", ones(3)).unwrap();
+    params.insert("nothing", ones(0)).unwrap();
+    let found = problems(&objective, &params);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found.contains(&named("extra.weight", Reason::NotRecorded)));
+    assert!(found.contains(&named("bn.running_mean", Reason::BatchStatistic)));
+    assert!(found.contains(&named("nothing", Reason::Empty)));
+}
+
+#[test]
+fn a_probe_that_is_not_finite_is_named() {
+    let (objective, params) = model(Batchwise::Not);
+    let spoil = |name: &str, leaf: &Tensor| {
+        Ok(if name == "fc2.bias" { (leaf * f64::NAN)? } else { leaf.clone() })
+    };
+    let found = problems(&objective, &params.map(spoil).unwrap());
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|(_, reason)| *reason == Reason::NotFinite));
+}
+
+#[test]
+fn probes_that_do_not_fit_together_are_refused() {
+    let (objective, params) = model(Batchwise::Not);
+    let (together, alone) = probe();
+    let refused = |alone: &[Pair]| {
+        let got = validate(&objective, &params, &together, alone);
+        assert!(matches!(got, Err(Error::InvalidScalar { .. })), "{got:?}");
+    };
+    refused(&alone[..2]);
+    refused(&[alone[0].clone(), alone[1].clone(), together.clone()]);
+    let nothing = validate(&objective, &Tree::new(), &together, &alone);
+    assert!(matches!(nothing, Err(Error::NothingToTrain)));
+}
+
+#[test]
+fn a_problem_says_what_to_do_instead() {
+    for reason in [
+        Reason::NotRecorded,
+        Reason::CouplesSamples,
+        Reason::NotFinite,
+        Reason::BatchStatistic,
+        Reason::Empty,
+    ] {
+        let text = Problem { leaf: "fc.weight".to_owned(), reason }.to_string();
+        assert!(text.contains("`fc.weight`") && text.ends_with(reason.remedy()), "{text}");
+    }
+}
