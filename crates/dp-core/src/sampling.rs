@@ -256,14 +256,12 @@ mod tests {
             below(rate, || *words.next().unwrap())
         };
         let word = |bits: u64| bits << 11;
-        // 0.1 = (w + f) 2^-53 with w a whole number and f = 0.625: the bits w decide nothing by themselves.
-        let w = (0.1 * 2f64.powi(53)).floor() as u64;
+        // The double 0.1 is (w + 0.25) 2^-53: the bits w decide nothing by themselves.
+        let w = 900_719_925_474_099;
         assert!(taken(0.1, &[word(w - 1)]) && !taken(0.1, &[word(w + 1)]));
-        let f = (0.1 * 2f64.powi(53)).fract();
-        assert!(0.0 < f);
-        let half = (f * 2f64.powi(53)) as u64;
-        assert!(taken(0.1, &[word(w), word(half - 1)]));
-        assert!(!taken(0.1, &[word(w), word(half)]), "rounded up");
+        let rest = 2_251_799_813_685_248; // 0.25 * 2^53
+        assert!(taken(0.1, &[word(w), word(rest - 1)]));
+        assert!(!taken(0.1, &[word(w), word(rest)]), "rounded up");
         // A rate below one step of the bits is not rounded up to it.
         assert!(!taken(2f64.powi(-60), &[word(0), word(1 << 46)]));
         assert!(taken(2f64.powi(-60), &[word(0), word((1 << 46) - 1)]));
