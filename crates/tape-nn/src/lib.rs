@@ -30,8 +30,9 @@ pub use layer::{
     swiglu,
 };
 pub use layer::{
-    Channels, Conv1d, Conv2d, ConvConfig, GroupNorm, avg_pool2d, conv1d, conv1d_no_bias, conv2d,
-    conv2d_no_bias, global_mean_pool, group_norm, max_pool2d, to_channels_first, to_channels_last,
+    Channels, Conv1d, Conv2d, ConvConfig, GroupNorm, avg_pool2d, conv_norm_relu_pool, conv1d,
+    conv1d_no_bias, conv2d, conv2d_no_bias, global_mean_pool, group_norm, max_pool2d,
+    to_channels_first, to_channels_last,
 };
 pub use layer::{
     Dropout, Embedding, Linear, PositionTable, embedding, linear, linear_no_bias, position_table,

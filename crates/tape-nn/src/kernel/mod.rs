@@ -57,6 +57,32 @@ pub(crate) fn for_pieces_with<T: Send, S>(
     }
 }
 
+/// A copy of `start` for each companion, changed by `f(scratch, i, companion, copy)` while it is in the cache.
+/// Unlike a large zeroed buffer that is written afterwards, this passes over the memory once.
+pub(crate) fn filled<T: Copy + Send + Sync, K: Send, S>(
+    companions: Vec<K>,
+    start: &[T],
+    scratch: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, usize, K, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    let (n, size) = (companions.len(), start.len());
+    let mut out: Vec<T> = Vec::with_capacity(n * size);
+    if n * size == 0 {
+        return out;
+    }
+    let pieces = out.spare_capacity_mut()[..n * size].chunks_exact_mut(size);
+    let pieces = pieces.zip(companions).enumerate().collect::<Vec<_>>();
+    for_tasks(pieces, scratch, |s, (i, (piece, companion))| {
+        f(s, i, companion, piece.write_copy_of_slice(start));
+    });
+    #[allow(unsafe_code)]
+    // SAFETY: every piece was written from `start` above, and the pieces cover the first `n * size` elements.
+    unsafe {
+        out.set_len(n * size);
+    }
+    out
+}
+
 /// Runs `f` on each task, in parallel where there are threads, with scratch memory that tasks share.
 pub(crate) fn for_tasks<K: Send, S>(
     tasks: Vec<K>,

@@ -1,11 +1,13 @@
 //! Convolutions over sequences and images.
 
+mod block;
 mod composed;
 mod fused;
 
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+pub use block::conv_norm_relu_pool;
 use fused::forward as on_host;
 
 use super::channels::{Channels, channels_last};

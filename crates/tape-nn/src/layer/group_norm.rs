@@ -101,6 +101,24 @@ impl GroupNorm {
         &self.bias
     }
 
+    /// The order of the axes.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// The number of groups.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// What is added to the variance.
+    #[must_use]
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
+
     /// Normalises.
     ///
     /// # Errors
@@ -208,7 +226,7 @@ struct Backward<'a, T> {
 }
 
 /// `n` parts of a buffer, or `n` empty ones.
-fn parts<T>(buffer: &mut [T], n: usize) -> Vec<&mut [T]> {
+pub(super) fn parts<T>(buffer: &mut [T], n: usize) -> Vec<&mut [T]> {
     if buffer.is_empty() {
         return (0..n).map(|_| Default::default()).collect();
     }

@@ -15,7 +15,9 @@ mod rotary;
 
 pub use attention::Attention;
 pub use channels::{Channels, to_channels_first, to_channels_last};
-pub use conv::{Conv1d, Conv2d, ConvConfig, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias};
+pub use conv::{
+    Conv1d, Conv2d, ConvConfig, conv_norm_relu_pool, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias,
+};
 pub use dropout::Dropout;
 pub use embedding::{Embedding, PositionTable, embedding, position_table};
 pub use gated::swiglu;

@@ -8,8 +8,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernel::activation::Activation;
 use crate::layer::{
-    Channels, Conv2d, ConvConfig, GroupNorm, Linear, Linears, conv2d, group_norm, linear,
-    to_channels_first, to_channels_last,
+    Channels, Conv2d, ConvConfig, GroupNorm, Linear, Linears, conv_norm_relu_pool, conv2d,
+    group_norm, linear, to_channels_first, to_channels_last,
 };
 
 /// Sizes of a [`Cnn`].
@@ -135,7 +135,7 @@ impl Network for Cnn {
             Channels::First => to_channels_last(&flat.reshape((n, inputs, h, w))?)?,
         };
         for (conv, norm) in &self.blocks {
-            x = norm.forward_relu_pool(cx, &conv.forward(cx, &x)?)?;
+            x = conv_norm_relu_pool(cx, conv, norm, &x)?;
         }
         if order == Channels::First {
             x = to_channels_first(&x)?;

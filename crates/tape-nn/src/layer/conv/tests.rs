@@ -458,3 +458,55 @@ fn what_does_not_fit_is_an_error() {
     assert_eq!(ConvConfig::from(candle_nn::Conv2dConfig::default()), cfg);
     assert_eq!(ConvConfig::from(candle_nn::Conv1dConfig::default()), cfg);
 }
+
+#[test]
+fn the_block_is_its_layers_one_after_the_other() {
+    let builder = Builder::init(Key::from_seed(3), DType::F64, &Device::Cpu);
+    let cfg = ConvConfig { padding: 1, channels: Channels::Last, ..ConvConfig::default() };
+    let conv = conv2d(3, 8, 3, cfg, builder.vb().pp("c")).unwrap();
+    let norm = crate::group_norm(2, 8, 1e-5, builder.vb().pp("n")).unwrap();
+    let norm = norm.with_channels(Channels::Last);
+    let params = builder.into_tree().unwrap();
+    let frozen = Tree::new();
+    let x = normal(&[5, 7, 6, 3], 1);
+    let seeds = normal(&[5, 3, 3, 8], 2);
+    let run = |together: bool, tape: &Tape| {
+        let cx = Context::recording(&params, &frozen, tape);
+        let x = Var::from_tensor(&x).unwrap();
+        let y = if together {
+            conv_norm_relu_pool(&cx, &conv, &norm, &x)
+        } else {
+            norm.forward_relu_pool(&cx, &conv.forward(&cx, &x).unwrap())
+        };
+        let y = y.unwrap();
+        let grads = (&y * &seeds).unwrap().sum_all().unwrap().backward().unwrap();
+        (y.detach(), grads.get(&x).unwrap().clone())
+    };
+    for budget in [0, usize::MAX] {
+        let tapes = [true, false].map(|together| {
+            let tape = Tape::recording(&Device::Cpu).unwrap().with_keep_budget(budget);
+            (run(together, &tape), tape.into_grads(&params, 5).unwrap())
+        });
+        let [(one, one_grads), (two, two_grads)] = &tapes;
+        assert_close(&one.0, &two.0, 1e-12, "y");
+        assert_close(&one.1, &two.1, 1e-12, "dx");
+        let (one, two) = (one_grads.instantiate().unwrap(), two_grads.instantiate().unwrap());
+        for (name, leaf) in one.iter() {
+            assert_close(leaf, two.get(name).unwrap(), 1e-12, name);
+        }
+    }
+    let [one, two] = [true, false].map(|together| {
+        let tape = Tape::summing(&Device::Cpu).unwrap();
+        run(together, &tape);
+        tape.into_sum(&params).unwrap()
+    });
+    for (name, leaf) in one.iter() {
+        assert_close(leaf, two.get(name).unwrap(), 1e-12, name);
+    }
+    let first = norm.clone().with_channels(Channels::First);
+    let cx = Context::eval(&params, &frozen);
+    assert!(conv_norm_relu_pool(&cx, &conv, &first, &x).is_err());
+    let small = normal(&[5, 1, 6, 3], 1);
+    let got = conv_norm_relu_pool(&cx, &conv, &norm, &small);
+    assert!(matches!(got, Err(Error::InputShape { .. })));
+}
