@@ -16,6 +16,7 @@ use tensor_tree::{Key, Label, Tree};
 
 use crate::error::Result;
 
+pub(crate) use step::step;
 pub use step::{Mode, Parts};
 
 /// A network with a batch of made-up data.

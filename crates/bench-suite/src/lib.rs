@@ -8,7 +8,6 @@ pub mod interrupt;
 pub mod machine;
 pub mod outcome;
 pub mod peers;
-pub mod peers;
 pub mod problem;
 pub mod session;
 pub mod task;

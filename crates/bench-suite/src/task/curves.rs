@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use report::figures::Better;
-use report::plot::{Plot, Series, Svg};
+use report::plot::{Bars, Plot, Series, Svg};
+use tape_nn::TapeLoss;
+use tensor_tree::Tree;
 
+use crate::engine::{Mode, Parts, step};
 use crate::error::Result;
 use crate::outcome::{Outcome, Point};
 use crate::session::{Session, Spread};
@@ -92,4 +95,32 @@ pub(super) fn curves(title: &str, runs: &[(String, &Outcome)]) -> Result<Vec<Cap
         "Simulated epsilon along training.",
     ));
     Ok(out)
+}
+
+/// Where the time of one step on `batch` goes, not private and private: medians of several steps.
+pub(super) fn breakdown<L: TapeLoss>(
+    title: &str,
+    loss: &L,
+    params: &Tree,
+    batch: &L::Batch,
+) -> Result<Captioned> {
+    const STEPS: u64 = 7;
+    let mut times: Vec<Vec<Parts>> = Vec::new();
+    for mode in [Mode::Plain, Mode::Private] {
+        step(loss, params, batch, mode, 0)?;
+        let parts = (1..=STEPS).map(|i| Ok(step(loss, params, batch, mode, i)?.1));
+        times.push(parts.collect::<Result<_>>()?);
+    }
+    let mut bars = Bars::new(format!("{title}: parts of a step"), ["not private", "private"])
+        .y_label("ms")
+        .stacked();
+    for part in 0..Parts::default().named().len() {
+        let of = |parts: &Vec<Parts>| {
+            let mut values: Vec<f64> = parts.iter().map(|p| p.named()[part].1).collect();
+            values.sort_by(f64::total_cmp);
+            1e3 * values[values.len() / 2]
+        };
+        bars = bars.series(Parts::default().named()[part].0, times.iter().map(of))?;
+    }
+    Ok((bars.to_svg()?, "Where the time of one step goes, all threads."))
 }

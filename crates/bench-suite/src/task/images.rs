@@ -9,7 +9,7 @@ use report::number::{mean_std, significant};
 use report::plot::{Histogram, Plot, Series};
 use report::table::{Align, Table};
 
-use super::curves::{Captioned, by_method, curves, mean_and_std, record};
+use super::curves::{Captioned, breakdown, by_method, curves, mean_and_std, record};
 use crate::config::{ClipConfig, OptimizerConfig, PrivacyConfig, RunConfig};
 use crate::data::Places;
 use crate::error::Result;
@@ -170,12 +170,15 @@ fn describe(problem: &ImageProblem, setting: &Setting, outcomes: &[Outcome]) -> 
         .key_values([
             ("training images", report::number::count(problem.n_train() as u64)),
             ("trainable parameters", report::number::count(n_params as u64)),
-            ("expected batch size", significant(setting.batch_size, 6)),
+            ("expected batch size", setting.batch_size.to_string()),
             ("steps", setting.steps.to_string()),
             ("delta", significant(setting.delta, 2)),
         ])
         .table(&table(&groups));
-    for (plot, caption) in plots(setting, &groups)? {
+    let batch = problem.batch(&(0..128).collect::<Vec<_>>())?;
+    let loss = &problem.objective().0;
+    let parts = breakdown(setting.problem, loss, &problem.initial(1)?, &batch)?;
+    for (plot, caption) in plots(setting, &groups)?.into_iter().chain([parts]) {
         section = section.plot(&plot, caption);
     }
     Ok(section)
@@ -215,9 +218,12 @@ fn table(groups: &BTreeMap<String, Vec<&Outcome>>) -> Table {
 }
 
 fn plots(setting: &Setting, groups: &BTreeMap<String, Vec<&Outcome>>) -> Result<Vec<Captioned>> {
-    let labels = ["AdamW, not private".to_owned()]
-        .into_iter()
-        .chain(EPSILONS.iter().rev().map(|e| format!("AdamW, automatic clipping, epsilon {e}")));
+    // The private runs first, so that a run has the same color in every plot.
+    let labels = EPSILONS
+        .iter()
+        .rev()
+        .map(|e| format!("AdamW, automatic clipping, epsilon {e}"))
+        .chain(["AdamW, not private".to_owned()]);
     let runs: Vec<(String, &Outcome)> =
         labels.filter_map(|l| groups.get(&l)?.first().map(|run| (l, *run))).collect();
     let mut out = curves(setting.problem, &runs)?;

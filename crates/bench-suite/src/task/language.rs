@@ -5,7 +5,7 @@ use report::html::Section;
 use report::number::{mean_std, significant};
 use report::table::{Align, Table};
 
-use super::curves::{by_method, curves, mean_and_std, record};
+use super::curves::{breakdown, by_method, curves, mean_and_std, record};
 use crate::config::{ClipConfig, OptimizerConfig, PrivacyConfig, RunConfig};
 use crate::data::Places;
 use crate::error::Result;
@@ -82,14 +82,17 @@ fn describe(problem: &LanguageProblem, before: f64, outcomes: &[Outcome]) -> Res
         .key_values([
             ("training windows", report::number::count(problem.n_train() as u64)),
             ("trainable parameters", report::number::count(first.map_or(0, |o| o.n_params) as u64)),
-            ("expected batch size", significant(config.map_or(0.0, |c| c.batch_size), 6)),
+            ("expected batch size", config.map_or(0.0, |c| c.batch_size).to_string()),
             ("steps", config.map_or(0, |c| c.steps).to_string()),
             ("delta", significant(DELTA, 2)),
         ])
         .table(&table);
+    // In the order of the labels: the private runs first, so that a run has the same color in every plot.
     let runs: Vec<(String, &Outcome)> =
         groups.iter().filter_map(|(l, runs)| runs.first().map(|run| (l.clone(), *run))).collect();
-    for (plot, caption) in curves(problem.name(), &runs)? {
+    let batch = problem.batch(&(0..64).collect::<Vec<_>>())?;
+    let parts = breakdown(problem.name(), &problem.objective().0, &problem.initial(1)?, &batch)?;
+    for (plot, caption) in curves(problem.name(), &runs)?.into_iter().chain([parts]) {
         section = section.plot(&plot, caption);
     }
     Ok(section)
