@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")
+)]
 
 pub mod config;
 pub mod data;

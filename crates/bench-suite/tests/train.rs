@@ -180,7 +180,7 @@ fn a_run_that_is_killed_twenty_times_equals_one_that_is_not() {
     let mut n_killed = 0;
     for delay in delays {
         let mut child = start();
-        std::thread::sleep(Duration::from_millis(150 + (600.0 * delay) as u64));
+        std::thread::sleep(Duration::from_secs_f64(0.15 + 0.6 * delay));
         n_killed += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();

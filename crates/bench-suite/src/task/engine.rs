@@ -109,7 +109,7 @@ fn prepare(session: &Session) -> Result<Environment> {
     let environment = Environment::prepare(&folder, |line| session.progress.note(line))
         .map_err(|e| Error::Worker { reason: e.to_string() })?;
     for (peer, why) in environment.absent() {
-        session.progress.note(&format!("{peer} is not measured: {why}"));
+        session.progress.note(format!("{peer} is not measured: {why}"));
     }
     Ok(environment)
 }
@@ -138,7 +138,7 @@ fn measure(
                     let before = worker.ready().rss_before_bytes;
                     sources.push((peer.name().into(), Source::Peer(worker, before)));
                 }
-                Err(why) => session.progress.note(&format!("{peer} on {name}: {why}")),
+                Err(why) => session.progress.note(format!("{peer} on {name}: {why}")),
             }
         }
     }
@@ -148,7 +148,7 @@ fn measure(
         Shape::Gpt { .. } => 1,
     };
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    let task = session.progress.task(&format!("engine: {name}"), WARM_UP + ROUNDS);
+    let task = session.progress.task(format!("engine: {name}"), WARM_UP + ROUNDS);
     for round in 0..WARM_UP + ROUNDS {
         for (label, source) in &mut sources {
             if session.interrupt.is_set() {
@@ -230,7 +230,7 @@ fn describe(
         let of = |label: &str| {
             let times =
                 rows.get(label).map(|r| r.parts.iter().map(|p| p.named()[part].1).collect());
-            1e3 * median(&times.unwrap_or_else(Vec::new))
+            1e3 * median(&times.unwrap_or_default())
         };
         bars = bars.series(Parts::default().named()[part].0, labels.map(of))?;
     }

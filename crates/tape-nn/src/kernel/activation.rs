@@ -22,7 +22,7 @@ pub enum Activation {
 
 impl Activation {
     /// Whether the derivative can be told from the value alone, so that the argument need not be kept.
-    pub(crate) fn from_output(self) -> bool {
+    pub(crate) fn needs_only_output(self) -> bool {
         matches!(self, Activation::Identity | Activation::Relu | Activation::Tanh)
     }
 
@@ -38,7 +38,7 @@ impl Activation {
         }
     }
 
-    /// Multiplies `grad` by the derivative. `kept` is the value for those of [`Activation::from_output`],
+    /// Multiplies `grad` by the derivative. `kept` is the value for those of [`Activation::needs_only_output`],
     /// the argument for the others.
     pub(crate) fn chain<T: Real>(self, grad: &mut [T], kept: &[T]) {
         match self {
@@ -189,7 +189,7 @@ mod tests {
                 let h = 1e-5;
                 let want = (at(x + h) - at(x - h)) / (2.0 * h);
                 let mut g = [1.0];
-                act.chain(&mut g, &[if act.from_output() { at(x) } else { x }]);
+                act.chain(&mut g, &[if act.needs_only_output() { at(x) } else { x }]);
                 assert!((g[0] - want).abs() < 1e-8, "{act:?} at {x}: {} {want}", g[0]);
             }
         }

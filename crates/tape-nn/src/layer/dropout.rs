@@ -24,7 +24,7 @@ impl Dropout {
     /// # Errors
     /// [`Error::InvalidSetting`] unless `0 <= rate < 1`.
     pub fn new(name: impl Into<String>, rate: f64) -> Result<Self> {
-        if !(0.0 <= rate && rate < 1.0) {
+        if !(0.0..1.0).contains(&rate) {
             return Err(Error::InvalidSetting {
                 name: "dropout rate".into(),
                 must: "in [0, 1)",

@@ -208,11 +208,11 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
         return Ok(Value::host(y, shape).plain()?);
     }
     // What the derivative needs: nothing, the value (known only once the node exists), or the argument.
-    let argument = if activation.from_output() { Vec::new() } else { y.clone() };
+    let argument = if activation.needs_only_output() { Vec::new() } else { y.clone() };
     for_pieces(&mut y, 4096, |_, piece| activation.apply(piece));
     let kept = match activation {
         Activation::Identity => Vec::new(),
-        _ if activation.from_output() => y.clone(),
+        _ if activation.needs_only_output() => y.clone(),
         _ => argument,
     };
     let needs_input = x.track_op();

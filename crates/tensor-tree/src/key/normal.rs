@@ -5,6 +5,12 @@
 //! (one pair in 65,536) 64 more are drawn from a second stream of the same key, so that the tail is
 //! cut at 11.5 standard deviations and not at 6.7.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::needless_range_loop,
+    reason = "words are cut from counters on purpose, and lanes are indexed in several arrays at once"
+)]
+
 use rayon::prelude::*;
 
 use crate::host::Real;
@@ -142,7 +148,7 @@ fn radius(word: u32) -> f32 {
     p = p * x - 1.666_805_8e-1;
     p = p * x + 2.000_071_5e-1;
     p = p * x - 2.499_999_4e-1;
-    p = p * x + 3.333_333_1e-1;
+    p = p * x + 3.333_333e-1;
     let y = p * x * z + e * -2.121_944_4e-4 - 0.5 * z;
     let ln = x + y + e * 0.693_359_4;
     (-2.0 * ln).sqrt()

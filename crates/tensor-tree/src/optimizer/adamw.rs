@@ -47,7 +47,7 @@ impl Transform for AdamW {
 
     fn init(&self, params: &Tree) -> Result<AdamWState> {
         for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            if !(0.0 <= beta && beta < 1.0) {
+            if !(0.0..1.0).contains(&beta) {
                 return Err(Error::InvalidSetting { name, must: "in [0, 1)", got: beta });
             }
         }
@@ -131,7 +131,8 @@ impl AdamW {
             [self.beta1, self.beta2, self.eps, self.weight_decay, 1.0 / c1, 1.0 / c2].map(T::of);
         let [om, ov, od] = &mut out;
         let pieces = om.chunks_mut(CHUNK).zip(ov.chunks_mut(CHUNK)).zip(od.chunks_mut(CHUNK));
-        let run = |(i, ((om, ov), od)): (usize, ((&mut [T], &mut [T]), &mut [T]))| {
+        type Piece<'a, T> = ((&'a mut [T], &'a mut [T]), &'a mut [T]);
+        let run = |(i, ((om, ov), od)): (usize, Piece<'_, T>)| {
             let range = i * CHUNK..i * CHUNK + om.len();
             adamw_kernel(
                 om,

@@ -43,7 +43,7 @@ pub(super) fn forward<T: Real>(
     let tape = tape_of([Some(&weight), bias.as_ref()]);
     let recorded = tape.is_some() || x.track_op();
     // The derivative of some activations needs the argument, so those are applied after it was kept.
-    let at_once = activation.from_output() || !recorded;
+    let at_once = activation.needs_only_output() || !recorded;
     let mut call = Call::new(geo, weight, bias, dims[0])?;
     let mut y = call.outputs(
         x,
