@@ -228,9 +228,9 @@ fn describe(
         .stacked();
     for part in 0..Parts::default().named().len() {
         let of = |label: &str| {
-            let times =
-                rows.get(label).map(|r| r.parts.iter().map(|p| p.named()[part].1).collect());
-            1e3 * median(&times.unwrap_or_default())
+            let parts = rows.get(label).map_or(&[][..], |row| row.parts.as_slice());
+            let times: Vec<f64> = parts.iter().map(|p| p.named()[part].1).collect();
+            1e3 * median(&times)
         };
         bars = bars.series(Parts::default().named()[part].0, labels.map(of))?;
     }
