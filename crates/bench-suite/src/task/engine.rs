@@ -12,7 +12,7 @@ use crate::engine::client::Client;
 use crate::engine::floor::{noise_ns, product_gflops};
 use crate::engine::{Mode, Parts, Shape};
 use crate::error::{Error, Result};
-use crate::peers::{Environment, Job, Limits, Peer, Task as PeerTask, Worker};
+use crate::peers::{Environment, Job, Limits, Memory, Peer, Task as PeerTask, Worker};
 use crate::session::{Session, Spread};
 
 /// Measured rounds; a round asks every configuration for steps, one after the other.
@@ -132,13 +132,14 @@ fn measure(
     if let (Some(environment), Some(task)) =
         (environment, PeerTask::ALL.into_iter().find(|t| t.name() == name))
     {
-        for peer in Peer::ALL.into_iter().filter(|p| environment.has(*p)) {
-            match Worker::start(environment, &Job::new(task, peer), Limits::default()) {
+        for job in jobs(task, environment) {
+            let label = label(&job);
+            match Worker::start(environment, &job, Limits::default()) {
                 Ok(worker) => {
                     let before = worker.ready().rss_before_bytes;
-                    sources.push((peer.name().into(), Source::Peer(worker, before)));
+                    sources.push((label, Source::Peer(worker, before)));
                 }
-                Err(why) => session.progress.note(format!("{peer} on {name}: {why}")),
+                Err(why) => session.progress.note(format!("{label} on {name}: {why}")),
             }
         }
     }
@@ -162,6 +163,26 @@ fn measure(
     Ok(rows)
 }
 
+/// Every peer as it comes; those that profit also with the C library told to keep freed memory, which is what our own
+/// program does with its allocator.
+fn jobs(task: PeerTask, environment: &Environment) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for peer in Peer::ALL.into_iter().filter(|p| environment.has(*p)) {
+        jobs.push(Job::new(task, peer));
+        if peer != Peer::JaxPrivacy {
+            jobs.push(Job { memory: Memory::Kept, ..Job::new(task, peer) });
+        }
+    }
+    jobs
+}
+
+fn label(job: &Job) -> String {
+    match job.memory {
+        Memory::System => job.peer.name().to_owned(),
+        Memory::Kept => format!("{} keeping memory", job.peer.name()),
+    }
+}
+
 /// The figures that the acceptance of the engine is about.
 fn ratios(session: &Session, name: &str, rows: &BTreeMap<String, Row>) -> Result<()> {
     let figure = |figure: &str, value: f64, unit: &str| {
@@ -175,15 +196,20 @@ fn ratios(session: &Session, name: &str, rows: &BTreeMap<String, Row>) -> Result
         figure(&format!("{label}-wall-ms"), 1e3 * median(&row.wall_s), "ms")?;
         figure(&format!("{label}-peak-mib"), row.peak_bytes / 1048576.0, "MiB")?;
     }
-    let best_opacus = [row("opacus-ghost"), row("opacus-hooks")]
-        .into_iter()
-        .flatten()
-        .map(Row::cpu_ms)
-        .fold(f64::INFINITY, f64::min);
+    let best_opacus = |suffix: &str| {
+        ["opacus-ghost", "opacus-hooks"]
+            .into_iter()
+            .filter_map(|peer| row(&format!("{peer}{suffix}")).map(Row::cpu_ms))
+            .reduce(f64::min)
+    };
+    let torch = |suffix: &str| row(&format!("torch{suffix}")).map(Row::cpu_ms);
+    let kept = " keeping memory";
     let pairs = [
         ("clipped-over-plain", row("clipped"), row("plain").map(Row::cpu_ms)),
-        ("private-over-opacus", row("private"), Some(best_opacus).filter(|x| x.is_finite())),
-        ("plain-over-torch", row("plain"), row("torch").map(Row::cpu_ms)),
+        ("private-over-opacus", row("private"), best_opacus("")),
+        ("private-over-opacus-keeping-memory", row("private"), best_opacus(kept)),
+        ("plain-over-torch", row("plain"), torch("")),
+        ("plain-over-torch-keeping-memory", row("plain"), torch(kept)),
     ];
     for (label, ours, theirs) in pairs {
         if let (Some(ours), Some(theirs)) = (ours, theirs) {
@@ -193,6 +219,7 @@ fn ratios(session: &Session, name: &str, rows: &BTreeMap<String, Row>) -> Result
     for (label, ours, theirs) in [
         ("memory-private-over-plain", row("private"), row("plain")),
         ("memory-plain-over-torch", row("plain"), row("torch")),
+        ("memory-plain-over-torch-keeping-memory", row("plain"), row("torch keeping memory")),
     ] {
         if let (Some(ours), Some(theirs)) = (ours, theirs) {
             figure(label, ours.peak_bytes / theirs.peak_bytes, "ratio")?;
