@@ -49,28 +49,28 @@ pub(super) const DEFAULT: [Setting; 4] = [
         batch_size: 256.0,
         steps: 120,
         delta: 1e-4,
-        rates: [0.1, 0.1, 0.1, 0.01, 0.01],
+        rates: [0.1, 0.3, 0.3, 0.01, 0.03],
     },
     Setting {
         problem: "digits/cnn",
         batch_size: 256.0,
         steps: 80,
         delta: 1e-4,
-        rates: [0.1, 0.1, 0.1, 0.01, 0.01],
+        rates: [0.03, 0.3, 1.0, 0.01, 0.03],
     },
     Setting {
         problem: "mnist/mlp",
         batch_size: 512.0,
         steps: 120,
         delta: 1e-5,
-        rates: [0.1, 0.3, 0.3, 0.01, 0.01],
+        rates: [0.3, 0.3, 1.0, 0.01, 0.01],
     },
     Setting {
         problem: "mnist/cnn",
         batch_size: 512.0,
         steps: 60,
         delta: 1e-5,
-        rates: [0.03, 0.3, 0.3, 0.01, 0.01],
+        rates: [0.01, 1.0, 1.0, 3e-3, 0.01],
     },
 ];
 
@@ -80,14 +80,14 @@ const FULL: [Setting; 2] = [
         batch_size: 1024.0,
         steps: 600,
         delta: 1e-6,
-        rates: [0.1, 0.3, 0.3, 0.01, 0.01],
+        rates: [0.1, 0.3, 1.0, 3e-3, 0.01],
     },
     Setting {
         problem: "fashion/cnn",
         batch_size: 1024.0,
         steps: 600,
         delta: 1e-6,
-        rates: [0.03, 0.3, 0.3, 0.01, 0.01],
+        rates: [0.01, 1.0, 1.0, 3e-3, 0.01],
     },
 ];
 
