@@ -1,5 +1,7 @@
 //! Sums over pairs of positions: the ghost form of per-sample gradient norms.
 
+use std::ops::Range;
+
 use candle_core::DType;
 use tensor_tree::host::Real;
 
@@ -8,6 +10,12 @@ use super::product::{Mat, MatMut, Threads, product};
 /// Rows of the Gram matrices made at a time. Small enough that little of the upper triangle is computed
 /// in vain, large enough for the product to be fast.
 const PANEL: usize = 32;
+
+/// Most positions of which the Gram matrices are held as a whole.
+const WHOLE: usize = 256;
+
+/// Columns that are transposed at a time, so that they stay in cache.
+const DEPTH: usize = 256;
 
 /// The squared norm of `g^T x` for one sample by its Gram matrices; `x` is `t x d`, `g` is `t x p`. NaN or
 /// infinite if an entry is, or if a product overflows.
@@ -39,36 +47,25 @@ struct Gram {
     lost: f64,
 }
 
-/// Only panels of the lower triangle are computed and the part left of the diagonal block counts twice.
+/// Only the lower triangle is used, and what lies left of the diagonal counts twice.
 fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> Gram {
-    let mut gram_x = vec![T::default(); PANEL * t];
-    let mut gram_g = vec![T::default(); PANEL * t];
+    let height = if t <= WHOLE { t } else { PANEL };
+    let mut gram_x = vec![T::default(); height * t];
+    let mut gram_g = vec![T::default(); height * t];
     let mut sum = 0.0;
     // An entry of a Gram matrix lacks at most these.
     let tiny = if T::DTYPE == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE.into() };
     let (tiny_x, tiny_g) = (tiny * d as f64, tiny * p as f64);
     let (mut norms, mut norms_x, mut norms_g) = (0.0, 0.0, 0.0);
-    for start in (0..t).step_by(PANEL) {
-        let rows = PANEL.min(t - start);
-        let cols = start + rows;
-        let panel = |data: &[T], width: usize, out: &mut [T]| {
-            product(
-                MatMut::new(&mut out[..rows * cols], rows, cols),
-                false,
-                Mat::new(&data[start * width..cols * width], rows, width),
-                Mat::new(&data[..cols * width], cols, width).t(),
-                T::ONE,
-                Threads::One,
-            );
-        };
-        panel(x, d, &mut gram_x);
-        panel(g, p, &mut gram_g);
+    for start in (0..t).step_by(height.max(1)) {
+        let rows = height.min(t - start);
+        gram_rows(&mut gram_x, x, d, t, start..start + rows);
+        gram_rows(&mut gram_g, g, p, t, start..start + rows);
         for row in 0..rows {
-            let range = row * cols..row * cols + start;
-            sum += 2.0 * inner(&gram_x[range.clone()], &gram_g[range]);
-            let range = row * cols + start..(row + 1) * cols;
-            sum += inner(&gram_x[range.clone()], &gram_g[range]);
-            let diagonal = row * cols + start + row;
+            let left = row * t..row * t + start + row;
+            let diagonal = left.end;
+            sum += 2.0 * inner(&gram_x[left.clone()], &gram_g[left]);
+            sum += gram_x[diagonal].double() * gram_g[diagonal].double();
             let norm_x = (gram_x[diagonal].double() + tiny_x).sqrt();
             let norm_g = (gram_g[diagonal].double() + tiny_g).sqrt();
             norms += norm_x * norm_g;
@@ -80,7 +77,62 @@ fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> Gram {
     Gram { sum, bound: norms * norms, lost }
 }
 
+/// Rows of the Gram matrix of `x`, `t` elements apart, at least as far as the diagonal.
+fn gram_rows<T: Real>(out: &mut [T], x: &[T], width: usize, t: usize, rows: Range<usize>) {
+    let end = |from: usize| (from + PANEL).min(rows.end);
+    if rows.len() < t {
+        for from in rows.clone().step_by(PANEL) {
+            let (n, cols) = (end(from) - from, end(from));
+            let dst = MatMut::strided(&mut out[(from - rows.start) * t..], n, cols, t);
+            let lhs = Mat::new(&x[from * width..cols * width], n, width);
+            let rhs = Mat::new(&x[..cols * width], cols, width).t();
+            product(dst, false, lhs, rhs, T::ONE, Threads::One);
+        }
+        return;
+    }
+    // A product packs both sides, and does so slowly where neighbors lie far apart: both are transposed once.
+    let mut turned = vec![T::default(); DEPTH.min(width) * t];
+    for from_k in (0..width).step_by(DEPTH) {
+        let depth = DEPTH.min(width - from_k);
+        transpose(&mut turned, &x[from_k..], width, depth, t);
+        for from in (0..t).step_by(PANEL) {
+            let (n, cols) = (end(from) - from, end(from));
+            let dst = MatMut::strided(&mut out[from * t..], n, cols, t);
+            let lhs = Mat::strided(&turned[from..], depth, n, t).t();
+            let rhs = Mat::strided(&turned, depth, cols, t);
+            product(dst, 0 < from_k, lhs, rhs, T::ONE, Threads::One);
+        }
+    }
+}
+
 tensor_tree::kernels! {
+    /// `out[k][r] = x[r][k]` for `depth` columns of `t` rows that lie `stride` elements apart.
+    fn transpose<T: Real>(out: &mut [T], x: &[T], stride: usize, depth: usize, t: usize) {
+        const SIDE: usize = 16;
+        for r in (0..t).step_by(SIDE) {
+            for k in (0..depth).step_by(SIDE) {
+                if r + SIDE <= t && k + SIDE <= depth {
+                    let mut tile = [[T::default(); SIDE]; SIDE];
+                    let sources = x[r * stride..].chunks(stride).take(SIDE).enumerate();
+                    for (i, source) in sources {
+                        for (row, v) in tile.iter_mut().zip(&source[k..k + SIDE]) {
+                            row[i] = *v;
+                        }
+                    }
+                    for (j, row) in tile.iter().enumerate() {
+                        out[(k + j) * t + r..(k + j) * t + r + SIDE].copy_from_slice(row);
+                    }
+                } else {
+                    for i in r..(r + SIDE).min(t) {
+                        for j in k..(k + SIDE).min(depth) {
+                            out[j * t + i] = x[i * stride + j];
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// Inner product in eight partial sums of doubles, added in a fixed order.
     pub(crate) fn inner<T: Real>(a: &[T], b: &[T]) -> f64 {
         let mut lanes = [0f64; 8];
@@ -127,7 +179,15 @@ mod tests {
 
     #[test]
     fn the_ghost_form_is_the_norm_of_the_product() {
-        for (t, d, p) in [(1, 3, 2), (31, 5, 4), (32, 2, 7), (33, 6, 6), (100, 3, 9)] {
+        for (t, d, p) in [
+            (1, 3, 2),
+            (31, 5, 4),
+            (32, 2, 7),
+            (33, 6, 6),
+            (100, 3, 9),
+            (64, 300, 33),
+            (270, 40, 3),
+        ] {
             let mut x = vec![0f64; t * d];
             let mut g = vec![0f64; t * p];
             tensor_tree::Key::from_seed(t as u64).fill_normal(&mut x);

@@ -1,5 +1,7 @@
 //! Matrix products on strided slices.
 
+use std::mem::MaybeUninit;
+
 use tensor_tree::host::Real;
 
 /// A matrix that is read.
@@ -99,23 +101,43 @@ pub(crate) fn product<T: Real>(
         }
         return;
     }
+    let target = dst.data.as_mut_ptr();
+    #[allow(unsafe_code)]
+    // SAFETY: the assertions above keep every access inside the three slices; the target is borrowed
+    // mutably and so does not overlap the sources; strides of a row-major target do not alias rows.
+    unsafe {
+        multiply((target, dst.row_stride), keep, lhs, rhs, alpha, threads);
+    }
+}
+
+/// Calls the kernel.
+///
+/// # Safety
+/// `lhs.rows` rows of `rhs.cols` elements must be writable at the target and row stride given (and
+/// initialised, if they are kept), and overlap with neither source; the sources must fit their slices.
+#[allow(unsafe_code)]
+unsafe fn multiply<T: Real>(
+    (target, row_stride): (*mut T, usize),
+    keep: bool,
+    lhs: Mat<'_, T>,
+    rhs: Mat<'_, T>,
+    alpha: T,
+    threads: Threads,
+) {
     let parallel = match threads {
         Threads::All if 1 < rayon::current_num_threads() => gemm::Parallelism::Rayon(0),
         _ => gemm::Parallelism::None,
     };
     let s = |x: usize| isize::try_from(x).unwrap_or(isize::MAX);
-    let one = T::ONE;
-    #[allow(unsafe_code)]
-    // SAFETY: the assertions above keep every access inside the three slices; the target is borrowed
-    // mutably and so does not overlap the sources; strides of a row-major target do not alias rows.
+    // SAFETY: as the caller promises.
     unsafe {
         gemm::gemm(
-            m,
-            n,
-            k,
-            dst.data.as_mut_ptr(),
+            lhs.rows,
+            rhs.cols,
+            lhs.cols,
+            target,
             1,
-            s(dst.row_stride),
+            s(row_stride),
             keep,
             lhs.data.as_ptr(),
             s(lhs.col_stride),
@@ -123,7 +145,7 @@ pub(crate) fn product<T: Real>(
             rhs.data.as_ptr(),
             s(rhs.col_stride),
             s(rhs.row_stride),
-            one,
+            T::ONE,
             alpha,
             false,
             false,
@@ -131,6 +153,79 @@ pub(crate) fn product<T: Real>(
             parallel,
         );
     }
+}
+
+/// Memory for one product that holds nothing yet.
+#[derive(Debug)]
+pub(crate) struct Blank<'a, T>(&'a mut [MaybeUninit<T>]);
+
+/// Says that a [`Blank`] was filled, and carries what was made of its contents.
+#[derive(Debug)]
+pub(crate) struct Filled<R>(R);
+
+impl<T: Real> Blank<'_, T> {
+    /// Writes `alpha * lhs * rhs` in row-major order and hands it to `then`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, which is an error of this crate and not of its user.
+    pub(crate) fn product<R>(
+        self,
+        lhs: Mat<'_, T>,
+        rhs: Mat<'_, T>,
+        alpha: T,
+        threads: Threads,
+        then: impl FnOnce(&mut [T]) -> R,
+    ) -> Filled<R> {
+        assert!(lhs.cols == rhs.rows && lhs.rows * rhs.cols == self.0.len(), "shapes of a product");
+        assert!(lhs.fits() && rhs.fits(), "sources of a product");
+        let target = self.0.as_mut_ptr().cast::<T>();
+        if lhs.cols == 0 {
+            self.0.fill(MaybeUninit::new(T::default()));
+        } else if !self.0.is_empty() {
+            #[allow(unsafe_code)]
+            // SAFETY: the assertions above keep every access inside the slices; the target is borrowed
+            // mutably, and is written without being read since nothing is kept.
+            unsafe {
+                multiply((target, rhs.cols), false, lhs, rhs, alpha, threads);
+            }
+        }
+        #[allow(unsafe_code)]
+        // SAFETY: the product wrote all `lhs.rows * rhs.cols` elements, which is the length.
+        let filled = unsafe { std::slice::from_raw_parts_mut(target, self.0.len()) };
+        Filled(then(filled))
+    }
+}
+
+/// A buffer of `count` products of `size` elements each, and what `f` makes of them. No element is written
+/// before its product, which for large buffers saves as much time as copying them.
+///
+/// `f` runs in parallel where there are threads and several products.
+pub(crate) fn products<T: Real, R: Send>(
+    count: usize,
+    size: usize,
+    f: impl Fn(usize, Blank<'_, T>) -> Filled<R> + Sync + Send,
+) -> (Vec<T>, Vec<R>) {
+    use rayon::prelude::*;
+    let len = count * size;
+    let mut buffer: Vec<T> = Vec::with_capacity(len);
+    let space = &mut buffer.spare_capacity_mut()[..len];
+    let blanks: Vec<Blank<'_, T>> = if size == 0 {
+        (0..count).map(|_| Blank(&mut [])).collect()
+    } else {
+        space.chunks_mut(size).map(Blank).collect()
+    };
+    let one = |(i, blank)| f(i, blank).0;
+    let made: Vec<R> = if count <= 1 || rayon::current_num_threads() == 1 {
+        blanks.into_iter().enumerate().map(one).collect()
+    } else {
+        blanks.into_par_iter().enumerate().map(one).collect()
+    };
+    #[allow(unsafe_code)]
+    // SAFETY: each of the `count` pieces was filled, since only that makes a `Filled`.
+    unsafe {
+        buffer.set_len(len);
+    }
+    (buffer, made)
 }
 
 #[cfg(test)]
@@ -157,6 +252,28 @@ mod tests {
                     let want = start[i * n + j] + 0.5 * sum;
                     assert!((c[i * n + j] - want).abs() < 1e-12 * (1.0 + want.abs()));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn products_in_fresh_memory_are_the_same() {
+        for (count, m, n, k) in
+            [(3, 5, 7, 9), (1, 33, 2, 40), (2, 3, 4, 0), (0, 3, 4, 5), (2, 0, 3, 2)]
+        {
+            let (a, b) = (numbers(m * k, 1), numbers(count * k * n, 2));
+            let rhs = |i: usize| Mat::new(&b[i * k * n..(i + 1) * k * n], k, n);
+            let (got, sums) = products(count, m * n, |i, blank| {
+                let then = |c: &mut [f64]| c.iter().sum::<f64>();
+                blank.product(Mat::new(&a, m, k), rhs(i), 2.0, Threads::One, then)
+            });
+            assert_eq!(got.len(), count * m * n);
+            for (i, sum) in sums.iter().enumerate() {
+                let mut want = vec![f64::NAN; m * n];
+                let (lhs, dst) = (Mat::new(&a, m, k), MatMut::new(&mut want, m, n));
+                product(dst, false, lhs, rhs(i), 2.0, Threads::One);
+                assert_eq!(&got[i * m * n..(i + 1) * m * n], want);
+                assert_eq!(sum.to_bits(), want.iter().sum::<f64>().to_bits());
             }
         }
     }

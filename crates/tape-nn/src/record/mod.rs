@@ -7,7 +7,7 @@ mod norms;
 mod table;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Shape, Tensor};
 use tensor_tree::host::{Host, Real, from_vec};
@@ -82,6 +82,17 @@ impl Record {
         }
     }
 
+    /// Bytes of the tensors that it keeps.
+    fn bytes(&self) -> usize {
+        let of = |t: &Tensor| t.elem_count() * t.dtype().size_in_bytes();
+        match self {
+            Record::Linear { x, g, .. } => x.as_ref().map_or(0, of) + of(g),
+            Record::Table { g, .. } => of(g),
+            Record::Kept { grads, .. } => of(grads),
+            Record::Deferred { .. } => 0,
+        }
+    }
+
     /// The gradients of this record alone, summed over samples with the given factors (ones if `None`).
     pub(crate) fn sums(&self, factors: Option<&[f64]>) -> Result<Vec<(Name, Tensor)>> {
         self.uses()
@@ -120,10 +131,17 @@ impl Use<'_> {
     }
 }
 
+/// The ways in which these records contribute to a leaf.
+fn uses_of<'r>(records: &'r [Record], leaf: &str) -> Vec<Use<'r>> {
+    let uses = records.iter().flat_map(Record::uses);
+    uses.filter(|(name, _)| &***name == leaf).map(|(_, u)| u).collect()
+}
+
 /// Per-sample gradients of one backward pass, not instantiated.
 #[derive(Debug)]
 pub struct TapeGrads {
-    records: Vec<Record>,
+    /// What the layers left; `None` once all gradients of a record are in the cache.
+    records: Mutex<Vec<Option<Record>>>,
     /// For each leaf of the parameters its shape and type, and the records that contribute.
     leaves: BTreeMap<String, Leaf>,
     n_samples: usize,
@@ -180,7 +198,9 @@ impl TapeGrads {
         if 0 < found && !names.is_empty() {
             return Err(Error::NotRecorded { names });
         }
-        Ok(TapeGrads { records, leaves, n_samples: found, cache: norms::Cache::default() })
+        let cache = norms::Cache::new(records.iter().map(Record::bytes).sum());
+        let records = Mutex::new(records.into_iter().map(Some).collect());
+        Ok(TapeGrads { records, leaves, n_samples: found, cache })
     }
 
     /// Joins the records of several passes over the same samples: gradients are added per sample.
@@ -188,16 +208,35 @@ impl TapeGrads {
         Self::new(parts.into_iter().flatten().collect(), params, n_samples)
     }
 
-    fn uses_of(&self, leaf: &str) -> Vec<Use<'_>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Record>>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The records that contribute to a leaf (tensors are shared, not copied), or what was kept of them.
+    fn records_of(&self, leaf: &str) -> Vec<Record> {
+        if let Some(grads) = self.cache.get(leaf) {
+            return vec![Record::Kept { name: leaf.into(), grads }];
+        }
         let Some(entry) = self.leaves.get(leaf) else { return Vec::new() };
-        let mut records = entry.records.clone();
-        records.dedup();
-        records
-            .into_iter()
-            .flat_map(|i| self.records[i].uses())
-            .filter(|(name, _)| &***name == leaf)
-            .map(|(_, u)| u)
-            .collect()
+        let mut indices = entry.records.clone();
+        indices.dedup();
+        let records = self.lock();
+        indices.into_iter().filter_map(|i| records.get(i).cloned().flatten()).collect()
+    }
+
+    /// Drops the records of a leaf of which nothing is needed any more.
+    fn release(&self, leaf: &str) {
+        let Some(entry) = self.leaves.get(leaf) else { return };
+        let mut records = self.lock();
+        for i in &entry.records {
+            let Some(slot) = records.get_mut(*i) else { continue };
+            let kept =
+                |name: &str| self.cache.get(name).is_some() || !self.leaves.contains_key(name);
+            if slot.as_ref().is_some_and(|record| record.uses().iter().all(|(name, _)| kept(name)))
+            {
+                *slot = None;
+            }
+        }
     }
 
     /// The sum over samples, unclipped.
@@ -207,7 +246,8 @@ impl TapeGrads {
     pub fn into_unclipped_sum(self) -> Result<Tree> {
         let mut tree = Tree::new();
         for (name, leaf) in &self.leaves {
-            tree.insert(name.as_str(), leaf.sum(&self.uses_of(name), None)?)?;
+            let records = self.records_of(name);
+            tree.insert(name.as_str(), leaf.sum(&uses_of(&records, name), None)?)?;
         }
         Ok(tree)
     }
@@ -219,7 +259,8 @@ impl TapeGrads {
     pub fn instantiate(&self) -> Result<Tree> {
         let mut tree = Tree::new();
         for (name, leaf) in &self.leaves {
-            let uses = self.uses_of(name);
+            let records = self.records_of(name);
+            let uses = uses_of(&records, name);
             let mut rows = Vec::with_capacity(self.n_samples);
             for i in 0..self.n_samples {
                 let mut factors = vec![0.0; self.n_samples];
@@ -248,7 +289,10 @@ impl PerSample for TapeGrads {
         let mut out = vec![vec![0.0; self.n_samples]; groups.len()];
         for name in self.leaves.keys() {
             let group = groups.of(name)?;
-            let norms = norms::squared_norms(&self.uses_of(name), name, &self.cache)?;
+            let records = self.records_of(name);
+            let norms = norms::squared_norms(&uses_of(&records, name), name, &self.cache)?;
+            drop(records);
+            self.release(name);
             for (sum, part) in out[group].iter_mut().zip(norms) {
                 *sum += part;
             }
@@ -272,7 +316,10 @@ impl PerSample for TapeGrads {
             let factors = &factors[groups.of(name)?];
             let sum = match self.cache.take(name) {
                 Some(kept) => leaf.sum(&[Use::Kept { grads: &kept }], Some(factors))?,
-                None => leaf.sum(&self.uses_of(name), Some(factors))?,
+                None => {
+                    let records = self.records_of(name);
+                    leaf.sum(&uses_of(&records, name), Some(factors))?
+                }
             };
             tree.insert(name.as_str(), sum)?;
         }

@@ -10,37 +10,47 @@ use super::{Use, summed, table};
 use crate::error::{Error, Result};
 use crate::kernel::gram::{accumulate, add_rows, ghost_norm, inner};
 use crate::kernel::map_indices;
-use crate::kernel::product::{Mat, MatMut, Threads, product};
+use crate::kernel::product::{Mat, MatMut, Threads, product, products};
 
-/// Bytes of per-sample weight gradients that are kept between norms and sums, so that the product that
-/// gave the norm need not be made again.
+/// Bytes of per-sample gradients that may be kept between norms and sums in any case.
 const KEEP_BYTES: usize = 64 << 20;
 
-/// Per-sample gradients that the norms made anyway.
-#[derive(Debug, Default)]
+/// Per-sample gradients that the norms made anyway, kept so that the product that gave the norm need not be
+/// made again. A record whose gradients are all here is dropped, so they may take as much memory as the records.
+#[derive(Debug)]
 pub(super) struct Cache {
     kept: Mutex<(usize, BTreeMap<String, Tensor>)>,
 }
 
 impl Cache {
+    /// A cache beside records of so many bytes.
+    pub(super) fn new(record_bytes: usize) -> Self {
+        Cache { kept: Mutex::new((record_bytes.max(KEEP_BYTES), BTreeMap::new())) }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (usize, BTreeMap<String, Tensor>)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Gives a leaf's gradients out, once.
     pub(super) fn take(&self, leaf: &str) -> Option<Tensor> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.1.remove(leaf)
+        self.lock().1.remove(leaf)
+    }
+
+    /// A leaf's gradients, if they are here.
+    pub(super) fn get(&self, leaf: &str) -> Option<Tensor> {
+        self.lock().1.get(leaf).cloned()
     }
 
     fn reserve(&self, bytes: usize) -> bool {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = kept.0 + bytes <= KEEP_BYTES;
-        if fits {
-            kept.0 += bytes;
-        }
-        fits
+        let mut kept = self.lock();
+        let left = kept.0.checked_sub(bytes);
+        kept.0 = left.unwrap_or(kept.0);
+        left.is_some()
     }
 
     fn put(&self, leaf: &str, grads: Tensor) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.1.insert(leaf.to_owned(), grads);
+        self.lock().1.insert(leaf.to_owned(), grads);
     }
 }
 
@@ -74,7 +84,7 @@ fn typed<T: Real>(uses: &[Use<'_>], leaf: &str, cache: &Cache) -> Result<Vec<f64
         return weights::<T>(uses, n, leaf, cache);
     }
     if all(|u| matches!(u, Use::Bias { .. })) {
-        return biases::<T>(uses, n);
+        return biases::<T>(uses, n, leaf, cache);
     }
     if all(|u| matches!(u, Use::Kept { .. })) {
         return kept::<T>(uses, n);
@@ -127,13 +137,10 @@ fn weights<T: Real>(uses: &[Use<'_>], n: usize, leaf: &str, cache: &Cache) -> Re
     if t != 1 && !ghost_is_smaller(t, p, d) {
         let size = p * d;
         if cache.reserve(n * size * std::mem::size_of::<T>()) {
-            let mut grads = vec![T::default(); n * size];
-            crate::kernel::for_pieces(&mut grads, size.max(1), |i, out| {
-                direct(&stack(&pairs, &slices, i, d, p), d, p, out);
-            });
-            let norms = map_indices(n, |i| {
-                let g = &grads[i * size..(i + 1) * size];
-                inner(g, g)
+            let (grads, norms) = products(n, size, |i, blank| {
+                let sample = stack(&pairs, &slices, i, d, p);
+                let (g, x) = (Mat::new(&sample.g, sample.t, p), Mat::new(&sample.x, sample.t, d));
+                blank.product(g.t(), x, T::of(sample.factor), Threads::One, |w| inner(w, w))
             });
             if norms.iter().all(|x| x.is_finite()) {
                 let mut shape = vec![n];
@@ -233,12 +240,12 @@ fn careful_norm<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize) -> f64 {
     one_norm(&small, d, p) * scale * scale
 }
 
-fn biases<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
+fn biases<T: Real>(uses: &[Use<'_>], n: usize, leaf: &str, cache: &Cache) -> Result<Vec<f64>> {
     let hosts = hosts(uses)?;
     let views: Vec<View<'_>> = hosts.iter().map(Host::view).collect();
     let slices: Vec<&[T]> = views.iter().map(|v| v.slice::<T>()).collect::<Result<_, _>>()?;
     let p = uses[0].leaf_shape().elem_count();
-    Ok(map_indices(n, |i| {
+    let sums: Vec<Vec<T>> = map_indices(n, |i| {
         let mut sum = vec![T::default(); p];
         for (u, g) in uses.iter().zip(&slices) {
             let size = g.len() / n;
@@ -252,8 +259,15 @@ fn biases<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
                 _ => add_rows(&mut sum, part),
             }
         }
-        inner(&sum, &sum)
-    }))
+        sum
+    });
+    let norms: Vec<f64> = sums.iter().map(|sum| inner(sum, sum)).collect();
+    let positions: usize = slices.iter().map(|g| g.len() / (n * p).max(1)).sum();
+    let bytes = n * p * std::mem::size_of::<T>();
+    if 1 < positions && norms.iter().all(|x| x.is_finite()) && cache.reserve(bytes) {
+        cache.put(leaf, from_vec(sums.concat(), (n, p))?);
+    }
+    Ok(norms)
 }
 
 fn kept<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
