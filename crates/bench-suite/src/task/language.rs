@@ -20,7 +20,7 @@ const DELTA: f64 = 1e-5;
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {
     let places = Places::discover()?;
-    let (n_seeds, batch_size, steps) = if session.full { (5, 512.0, 300) } else { (1, 128.0, 40) };
+    let (n_seeds, batch_size, steps) = if session.full { (5, 512.0, 300) } else { (1, 96.0, 32) };
     let mut section = Section::new("Private fine-tuning of a language model").paragraph(format!(
         "A Llama of 260,032 parameters, pretrained on children's stories, learns Shakespeare's plays. The unit of \
          privacy is one window of {WINDOW} tokens. Noise is seeded, so the epsilon shown is a simulated one; training \
