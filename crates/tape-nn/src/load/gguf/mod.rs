@@ -1,7 +1,7 @@
 //! GGUF files, versions 2 and 3: metadata, and tensors dequantised to floating point.
 //!
 //! The reader is strict: every length is compared with what is left of the file before anything is allocated,
-//! and tensors may neither reach past the end nor overlap. So a damaged file costs no more than its size.
+//! and tensors may neither reach past the end nor overlap. So what a damaged file costs is bounded by its size.
 
 mod dequant;
 mod llama;
