@@ -9,7 +9,7 @@ use tensor_tree::host::{Host, Real, from_vec};
 use crate::context::{Context, Leaf, tape_of};
 use crate::error::{Error, Result};
 use crate::graph::{Value, node};
-use crate::kernel::product::{Mat, MatMut, Threads, product};
+use crate::kernel::product::{Mat, MatMut, Threads, fresh_product, product};
 use crate::kernel::softmax::{log_sum_exp, softmax_in_place, softmax_into};
 use crate::kernel::{for_pieces, map_indices};
 use crate::layer::linear::input_gradient;
@@ -215,8 +215,15 @@ fn fused_head<T: Real>(
         return Ok(from_vec(sample_sums::<T>(&labels, |row| losses[row]), labels.batch)?);
     }
     // The gradient of each row's own loss with respect to its logits, made where the logits stood.
-    let mut buffer = vec![T::default(); rows * p];
-    logits(0, rows, &mut buffer)?;
+    let mut buffer = if bias_host.is_some() {
+        let mut buffer = vec![T::default(); rows * p];
+        logits(0, rows, &mut buffer)?;
+        buffer
+    } else {
+        let (vx, vw) = (hosts.0.view(), hosts.1.view());
+        let (x, w) = (vx.slice::<T>()?, vw.slice::<T>()?);
+        fresh_product(Mat::new(x, rows, d), Mat::new(w, p, d).t(), T::ONE)
+    };
     let mut losses = vec![0.0; rows];
     {
         let pieces: Vec<(&mut [T], &mut f64)> =

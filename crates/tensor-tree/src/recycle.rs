@@ -23,8 +23,9 @@ const CLASSES: usize = 256;
 /// Free buffers kept per size.
 const DEPTH: usize = 32;
 
-/// Keeps freed buffers of 256 KiB and more, as long as those kept are fewer bytes than half of those in use
-/// (and at least 64 MiB), for requests of the same size class.
+/// Keeps freed buffers of 256 KiB and more for requests of the same size class, as long as those in use and
+/// those kept together are at most a quarter above the largest use so far (or those kept fewer than half of
+/// those in use, or 64 MiB). The quarter is for sizes that are not wanted at the same time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecyclingAllocator;
 
@@ -38,6 +39,8 @@ static FREE: [Mutex<Class>; CLASSES] =
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// The peak of large buffers since the start; never reset.
+static MOST: AtomicUsize = AtomicUsize::new(0);
 static SMALL: AtomicUsize = AtomicUsize::new(0);
 
 impl RecyclingAllocator {
@@ -68,8 +71,9 @@ fn class(size: usize) -> Option<(usize, usize)> {
 }
 
 fn grow(bytes: usize) {
-    let now = IN_USE.fetch_add(bytes, Ordering::Relaxed) + bytes + SMALL.load(Ordering::Relaxed);
-    PEAK.fetch_max(now, Ordering::Relaxed);
+    let large = IN_USE.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    MOST.fetch_max(large, Ordering::Relaxed);
+    PEAK.fetch_max(large + SMALL.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 impl RecyclingAllocator {
@@ -81,7 +85,10 @@ impl RecyclingAllocator {
     }
 
     fn keep(index: usize, rounded: usize, buffer: *mut u8) -> bool {
-        let budget = (IN_USE.load(Ordering::Relaxed) / 2).max(64 << 20);
+        let in_use = IN_USE.load(Ordering::Relaxed);
+        let most = MOST.load(Ordering::Relaxed);
+        let below_peak = (most + most / 4).saturating_sub(in_use);
+        let budget = (in_use / 2).max(64 << 20).max(below_peak);
         if budget < KEPT.load(Ordering::Relaxed) + rounded {
             return false;
         }

@@ -24,14 +24,35 @@ const DEPTH: usize = 256;
 /// in doubles, and what the rounding of `g^T x` itself may add is added, so that the norm is not understated:
 /// clipping relies on it.
 pub(crate) fn ghost_norm<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> f64 {
-    let Gram { sum, bound, lost } = gram_inner(x, d, g, p, t);
+    ghost_norm_with(&mut Scratch::default(), x, d, g, p, t)
+}
+
+/// Memory for Gram matrices, to be used again for the next sample.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch<T> {
+    gram_x: Vec<T>,
+    gram_g: Vec<T>,
+    turned: Vec<T>,
+}
+
+/// [`ghost_norm`] in memory that is there already.
+pub(crate) fn ghost_norm_with<T: Real>(
+    scratch: &mut Scratch<T>,
+    x: &[T],
+    d: usize,
+    g: &[T],
+    p: usize,
+    t: usize,
+) -> f64 {
+    let Gram { sum, bound, lost } = gram_inner(scratch, x, d, g, p, t);
     // Without cancellation the sum is about `bound / t`. A NaN is no reason to do it again, and stays.
     let enough = (bound * (0.125 / t as f64).min(0.01)).max(1e7 * lost);
     if enough <= sum || !sum.is_finite() || !bound.is_finite() {
         return sum;
     }
     let doubles = |v: &[T]| v.iter().map(|v| v.double()).collect::<Vec<f64>>();
-    let Gram { sum, bound, .. } = gram_inner(&doubles(x), d, &doubles(g), p, t);
+    let scratch = &mut Scratch::default();
+    let Gram { sum, bound, .. } = gram_inner(scratch, &doubles(x), d, &doubles(g), p, t);
     let unit = if T::DTYPE == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
     let rounding = 16.0 * unit * unit * bound;
     if sum < 0.0 { rounding } else { sum + rounding }
@@ -48,10 +69,18 @@ struct Gram {
 }
 
 /// Only the lower triangle is used, and what lies left of the diagonal counts twice.
-fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> Gram {
+fn gram_inner<T: Real>(
+    scratch: &mut Scratch<T>,
+    x: &[T],
+    d: usize,
+    g: &[T],
+    p: usize,
+    t: usize,
+) -> Gram {
+    let Scratch { gram_x, gram_g, turned } = scratch;
     let height = if t <= WHOLE { t } else { PANEL };
-    let mut gram_x = vec![T::default(); height * t];
-    let mut gram_g = vec![T::default(); height * t];
+    gram_x.resize(height * t, T::default());
+    gram_g.resize(height * t, T::default());
     let mut sum = 0.0;
     // An entry of a Gram matrix lacks at most these.
     let tiny = if T::DTYPE == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE.into() };
@@ -59,8 +88,8 @@ fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> Gram {
     let (mut norms, mut norms_x, mut norms_g) = (0.0, 0.0, 0.0);
     for start in (0..t).step_by(height.max(1)) {
         let rows = height.min(t - start);
-        gram_rows(&mut gram_x, x, d, t, start..start + rows);
-        gram_rows(&mut gram_g, g, p, t, start..start + rows);
+        gram_rows(gram_x, turned, x, d, t, start..start + rows);
+        gram_rows(gram_g, turned, g, p, t, start..start + rows);
         for row in 0..rows {
             let left = row * t..row * t + start + row;
             let diagonal = left.end;
@@ -78,7 +107,14 @@ fn gram_inner<T: Real>(x: &[T], d: usize, g: &[T], p: usize, t: usize) -> Gram {
 }
 
 /// Rows of the Gram matrix of `x`, `t` elements apart, at least as far as the diagonal.
-fn gram_rows<T: Real>(out: &mut [T], x: &[T], width: usize, t: usize, rows: Range<usize>) {
+fn gram_rows<T: Real>(
+    out: &mut [T],
+    turned: &mut Vec<T>,
+    x: &[T],
+    width: usize,
+    t: usize,
+    rows: Range<usize>,
+) {
     let end = |from: usize| (from + PANEL).min(rows.end);
     if rows.len() < t {
         for from in rows.clone().step_by(PANEL) {
@@ -91,15 +127,18 @@ fn gram_rows<T: Real>(out: &mut [T], x: &[T], width: usize, t: usize, rows: Rang
         return;
     }
     // A product packs both sides, and does so slowly where neighbors lie far apart: both are transposed once.
-    let mut turned = vec![T::default(); DEPTH.min(width) * t];
+    if width == 0 {
+        out.fill(T::default());
+    }
+    turned.resize(DEPTH.min(width) * t, T::default());
     for from_k in (0..width).step_by(DEPTH) {
         let depth = DEPTH.min(width - from_k);
-        transpose(&mut turned, &x[from_k..], width, depth, t);
+        transpose(turned, &x[from_k..], width, depth, t);
         for from in (0..t).step_by(PANEL) {
             let (n, cols) = (end(from) - from, end(from));
             let dst = MatMut::strided(&mut out[from * t..], n, cols, t);
             let lhs = Mat::strided(&turned[from..], depth, n, t).t();
-            let rhs = Mat::strided(&turned, depth, cols, t);
+            let rhs = Mat::strided(turned, depth, cols, t);
             product(dst, 0 < from_k, lhs, rhs, T::ONE, Threads::One);
         }
     }

@@ -35,6 +35,20 @@ pub(crate) fn map_indices<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Sen
     }
 }
 
+/// As [`map_indices`], with scratch memory that consecutive indices share.
+pub(crate) fn map_indices_with<R: Send, S>(
+    n: usize,
+    scratch: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, usize) -> R + Sync + Send,
+) -> Vec<R> {
+    if n <= 1 || rayon::current_num_threads() == 1 {
+        let mut s = scratch();
+        (0..n).map(|i| f(&mut s, i)).collect()
+    } else {
+        (0..n).into_par_iter().map_init(scratch, f).collect()
+    }
+}
+
 /// As [`for_pieces`], in parallel from two pieces on, with scratch memory that consecutive pieces share.
 pub(crate) fn for_pieces_with<T: Send, S>(
     out: &mut [T],

@@ -196,6 +196,14 @@ impl<T: Real> Blank<'_, T> {
     }
 }
 
+/// `alpha * lhs * rhs` in row-major order, in memory that is not cleared first.
+pub(crate) fn fresh_product<T: Real>(lhs: Mat<'_, T>, rhs: Mat<'_, T>, alpha: T) -> Vec<T> {
+    let size = lhs.rows * rhs.cols;
+    let (product, _) =
+        products(1, size, |_, blank| blank.product(lhs, rhs, alpha, Threads::All, |_| ()));
+    product
+}
+
 /// A buffer of `count` products of `size` elements each, and what `f` makes of them. No element is written
 /// before its product, which for large buffers saves as much time as copying them.
 ///

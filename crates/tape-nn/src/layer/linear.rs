@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Value, node};
 use crate::kernel::activation::Activation;
 use crate::kernel::for_pieces;
-use crate::kernel::product::{Mat, MatMut, Threads, product};
+use crate::kernel::product::{Mat, MatMut, Threads, fresh_product, product};
 use crate::param::Param;
 use crate::record::Record;
 use crate::tape::Tape;
@@ -177,26 +177,23 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
     let shape = call.output_shape(x);
     let rows = call.batch * call.positions;
     let (p, d) = (call.weight.tensor.dims()[0], call.weight.tensor.dims()[1]);
-    let mut y = vec![T::default(); rows * p];
-    {
+    let mut y = {
         let (vx, vw) = (hosts.0.view(), hosts.1.view());
-        if let Some(bias) = &call.bias {
-            let host = Host::of(&bias.tensor)?;
-            let view = host.view();
-            let b = view.slice::<T>()?;
-            for_pieces(&mut y, p * 64, |_, piece| {
-                piece.chunks_exact_mut(p).for_each(|row| row.copy_from_slice(b));
-            });
+        let lhs = Mat::new(vx.slice::<T>()?, rows, d);
+        let rhs = Mat::new(vw.slice::<T>()?, p, d).t();
+        match &call.bias {
+            None => fresh_product(lhs, rhs, T::ONE),
+            Some(bias) => {
+                let host = Host::of(&bias.tensor)?;
+                let view = host.view();
+                let b = view.slice::<T>()?;
+                let mut y = Vec::with_capacity(rows * p);
+                (0..rows).for_each(|_| y.extend_from_slice(b));
+                product(MatMut::new(&mut y, rows, p), true, lhs, rhs, T::ONE, Threads::All);
+                y
+            }
         }
-        product(
-            MatMut::new(&mut y, rows, p),
-            call.bias.is_some(),
-            Mat::new(vx.slice::<T>()?, rows, d),
-            Mat::new(vw.slice::<T>()?, p, d).t(),
-            T::ONE,
-            Threads::All,
-        );
-    }
+    };
     let inner = match &call.low {
         Some(low) => Some(low.add_to(&mut y, rows)?),
         None => None,
@@ -230,8 +227,7 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
         if !needs_input {
             return Ok([None]);
         }
-        let mut dx = vec![T::default(); rows * call.weight.tensor.dims()[1]];
-        add_input_gradient(&mut dx, false, &g, &call.weight.tensor, rows)?;
+        let mut dx = input_gradient_vec::<T>(&g, &call.weight.tensor, rows)?;
         if let Some((low, inner_grad)) = call.low.as_ref().zip(low) {
             low.add_input_gradient(&mut dx, &inner_grad, rows)?;
         }
@@ -255,9 +251,15 @@ fn chained<T: Real>(grad: &Tensor, kept: &[T], activation: Activation) -> Result
 /// `g w`: the gradient of the input of a linear map.
 pub(crate) fn input_gradient<T: Real>(g: &Tensor, weight: &Tensor, rows: usize) -> Result<Tensor> {
     let d = weight.dims()[1];
-    let mut dx = vec![T::default(); rows * d];
-    add_input_gradient(&mut dx, false, g, weight, rows)?;
-    Ok(tensor_tree::host::from_vec(dx, (rows, d))?)
+    Ok(tensor_tree::host::from_vec(input_gradient_vec::<T>(g, weight, rows)?, (rows, d))?)
+}
+
+fn input_gradient_vec<T: Real>(g: &Tensor, weight: &Tensor, rows: usize) -> Result<Vec<T>> {
+    let (hg, hw) = (Host::of(g)?, Host::of(weight)?);
+    let (vg, vw) = (hg.view(), hw.view());
+    let (p, d) = (weight.dims()[0], weight.dims()[1]);
+    let (g, w) = (vg.slice::<T>()?, vw.slice::<T>()?);
+    Ok(fresh_product(Mat::new(g, rows, p), Mat::new(w, p, d), T::ONE))
 }
 
 /// `dx = keep * dx + g w`.
