@@ -155,15 +155,18 @@ fn child_that_trains_until_it_is_killed() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
     let problem = ImageProblem::open("digits/mlp", &places()).unwrap();
     let mut session = session(Path::new(&folder));
-    session.checkpoint_every = Duration::from_millis(20);
-    train(&problem, &config(120, true), &session).unwrap();
+    session.checkpoint_every = Duration::from_millis(10);
+    train(&problem, &config(KILLED_STEPS, true), &session).unwrap();
 }
+
+/// Steps of the run that is killed: more than twenty children get through before they die.
+const KILLED_STEPS: u64 = 3000;
 
 #[test]
 #[ignore = "heavy: kills a child twenty times"]
 fn a_run_that_is_killed_twenty_times_equals_one_that_is_not() {
     let problem = ImageProblem::open("digits/mlp", &places()).unwrap();
-    let config = config(120, true);
+    let config = config(KILLED_STEPS, true);
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let whole = train(&problem, &config, &session(one.path())).unwrap();
     let mut delays = [0f64; 20];
@@ -180,12 +183,12 @@ fn a_run_that_is_killed_twenty_times_equals_one_that_is_not() {
     let mut n_killed = 0;
     for delay in delays {
         let mut child = start();
-        std::thread::sleep(Duration::from_secs_f64(0.15 + 0.6 * delay));
+        std::thread::sleep(Duration::from_secs_f64(0.05 + 0.1 * delay));
         n_killed += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    assert!(0 < n_killed);
+    assert!(15 <= n_killed, "only {n_killed} of 20 children were still running");
     assert!(start().wait().unwrap().success());
     let file = session(two.path()).path(&format!("runs/{}.json", config.hash().unwrap()));
     same(&whole, &Outcome::read(&file).unwrap().unwrap());
