@@ -53,6 +53,6 @@ pub(super) fn run(session: &Session) -> Result<Section> {
         }
     }
     Ok(Section::new("Learning rates")
-        .paragraph("The rates that the training tasks use are the best of this grid.")
+        .paragraph("The best rate of each row is what the training tasks should use.")
         .table(&table))
 }
