@@ -13,9 +13,6 @@ use clap::Parser;
 use report::html::Page;
 use report::progress::Progress;
 
-#[global_allocator]
-static ALLOCATOR: tensor_tree::RecyclingAllocator = tensor_tree::RecyclingAllocator;
-
 /// Runs benchmark tasks and writes `target/bench/report/index.html`.
 #[derive(Debug, Parser)]
 #[command(after_help = tasks_help())]
@@ -49,6 +46,7 @@ fn tasks_help() -> String {
 }
 
 fn main() -> ExitCode {
+    tensor_tree::keep_freed_memory();
     match run(&Flags::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,15 +9,13 @@ use tape_nn::net::{Cnn, CnnConfig, Mlp, Network};
 use tape_nn::{Activation, Builder, Classifier, Context, LabeledBatch, Tape, TapeLoss};
 use tensor_tree::{Groups, Key, PerSample, Tree};
 
-#[global_allocator]
-static ALLOCATOR: tensor_tree::RecyclingAllocator = tensor_tree::RecyclingAllocator;
-
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const BATCH: usize = 64;
 const PARTS: [&str; 5] = ["forward", "backward", "norms", "sums", "update"];
 
 fn main() -> Result<()> {
+    tensor_tree::keep_freed_memory();
     let steps = std::env::args().nth(1).map_or(Ok(60), |n| n.parse())?;
     let device = Device::Cpu;
     let mut pixels = vec![0f32; BATCH * 784];

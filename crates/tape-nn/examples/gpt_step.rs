@@ -11,10 +11,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 use tape_nn::net::{Gpt, GptConfig, NextToken, Texts};
 use tape_nn::{Builder, Context, Tape, TapeLoss};
-use tensor_tree::{Groups, Key, PerSample, RecyclingAllocator, Tree};
-
-#[global_allocator]
-static ALLOCATOR: RecyclingAllocator = RecyclingAllocator;
+use tensor_tree::{Groups, Key, PerSample, Tree};
 
 const BATCH: usize = 16;
 const LENGTH: usize = 128;
@@ -99,7 +96,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Medians of each part and of the total; the least total.
-fn report(what: &str, parts: &[&str], steps: &[Vec<f64>], peak: usize) -> f64 {
+fn report(what: &str, parts: &[&str], steps: &[Vec<f64>]) -> f64 {
     let mut line = format!("{what:8}");
     for (i, part) in parts.iter().enumerate() {
         let value = median(steps.iter().map(|at| at[i + 1] - at[i]).collect());
@@ -108,34 +105,31 @@ fn report(what: &str, parts: &[&str], steps: &[Vec<f64>], peak: usize) -> f64 {
     let totals: Vec<f64> = steps.iter().map(|at| at[at.len() - 1] - at[0]).collect();
     let least = totals.iter().copied().fold(f64::INFINITY, f64::min);
     let total = median(totals);
-    println!("{line}  total {total:.0}  least {least:.0}  peak {} MB", peak >> 20);
+    println!("{line}  total {total:.0}  least {least:.0}");
     total
 }
 
 fn main() -> Result<(), Error> {
+    tensor_tree::keep_freed_memory();
     let mut args = std::env::args().skip(1);
     let n_steps: usize = args.next().map_or(Ok(15), |a| a.parse())?;
     let only = args.next();
     let wants = |kind: &str| only.as_deref().is_none_or(|o| o == kind);
     let setup = Setup::new()?;
-    let (resident, _) = RecyclingAllocator::usage();
     let (mut plain, mut private) = (Vec::new(), Vec::new());
-    let mut peaks = [0; 2];
     for step in 0..n_steps + 2 {
         for (kind, which) in ["plain", "private"].into_iter().enumerate() {
             if !wants(which) {
                 continue;
             }
-            RecyclingAllocator::reset_peak();
             let at = if kind == 0 { setup.plain()? } else { setup.private()? };
-            peaks[kind] = RecyclingAllocator::usage().1 - resident;
             if 2 <= step {
                 if kind == 0 { &mut plain } else { &mut private }.push(at);
             }
         }
     }
-    let a = report("plain", &["forward", "backward+sums"], &plain, peaks[0]);
-    let b = report("private", &["forward", "backward", "norms", "sums"], &private, peaks[1]);
-    println!("private / plain {:.3}, memory {:.3}", b / a, peaks[1] as f64 / peaks[0] as f64);
+    let a = report("plain", &["forward", "backward+sums"], &plain);
+    let b = report("private", &["forward", "backward", "norms", "sums"], &private);
+    println!("private / plain {:.3}", b / a);
     Ok(())
 }

@@ -96,19 +96,33 @@ fn taken() -> candle_core::Error {
 }
 
 /// Input gradients for the gradient of the result; `None` for an input that needs none.
+///
+/// It runs once, so that what it keeps is freed while the rest of the backward pass still runs.
 pub(crate) trait Backward<const N: usize>:
-    Fn(&Tensor) -> CandleResult<[Option<Tensor>; N]> + Send + Sync + 'static
+    FnOnce(&Tensor) -> CandleResult<[Option<Tensor>; N]> + Send + 'static
 {
 }
 impl<const N: usize, F> Backward<N> for F where
-    F: Fn(&Tensor) -> CandleResult<[Option<Tensor>; N]> + Send + Sync + 'static
+    F: FnOnce(&Tensor) -> CandleResult<[Option<Tensor>; N]> + Send + 'static
 {
 }
 
 struct Node<const N: usize, F> {
     name: &'static str,
     value: Value,
-    backward: F,
+    backward: Mutex<Option<F>>,
+}
+
+impl<const N: usize, F: Backward<N>> Node<N, F> {
+    fn new(name: &'static str, value: Value, backward: F) -> Self {
+        Node { name, value, backward: Mutex::new(Some(backward)) }
+    }
+
+    fn gradients(&self, grad: &Tensor) -> CandleResult<[Option<Tensor>; N]> {
+        let backward = self.backward.lock().map_or(None, |mut b| b.take());
+        let ran = || format!("the backward pass of `{}` has run already", self.name);
+        backward.ok_or_else(|| candle_core::Error::Msg(ran()))?(grad)
+    }
 }
 
 macro_rules! forward {
@@ -134,7 +148,7 @@ macro_rules! forward {
 impl<F: Backward<1>> CustomOp1 for Node<1, F> {
     forward!(s1 l1);
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> CandleResult<Option<Tensor>> {
-        let [a] = (self.backward)(grad)?;
+        let [a] = self.gradients(grad)?;
         Ok(a)
     }
 }
@@ -148,7 +162,7 @@ impl<F: Backward<1>> CustomOp2 for Node<1, F> {
         _: &Tensor,
         grad: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let [a] = (self.backward)(grad)?;
+        let [a] = self.gradients(grad)?;
         Ok((a, None))
     }
 }
@@ -162,7 +176,7 @@ impl<F: Backward<2>> CustomOp2 for Node<2, F> {
         _: &Tensor,
         grad: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let [a, b] = (self.backward)(grad)?;
+        let [a, b] = self.gradients(grad)?;
         Ok((a, b))
     }
 }
@@ -177,7 +191,7 @@ impl<F: Backward<3>> CustomOp3 for Node<3, F> {
         _: &Tensor,
         grad: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [a, b, c] = (self.backward)(grad)?;
+        let [a, b, c] = self.gradients(grad)?;
         Ok((a, b, c))
     }
 }
@@ -193,8 +207,8 @@ pub(crate) fn node(
     backward: impl Backward<1>,
 ) -> CandleResult<Tensor> {
     match anchor {
-        Some(anchor) => x.apply_op2(anchor, Node { name, value, backward }),
-        None if x.track_op() => x.apply_op1(Node { name, value, backward }),
+        Some(anchor) => x.apply_op2(anchor, Node::new(name, value, backward)),
+        None if x.track_op() => x.apply_op1(Node::new(name, value, backward)),
         None => value.plain(),
     }
 }
@@ -207,7 +221,7 @@ pub(crate) fn source(
     backward: impl Backward<1>,
 ) -> CandleResult<Tensor> {
     match anchor {
-        Some(anchor) => anchor.apply_op1(Node { name, value, backward }),
+        Some(anchor) => anchor.apply_op1(Node::new(name, value, backward)),
         None => value.plain(),
     }
 }
@@ -220,7 +234,7 @@ pub(crate) fn node2(
     backward: impl Backward<2>,
 ) -> CandleResult<Tensor> {
     if inputs.iter().any(|x| x.track_op()) {
-        inputs[0].apply_op2(inputs[1], Node { name, value, backward })
+        inputs[0].apply_op2(inputs[1], Node::new(name, value, backward))
     } else {
         value.plain()
     }
@@ -234,7 +248,7 @@ pub(crate) fn node3(
     backward: impl Backward<3>,
 ) -> CandleResult<Tensor> {
     if inputs.iter().any(|x| x.track_op()) {
-        inputs[0].apply_op3(inputs[1], inputs[2], Node { name, value, backward })
+        inputs[0].apply_op3(inputs[1], inputs[2], Node::new(name, value, backward))
     } else {
         value.plain()
     }

@@ -222,7 +222,7 @@ fn fused_head<T: Real>(
     } else {
         let (vx, vw) = (hosts.0.view(), hosts.1.view());
         let (x, w) = (vx.slice::<T>()?, vw.slice::<T>()?);
-        fresh_product(Mat::new(x, rows, d), Mat::new(w, p, d).t(), T::ONE)
+        fresh_product(Mat::new(x, rows, d), Mat::new(w, p, d).t(), T::ONE, Threads::All)
     };
     let mut losses = vec![0.0; rows];
     {

@@ -17,10 +17,10 @@ mod error;
 mod groups;
 pub mod host;
 mod key;
+mod memory;
 mod objective;
 mod optimizer;
 mod rate;
-mod recycle;
 mod schedule;
 mod transform;
 mod tree;
@@ -31,13 +31,13 @@ pub use device::device;
 pub use error::{Error, Result};
 pub use groups::Groups;
 pub use key::{Key, Label, Normal, Purpose};
+pub use memory::keep_freed_memory;
 pub use objective::{
     Differentiable, Losses, Objective, Pass, PerSample, PerSampleDifferentiable, ProbePoint,
     Reduction,
 };
 pub use optimizer::{AdamW, AdamWState, ClipByNorm, Momentum, MomentumState, Sgd};
 pub use rate::Rates;
-pub use recycle::RecyclingAllocator;
 pub use schedule::Schedule;
 pub use transform::{Chain, Identity, Running, Stage, Transform};
 pub use tree::Tree;

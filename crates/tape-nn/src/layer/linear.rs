@@ -182,7 +182,7 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
         let lhs = Mat::new(vx.slice::<T>()?, rows, d);
         let rhs = Mat::new(vw.slice::<T>()?, p, d).t();
         match &call.bias {
-            None => fresh_product(lhs, rhs, T::ONE),
+            None => fresh_product(lhs, rhs, T::ONE, Threads::All),
             Some(bias) => {
                 let host = Host::of(&bias.tensor)?;
                 let view = host.view();
@@ -219,7 +219,7 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
         let g = if activation == Activation::Identity {
             grad.contiguous()?
         } else {
-            chained::<T>(grad, &kept, activation)?
+            chained::<T>(grad, kept, activation)?
         };
         call.record(&input, &g)?;
         let low = call.low.as_ref().zip(inner.as_ref());
@@ -237,15 +237,20 @@ fn fused<T: Real>(x: &Tensor, call: Call) -> Result<Tensor> {
     Ok(node("linear", x, anchor.as_ref(), Value::host(y, shape), backward)?)
 }
 
-/// `grad` times the derivative of the activation.
-fn chained<T: Real>(grad: &Tensor, kept: &[T], activation: Activation) -> Result<Tensor> {
+/// `grad` times the derivative of the activation, in the place of what was kept for the derivative.
+fn chained<T: Real>(grad: &Tensor, mut kept: Vec<T>, activation: Activation) -> Result<Tensor> {
+    const PIECE: usize = 1024;
     let host = Host::of(grad)?;
     let view = host.view();
-    let mut g = view.slice::<T>()?.to_vec();
-    for_pieces(&mut g, 4096, |i, piece| {
-        activation.chain(piece, &kept[i * 4096..i * 4096 + piece.len()]);
+    let g = view.slice::<T>()?;
+    for_pieces(&mut kept, PIECE, |i, kept| {
+        let mut piece = [T::default(); PIECE];
+        let piece = &mut piece[..kept.len()];
+        piece.copy_from_slice(&g[i * PIECE..i * PIECE + kept.len()]);
+        activation.chain(piece, kept);
+        kept.copy_from_slice(piece);
     });
-    Ok(tensor_tree::host::from_vec(g, grad.shape())?)
+    Ok(tensor_tree::host::from_vec(kept, grad.shape())?)
 }
 
 /// `g w`: the gradient of the input of a linear map.
@@ -259,7 +264,7 @@ fn input_gradient_vec<T: Real>(g: &Tensor, weight: &Tensor, rows: usize) -> Resu
     let (vg, vw) = (hg.view(), hw.view());
     let (p, d) = (weight.dims()[0], weight.dims()[1]);
     let (g, w) = (vg.slice::<T>()?, vw.slice::<T>()?);
-    Ok(fresh_product(Mat::new(g, rows, p), Mat::new(w, p, d), T::ONE))
+    Ok(fresh_product(Mat::new(g, rows, p), Mat::new(w, p, d), T::ONE, Threads::All))
 }
 
 /// `dx = keep * dx + g w`.

@@ -23,6 +23,42 @@ pub(crate) trait Deferred: std::fmt::Debug + Send + Sync {
     fn sum(&self, factors: Option<&[f64]>) -> Result<Tensor>;
 }
 
+/// A [`Deferred`] whose element type is known only by the tensors in it.
+pub(crate) trait Untyped: std::fmt::Debug + Send + Sync {
+    /// The gradients, one row of the first axis for each sample, or another tensor of that number of rows and type.
+    fn tensor(&self) -> &Tensor;
+    /// Shape of the leaf.
+    fn leaf(&self) -> &Shape;
+    /// [`Deferred::squared_norms`] for elements of type `T`.
+    fn norms<T: Real>(&self) -> Result<Vec<f64>>;
+    /// [`Deferred::sum`] for elements of type `T`.
+    fn total<T: Real>(&self, factors: Option<&[f64]>) -> Result<Tensor>;
+}
+
+impl<U: Untyped> Deferred for U {
+    fn n_samples(&self) -> usize {
+        self.tensor().dims().first().copied().unwrap_or(0)
+    }
+    fn dtype(&self) -> DType {
+        self.tensor().dtype()
+    }
+    fn leaf_shape(&self) -> Shape {
+        self.leaf().clone()
+    }
+    fn squared_norms(&self) -> Result<Vec<f64>> {
+        match self.dtype() {
+            DType::F64 => self.norms::<f64>(),
+            _ => self.norms::<f32>(),
+        }
+    }
+    fn sum(&self, factors: Option<&[f64]>) -> Result<Tensor> {
+        match self.dtype() {
+            DType::F64 => self.total::<f64>(factors),
+            _ => self.total::<f32>(factors),
+        }
+    }
+}
+
 /// Gradients `[batch, outer, a, b]` of a leaf that is `[outer, b, a]`: norms do not mind the order, and only
 /// the sum is transposed.
 #[derive(Debug)]
@@ -31,7 +67,15 @@ pub(crate) struct Transposed {
     pub(crate) leaf: Shape,
 }
 
-impl Transposed {
+impl Untyped for Transposed {
+    fn tensor(&self) -> &Tensor {
+        &self.grads
+    }
+
+    fn leaf(&self) -> &Shape {
+        &self.leaf
+    }
+
     fn norms<T: Real>(&self) -> Result<Vec<f64>> {
         let size = self.leaf.elem_count();
         let host = Host::of(&self.grads)?;
@@ -48,29 +92,5 @@ impl Transposed {
         kept::add(&mut out, &self.grads, factors)?;
         let (_, _, a, b) = self.grads.dims4()?;
         Ok(from_vec(transposed(&out, a, b), self.leaf.clone())?)
-    }
-}
-
-impl Deferred for Transposed {
-    fn n_samples(&self) -> usize {
-        self.grads.dims().first().copied().unwrap_or(0)
-    }
-    fn dtype(&self) -> DType {
-        self.grads.dtype()
-    }
-    fn leaf_shape(&self) -> Shape {
-        self.leaf.clone()
-    }
-    fn squared_norms(&self) -> Result<Vec<f64>> {
-        match self.dtype() {
-            DType::F64 => self.norms::<f64>(),
-            _ => self.norms::<f32>(),
-        }
-    }
-    fn sum(&self, factors: Option<&[f64]>) -> Result<Tensor> {
-        match self.dtype() {
-            DType::F64 => self.total::<f64>(factors),
-            _ => self.total::<f32>(factors),
-        }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod deferred;
 mod kept;
 mod linear;
 mod norms;
+mod rows;
 mod table;
 
 use std::collections::BTreeMap;
@@ -215,7 +216,7 @@ impl TapeGrads {
     /// The records that contribute to a leaf (tensors are shared, not copied), or what was kept of them.
     fn records_of(&self, leaf: &str) -> Vec<Record> {
         if let Some(grads) = self.cache.get(leaf) {
-            return vec![Record::Kept { name: leaf.into(), grads }];
+            return vec![Record::Deferred { name: leaf.into(), grads }];
         }
         let Some(entry) = self.leaves.get(leaf) else { return Vec::new() };
         let mut indices = entry.records.clone();
@@ -315,7 +316,7 @@ impl PerSample for TapeGrads {
         for (name, leaf) in &self.leaves {
             let factors = &factors[groups.of(name)?];
             let sum = match self.cache.take(name) {
-                Some(kept) => leaf.sum(&[Use::Kept { grads: &kept }], Some(factors))?,
+                Some(kept) => leaf.sum(&[Use::Deferred { grads: &*kept }], Some(factors))?,
                 None => {
                     let records = self.records_of(name);
                     leaf.sum(&uses_of(&records, name), Some(factors))?
@@ -343,6 +344,9 @@ fn summed_typed<T: Real>(
     factors: Option<&[f64]>,
     shape: &Shape,
 ) -> Result<Tensor> {
+    if let [Use::Deferred { grads }] = uses {
+        return grads.sum(factors);
+    }
     let mut out = vec![T::default(); shape.elem_count()];
     let mut first = true;
     for u in uses {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Tensor};
-use tensor_tree::host::{Host, Real, View, from_vec};
+use candle_core::DType;
+use tensor_tree::host::{Host, Real, View};
 
+use super::deferred::Deferred;
+use super::rows::Rows;
 use super::{Use, summed, table};
 use crate::error::{Error, Result};
 use crate::kernel::gram::{Scratch, accumulate, add_rows, ghost_norm_with, inner};
-use crate::kernel::product::{Mat, MatMut, Threads, product, products};
+use crate::kernel::product::{Mat, MatMut, Threads, fresh_product, product};
 use crate::kernel::{map_indices, map_indices_with};
 
 /// Bytes of per-sample gradients that may be kept between norms and sums in any case.
@@ -19,8 +21,10 @@ const KEEP_BYTES: usize = 64 << 20;
 /// made again. A record whose gradients are all here is dropped, so they may take as much memory as the records.
 #[derive(Debug)]
 pub(super) struct Cache {
-    kept: Mutex<(usize, BTreeMap<String, Tensor>)>,
+    kept: Mutex<Kept>,
 }
+
+type Kept = (usize, BTreeMap<String, Arc<dyn Deferred>>);
 
 impl Cache {
     /// A cache beside records of so many bytes.
@@ -28,17 +32,17 @@ impl Cache {
         Cache { kept: Mutex::new((record_bytes.max(KEEP_BYTES), BTreeMap::new())) }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (usize, BTreeMap<String, Tensor>)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives a leaf's gradients out, once.
-    pub(super) fn take(&self, leaf: &str) -> Option<Tensor> {
+    pub(super) fn take(&self, leaf: &str) -> Option<Arc<dyn Deferred>> {
         self.lock().1.remove(leaf)
     }
 
     /// A leaf's gradients, if they are here.
-    pub(super) fn get(&self, leaf: &str) -> Option<Tensor> {
+    pub(super) fn get(&self, leaf: &str) -> Option<Arc<dyn Deferred>> {
         self.lock().1.get(leaf).cloned()
     }
 
@@ -49,8 +53,8 @@ impl Cache {
         left.is_some()
     }
 
-    fn put(&self, leaf: &str, grads: Tensor) {
-        self.lock().1.insert(leaf.to_owned(), grads);
+    fn put<T: Real>(&self, leaf: &str, rows: Rows<T>) {
+        self.lock().1.insert(leaf.to_owned(), Arc::new(rows));
     }
 }
 
@@ -149,15 +153,16 @@ fn weights<T: Real>(uses: &[Use<'_>], n: usize, leaf: &str, cache: &Cache) -> Re
     if t != 1 && (!ghost_is_smaller(t, p, d) || product_is_faster(t, p, d)) {
         let size = p * d;
         if cache.reserve(n * size * std::mem::size_of::<T>()) {
-            let (grads, norms) = products(n, size, |i, blank| {
+            let one = |i| {
                 let sample = stack(&pairs, &slices, i, d, p);
                 let (g, x) = (Mat::new(&sample.g, sample.t, p), Mat::new(&sample.x, sample.t, d));
-                blank.product(g.t(), x, T::of(sample.factor), Threads::One, |w| inner(w, w))
-            });
+                let gradient = fresh_product(g.t(), x, T::of(sample.factor), Threads::One);
+                let norm = inner(&gradient, &gradient);
+                (gradient, norm)
+            };
+            let (grads, norms): (Vec<Vec<T>>, Vec<f64>) = map_indices(n, one).into_iter().unzip();
             if norms.iter().all(|x| x.is_finite()) {
-                let mut shape = vec![n];
-                shape.extend(&dims);
-                cache.put(leaf, from_vec(grads, shape)?);
+                cache.put(leaf, Rows { grads, norms: norms.clone(), leaf: uses[0].leaf_shape() });
                 return Ok(norms);
             }
         }
@@ -277,7 +282,7 @@ fn biases<T: Real>(uses: &[Use<'_>], n: usize, leaf: &str, cache: &Cache) -> Res
     let positions: usize = slices.iter().map(|g| g.len() / (n * p).max(1)).sum();
     let bytes = n * p * std::mem::size_of::<T>();
     if 1 < positions && norms.iter().all(|x| x.is_finite()) && cache.reserve(bytes) {
-        cache.put(leaf, from_vec(sums.concat(), (n, p))?);
+        cache.put(leaf, Rows { grads: sums, norms: norms.clone(), leaf: uses[0].leaf_shape() });
     }
     Ok(norms)
 }

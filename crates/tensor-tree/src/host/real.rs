@@ -4,7 +4,12 @@ use candle_core::{DType, WithDType};
 
 /// `f32` or `f64`, with the arithmetic that kernels need.
 pub trait Real:
-    WithDType + Default + std::ops::Neg<Output = Self> + std::iter::Sum + gemm_bound::Sealed
+    WithDType
+    + std::fmt::Debug
+    + Default
+    + std::ops::Neg<Output = Self>
+    + std::iter::Sum
+    + gemm_bound::Sealed
 {
     /// One.
     const ONE: Self;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Shape, Tensor};
+use candle_core::{Shape, Tensor};
 use tensor_tree::host::{Host, Real, from_vec};
 
 use super::bytes_of;
@@ -14,7 +14,7 @@ use crate::kernel::conv::{Geometry, transposed};
 use crate::kernel::gram::{accumulate, add_rows, ghost_norm, inner};
 use crate::kernel::{filled, for_pieces, for_pieces_with, for_tasks, samples_per_share};
 use crate::record::Record;
-use crate::record::deferred::{Deferred, Transposed};
+use crate::record::deferred::{Deferred, Transposed, Untyped};
 use crate::tape::Tape;
 
 /// One application of a convolution.
@@ -376,7 +376,15 @@ struct Again {
     g: Tensor,
 }
 
-impl Again {
+impl Untyped for Again {
+    fn tensor(&self) -> &Tensor {
+        &self.g
+    }
+
+    fn leaf(&self) -> &Shape {
+        &self.leaf
+    }
+
     fn norms<T: Real>(&self) -> Result<Vec<f64>> {
         let geo = &self.geo;
         let (hx, hg) = (Host::of(&self.x)?, Host::of(&self.g)?);
@@ -427,29 +435,5 @@ impl Again {
         });
         let sum = in_order(sums, leaf);
         Ok(from_vec(transposed(&sum, geo.taps(), geo.group_inputs()), self.leaf.clone())?)
-    }
-}
-
-impl Deferred for Again {
-    fn n_samples(&self) -> usize {
-        self.g.dims().first().copied().unwrap_or(0)
-    }
-    fn dtype(&self) -> DType {
-        self.g.dtype()
-    }
-    fn leaf_shape(&self) -> Shape {
-        self.leaf.clone()
-    }
-    fn squared_norms(&self) -> Result<Vec<f64>> {
-        match self.dtype() {
-            DType::F64 => self.norms::<f64>(),
-            _ => self.norms::<f32>(),
-        }
-    }
-    fn sum(&self, factors: Option<&[f64]>) -> Result<Tensor> {
-        match self.dtype() {
-            DType::F64 => self.total::<f64>(factors),
-            _ => self.total::<f32>(factors),
-        }
     }
 }
