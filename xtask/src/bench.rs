@@ -15,8 +15,23 @@ pub(crate) fn run(flags: &flags::Bench) -> Result<()> {
     if !workspace::root().join("crates/bench-suite/src/main.rs").is_file() {
         bail!("crates/bench-suite has no binary yet, so there is nothing to run");
     }
-    let binary = build(flags.features.as_deref())?;
-    replace_with(Command::new(binary).current_dir(workspace::root()).args(arguments(flags)))
+    let binary = build(flags.features.as_deref(), For::AnyProcessor)?;
+    let mut command = Command::new(binary);
+    command.current_dir(workspace::root()).args(arguments(flags));
+    if flags.tasks.iter().any(|task| task == "engine") {
+        let native = build(flags.features.as_deref(), For::ThisProcessor)?;
+        command.arg("--native-worker").arg(native);
+    }
+    replace_with(&mut command)
+}
+
+/// What a binary is built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// As users get it: kernels choose their instructions at run time.
+    AnyProcessor,
+    /// `target-cpu=native`, in a target folder of its own.
+    ThisProcessor,
 }
 
 fn arguments(flags: &flags::Bench) -> Vec<&str> {
@@ -27,12 +42,16 @@ fn arguments(flags: &flags::Bench) -> Vec<&str> {
 }
 
 /// Builds the binary and asks cargo where it lies, whatever the target folder is.
-fn build(features: Option<&str>) -> Result<PathBuf> {
+fn build(features: Option<&str>, target: For) -> Result<PathBuf> {
     let mut command =
         workspace::cargo(["build", "--release", "--package", BINARY, "--bin", BINARY]);
     command.arg("--message-format=json-render-diagnostics");
     if let Some(features) = features {
         command.args(["--features", features]);
+    }
+    if target == For::ThisProcessor {
+        let flags = std::env::var("RUSTFLAGS").unwrap_or_default() + " -C target-cpu=native";
+        command.env("RUSTFLAGS", flags.trim()).args(["--target-dir", "target/native"]);
     }
     let out = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     if !out.status.success() {

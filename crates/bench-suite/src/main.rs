@@ -31,6 +31,9 @@ struct Flags {
     /// Serve the engine benchmark: a network's shape as JSON.
     #[arg(long, hide = true)]
     engine_worker: Option<String>,
+    /// The same program built with `target-cpu=native`, for the engine benchmark's second row.
+    #[arg(long, hide = true, value_name = "PATH")]
+    native_worker: Option<PathBuf>,
     /// What the served steps do.
     #[arg(long, hide = true, default_value = "plain")]
     mode: String,
@@ -73,6 +76,7 @@ fn run(flags: &Flags) -> Result<()> {
         resume: flags.resume,
         full: flags.full,
         peers: flags.peers,
+        native_worker: flags.native_worker.clone(),
         ..Session::new(&root, Progress::auto(), interrupt)?
     };
     let mut page = Page::new("Lethe: measured").paragraph(format!(

@@ -21,6 +21,8 @@ pub struct Session {
     pub full: bool,
     /// Whether other libraries are measured too.
     pub peers: bool,
+    /// This program built for this very processor.
+    pub native_worker: Option<PathBuf>,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
     /// Progress on the terminal.
@@ -46,6 +48,7 @@ impl Session {
             resume: false,
             full: false,
             peers: false,
+            native_worker: None,
             checkpoint_every: Duration::from_secs(5),
             progress,
             interrupt,

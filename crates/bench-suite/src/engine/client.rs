@@ -1,6 +1,7 @@
 //! The side that starts worker processes and asks them for steps.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Shape;
@@ -23,10 +24,24 @@ impl Client {
     /// # Errors
     /// [`Error::Worker`] if it does not start or does not say that it is ready.
     pub fn start(shape: &Shape, mode: Mode, threads: usize) -> Result<Self> {
+        let own = std::env::current_exe();
+        let own = own.map_err(|e| Error::Worker { reason: format!("own program: {e}") })?;
+        Self::start_program(&own, shape, mode, threads)
+    }
+
+    /// Starts another build of this program as a worker.
+    ///
+    /// # Errors
+    /// As [`Client::start`].
+    pub fn start_program(
+        program: &Path,
+        shape: &Shape,
+        mode: Mode,
+        threads: usize,
+    ) -> Result<Self> {
         let failed = |what: &str, e: &dyn std::fmt::Display| Error::Worker {
             reason: format!("{what}: {e}"),
         };
-        let program = std::env::current_exe().map_err(|e| failed("own program", &e))?;
         let text = |value: serde_json::Result<String>| value.map_err(|e| failed("request", &e));
         let mode = text(serde_json::to_string(&mode))?;
         let mut child = Command::new(program)

@@ -82,7 +82,8 @@ pub(super) fn run(session: &Session) -> Result<Section> {
     let mut section = Section::new("The engine").paragraph(
         "Complete steps, every configuration in a process of its own, asked in turn so that a drift of the machine's \
          speed meets all alike. Times are medians of process CPU time on one thread unless stated; memory is peak \
-         resident size minus that before the first step. `clipped` is a private step without its noise.",
+         resident size minus that before the first step. `clipped` is a private step without its noise. The build is the one that users get, \
+         except in rows that say `native build` (`target-cpu=native`).",
     );
     let floor = product_gflops()?;
     let figure = |name: &str, value: f64, unit: &str, better| {
@@ -128,6 +129,10 @@ fn measure(
         sources.push((label.into(), Source::Own(Client::start(shape, mode, 1)?)));
         let all = Source::Own(Client::start(shape, mode, threads)?);
         sources.push((format!("{label}, {threads} threads"), all));
+        if let Some(program) = &session.native_worker {
+            let native = Source::Own(Client::start_program(program, shape, mode, 1)?);
+            sources.push((format!("{label}, native build"), native));
+        }
     }
     if let (Some(environment), Some(task)) =
         (environment, PeerTask::ALL.into_iter().find(|t| t.name() == name))
@@ -164,7 +169,7 @@ fn measure(
 }
 
 /// Every peer as it comes; those that profit also with the C library told to keep freed memory, which is what our own
-/// program does with its allocator.
+/// program does.
 fn jobs(task: PeerTask, environment: &Environment) -> Vec<Job> {
     let mut jobs = Vec::new();
     for peer in Peer::ALL.into_iter().filter(|p| environment.has(*p)) {
