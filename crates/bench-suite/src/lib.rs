@@ -10,6 +10,7 @@ pub mod engine;
 mod error;
 pub mod interrupt;
 pub mod machine;
+mod number;
 pub mod outcome;
 pub mod peers;
 pub mod problem;

@@ -14,6 +14,7 @@ pub struct Point {
     /// Steps taken.
     pub step: u64,
     /// Mean training loss of the batches since the last point; none if they were all empty.
+    #[serde(with = "crate::number")]
     pub train_loss: Option<f64>,
     /// Quality on held-out data.
     pub test: Quality,
@@ -22,6 +23,7 @@ pub struct Point {
     /// Share of samples whose gradient was shortened, since the last point.
     pub clip_rate: Option<f64>,
     /// Median norm of per-sample gradients, in the last batch.
+    #[serde(with = "crate::number")]
     pub median_norm: Option<f64>,
 }
 
@@ -33,6 +35,7 @@ pub struct Outcome {
     /// The curves.
     pub points: Vec<Point>,
     /// Norms of per-sample gradients in the last batch.
+    #[serde(with = "crate::number")]
     pub norms: Vec<f64>,
     /// Trainable parameters.
     pub n_params: usize,

@@ -14,6 +14,7 @@ use crate::error::Result;
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Quality {
     /// Mean loss per sample, in nats.
+    #[serde(with = "crate::number")]
     pub loss: f64,
     /// Share of samples classified correctly, where there are classes.
     pub accuracy: Option<f64>,

@@ -136,6 +136,22 @@ fn a_run_does_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn a_run_that_diverges_is_stopped_resumed_and_read_like_any_other() {
+    let problem = ImageProblem::open("digits/mlp", &places()).unwrap();
+    let optimizer = OptimizerConfig::Sgd { momentum: 0.9 };
+    let config = RunConfig { learning_rate: 1e30, optimizer, ..config(12, false) };
+    let folder = tempfile::tempdir().unwrap();
+    let first = session(folder.path());
+    let interrupt = first.interrupt.clone();
+    let stops = StopsAfter { inner: &problem, left: AtomicU64::new(9), interrupt };
+    assert!(matches!(train(&stops, &config, &first), Err(Error::Interrupted)));
+    let outcome = train(&problem, &config, &session(folder.path())).unwrap();
+    assert!(outcome.points.iter().all(|p| !p.test.loss.is_finite()));
+    let again = train(&problem, &config, &session(folder.path())).unwrap();
+    assert_eq!(again.fingerprint, outcome.fingerprint);
+}
+
+#[test]
 fn a_checkpoint_of_another_configuration_is_not_used() {
     let problem = ImageProblem::open("digits/mlp", &places()).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -180,15 +196,24 @@ fn a_run_that_is_killed_twenty_times_equals_one_that_is_not() {
             .spawn()
             .unwrap()
     };
+    let checkpoint =
+        session(two.path()).path(&format!("runs/{}.safetensors", config.hash().unwrap()));
+    let written = || checkpoint.metadata().and_then(|m| m.modified()).ok();
     let mut n_killed = 0;
     for delay in delays {
+        let before = written();
         let mut child = start();
-        std::thread::sleep(Duration::from_secs_f64(0.05 + 0.1 * delay));
+        // Killed at any moment after it has taken steps of its own.
+        while written() == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_secs_f64(0.05 * delay));
         n_killed += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!(checkpoint.exists(), "the run ended before it was killed twenty times");
     }
-    assert!(15 <= n_killed, "only {n_killed} of 20 children were still running");
+    assert_eq!(n_killed, 20, "children that were still running");
     assert!(start().wait().unwrap().success());
     let file = session(two.path()).path(&format!("runs/{}.json", config.hash().unwrap()));
     same(&whole, &Outcome::read(&file).unwrap().unwrap());

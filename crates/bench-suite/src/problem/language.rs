@@ -11,8 +11,8 @@ use crate::data::text::{Windows, split_at_fraction};
 use crate::data::{Dataset, Places};
 use crate::error::{Error, Result};
 
-/// Tokens of one window, the unit of privacy.
-pub const WINDOW: usize = 64;
+/// Tokens of one window, the unit of privacy: all but the first are predicted. No token is in two windows.
+pub const WINDOW: usize = 65;
 /// Windows of the held-out part that are evaluated.
 const N_TEST: usize = 128;
 const EVAL_BATCH: usize = 32;
@@ -60,8 +60,8 @@ impl LanguageProblem {
         let plays = Dataset::TinyShakespeare.text(places)?;
         let tokens = tokenizer.encode(&plays, false)?;
         let (train, test) = split_at_fraction(&tokens, 0.9)?;
-        let n_train = Windows::new(train, WINDOW + 1, WINDOW)?.len();
-        let held_out = Windows::new(test, WINDOW + 1, WINDOW)?;
+        let n_train = Windows::new(train, WINDOW, WINDOW)?.len();
+        let held_out = Windows::new(test, WINDOW, WINDOW)?;
         let indices: Vec<usize> = (0..N_TEST.min(held_out.len())).collect();
         let test = indices
             .chunks(EVAL_BATCH)
@@ -101,11 +101,11 @@ fn lora_config() -> LoraConfig {
 }
 
 fn texts(windows: &Windows<'_, u32>, records: &[usize]) -> Result<Texts> {
-    let mut ids = Vec::with_capacity(records.len() * (WINDOW + 1));
+    let mut ids = Vec::with_capacity(records.len() * WINDOW);
     for record in records {
         ids.extend_from_slice(windows.get(*record)?);
     }
-    let windows = Tensor::from_vec(ids, (records.len(), WINDOW + 1), &Device::Cpu)?;
+    let windows = Tensor::from_vec(ids, (records.len(), WINDOW), &Device::Cpu)?;
     Ok(Texts::from_windows(&windows)?)
 }
 
@@ -117,7 +117,7 @@ impl Problem for LanguageProblem {
     }
 
     fn unit(&self) -> &'static str {
-        "one window of 64 tokens"
+        "one window of 65 tokens"
     }
 
     fn objective(&self) -> &Self::Objective {
@@ -141,7 +141,7 @@ impl Problem for LanguageProblem {
     }
 
     fn batch(&self, records: &[usize]) -> Result<Texts> {
-        texts(&Windows::new(&self.train, WINDOW + 1, WINDOW)?, records)
+        texts(&Windows::new(&self.train, WINDOW, WINDOW)?, records)
     }
 
     fn evaluate(&self, params: &Tree) -> Result<Quality> {

@@ -27,8 +27,8 @@ pub(super) struct Setting {
     batch_size: f64,
     steps: u64,
     delta: f64,
-    /// Of [`METHODS`]: the best of the half-decade grid of the task `rates` at epsilon 3, where that has run to the
-    /// end. On `mnist/cnn` automatic clipping and AdamW, and on `fashion` all, are taken from a neighbor.
+    /// Of [`METHODS`]: the best of the half-decade grid of the task `rates` at epsilon 3 (figures `rates/*`). Those of
+    /// `fashion` are those of `mnist`'s grid, which has not been run on it.
     rates: [f64; 5],
 }
 

@@ -13,7 +13,7 @@ use crate::session::{Session, Spread};
 use crate::train::train;
 
 /// Half decades.
-const GRID: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0];
+const GRID: [f64; 8] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0];
 const EPSILON: f64 = 3.0;
 
 /// Runs the grid with one seed.

@@ -9,6 +9,7 @@ use tensor_tree::checkpoint::{self, Header};
 use tensor_tree::{Losses, Stage, StateReader, StateWriter, Tree};
 
 use crate::error::{Error, Result};
+use crate::number::Numbers;
 use crate::outcome::Point;
 use crate::problem::Quality;
 
@@ -97,7 +98,7 @@ impl RunState {
         let bad =
             |e: serde_json::Error| Error::Outcome { file: path.to_owned(), reason: e.to_string() };
         out.text("points", &serde_json::to_string(&self.points).map_err(bad)?)?;
-        out.text("norms", &serde_json::to_string(&self.norms).map_err(bad)?)?;
+        out.text("norms", &serde_json::to_string(&self.norms.written()).map_err(bad)?)?;
         let header = Header { kind: KIND.into(), config: config.into() };
         Ok(checkpoint::write(path, &header, &out.finish())?)
     }
@@ -112,7 +113,8 @@ impl RunState {
             params: from.tree("params")?,
             step: from.count("step")?,
             points: serde_json::from_str(&from.text("points")?).map_err(bad)?,
-            norms: serde_json::from_str(&from.text("norms")?).map_err(bad)?,
+            norms: Vec::read(serde_json::from_str(&from.text("norms")?).map_err(bad)?)
+                .map_err(|reason| Error::Outcome { file: path.to_owned(), reason })?,
             train_s: from.number("train_s")?,
             loss_sum: from.number("loss_sum")?,
             n_losses: from.count("n_losses")?,
