@@ -1,0 +1,73 @@
+//! Everything that can be wrong with a call.
+
+/// Errors of this crate.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number that cannot be meant.
+    #[error("{name}: expected {must}, got {got}")]
+    InvalidNumber {
+        /// What the number is.
+        name: &'static str,
+        /// What it must be.
+        must: &'static str,
+        /// What it was.
+        got: f64,
+    },
+    /// An entry of a vector or matrix that cannot be meant.
+    #[error("{name} at {place}: expected {must}, got {got}")]
+    InvalidEntry {
+        /// What the entry belongs to.
+        name: &'static str,
+        /// Position, counted from 0; rows before columns.
+        place: String,
+        /// What it must be.
+        must: &'static str,
+        /// What it was.
+        got: f64,
+    },
+    /// Sizes that do not fit together.
+    #[error("{name}: expected length {expected}, got {got}")]
+    Length {
+        /// What has the length.
+        name: &'static str,
+        /// What the length must be.
+        expected: usize,
+        /// What it was.
+        got: usize,
+    },
+    /// More coordinates at the higher level than there are.
+    #[error("coordinates at the higher level: expected at most {p}, got {k}")]
+    TooManyAtUpperLevel {
+        /// What was asked for.
+        k: usize,
+        /// Number of coefficients.
+        p: usize,
+    },
+}
+
+/// Results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Refuses a number that does not hold what it must.
+pub(crate) fn number(name: &'static str, must: &'static str, holds: bool, got: f64) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::InvalidNumber { name, must, got }) }
+}
+
+/// Refuses a vector of another length.
+pub(crate) fn length(name: &'static str, expected: usize, got: usize) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(Error::Length { name, expected, got }) }
+}
+
+/// Refuses a vector with an entry that does not hold what it must.
+pub(crate) fn entries(
+    name: &'static str,
+    must: &'static str,
+    values: &[f64],
+    holds: impl Fn(f64) -> bool,
+) -> Result<()> {
+    match values.iter().position(|v| !holds(*v)) {
+        None => Ok(()),
+        Some(i) => Err(Error::InvalidEntry { name, place: i.to_string(), must, got: values[i] }),
+    }
+}

@@ -1,0 +1,142 @@
+//! Loops over slices that use the widest vectors of the processor they run on.
+
+use std::sync::OnceLock;
+
+use pulp::Arch;
+
+fn arch() -> Arch {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    *ARCH.get_or_init(Arch::new)
+}
+
+/// Lanes of the accumulators: enough to hide the latency of additions at every vector width.
+const LANES: usize = 16;
+
+/// `sum_i a_i b_i`. The order of additions is fixed, so all processors give the same bits but for fused rounding, which is
+/// not used.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    debug_assert_eq!(a.len(), b.len());
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0; LANES];
+            let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+            let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+            for (a, b) in a_lanes.iter().zip(b_lanes) {
+                for lane in 0..LANES {
+                    sums[lane] += a[lane] * b[lane];
+                }
+            }
+            let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+            fold(sums) + rest
+        },
+    )
+}
+
+/// `y += alpha x`.
+pub(crate) fn axpy(alpha: f64, x: &[f64], y: &mut [f64]) {
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y += alpha * x;
+            }
+        },
+    );
+}
+
+/// What one pass over magnitudes says about a level: how many lie above the window of width `width` over `low`, how many
+/// inside, and the sum of those inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Window {
+    pub(crate) above: f64,
+    pub(crate) inside: f64,
+    pub(crate) inside_sum: f64,
+}
+
+/// Counts the magnitudes `v` above `low + width` and those in `(low, low + width)`.
+pub(crate) fn window(v: &[f64], low: f64, width: f64) -> Window {
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            let mut above = [0.0; LANES];
+            let mut inside = [0.0; LANES];
+            let mut sum = [0.0; LANES];
+            let high = low + width;
+            let (lanes, rest) = v.as_chunks::<LANES>();
+            for v in lanes {
+                for lane in 0..LANES {
+                    let x = v[lane];
+                    let is_above = if high <= x { 1.0 } else { 0.0 };
+                    let is_inside = if low < x && x < high { 1.0 } else { 0.0 };
+                    above[lane] += is_above;
+                    inside[lane] += is_inside;
+                    sum[lane] += is_inside * x;
+                }
+            }
+            let mut all =
+                Window { above: fold(above), inside: fold(inside), inside_sum: fold(sum) };
+            for x in rest {
+                if high <= *x {
+                    all.above += 1.0;
+                } else if low < *x {
+                    all.inside += 1.0;
+                    all.inside_sum += x;
+                }
+            }
+            all
+        },
+    )
+}
+
+/// `sum_j clip(v_j - low, 0, width)`.
+pub(crate) fn clipped_excess(v: &[f64], low: f64, width: f64) -> f64 {
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0; LANES];
+            let clip = |x: f64| {
+                let over = x - low;
+                let over = if over < width { over } else { width };
+                if 0.0 < over { over } else { 0.0 }
+            };
+            let (lanes, rest) = v.as_chunks::<LANES>();
+            for v in lanes {
+                for lane in 0..LANES {
+                    sums[lane] += clip(v[lane]);
+                }
+            }
+            fold(sums) + rest.iter().map(|x| clip(*x)).sum::<f64>()
+        },
+    )
+}
+
+/// The largest magnitude; 0 of none.
+pub(crate) fn largest(v: &[f64]) -> f64 {
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            let mut best = [0.0; LANES];
+            let (lanes, rest) = v.as_chunks::<LANES>();
+            for v in lanes {
+                for lane in 0..LANES {
+                    let x = v[lane].abs();
+                    best[lane] = if best[lane] < x { x } else { best[lane] };
+                }
+            }
+            best.into_iter().chain(rest.iter().map(|x| x.abs())).fold(0.0, f64::max)
+        },
+    )
+}
+
+#[inline(always)]
+fn fold(mut sums: [f64; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while 0 < half {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+pub mod penalty;
+
+mod error;
+mod kernel;
+
+pub use error::{Error, Result};
+pub use penalty::{DualNorm, L1, Penalty, SortedL1, TwoLevel};
