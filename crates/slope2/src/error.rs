@@ -36,6 +36,20 @@ pub enum Error {
         /// What it was.
         got: usize,
     },
+    /// Parts of a sparse matrix that do not fit together.
+    #[error("sparse design, column {at}: expected that {what}")]
+    SparseStructure {
+        /// What must hold.
+        what: &'static str,
+        /// The column where it does not.
+        at: usize,
+    },
+    /// A solver or a scaling that looks at single columns was given a design known by its products.
+    #[error("this needs single columns; a design known by its products has none")]
+    NeedsColumns,
+    /// A response that has no model.
+    #[error("{0}")]
+    Response(&'static str),
     /// More coordinates at the higher level than there are.
     #[error("coordinates at the higher level: expected at most {p}, got {k}")]
     TooManyAtUpperLevel {

@@ -1,9 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+pub mod certificate;
+pub mod datafit;
+pub mod design;
 pub mod penalty;
+pub mod sequence;
+pub mod problem;
+pub mod solver;
 
 mod error;
 mod kernel;
 
+pub use certificate::{Certificate, certify};
+pub use datafit::{Binomial, Datafit, Family, Gaussian, LossScale, Poisson};
+pub use design::{Center, Design, Operator, Scale};
 pub use error::{Error, Result};
 pub use penalty::{DualNorm, L1, Penalty, SortedL1, TwoLevel};
+pub use problem::{Problem, Report, Solution, Termination};
+pub use solver::{Fista, Solver, Start};

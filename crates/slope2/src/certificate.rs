@@ -1,0 +1,113 @@
+//! What is proven about a solution. Knows no solver, and no solver can change it: everything is computed from the
+//! coefficients alone, over all features.
+
+use crate::error::{Result, length};
+use crate::penalty::DualNorm;
+use crate::problem::Problem;
+
+/// Primal and dual objective of a solution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Certificate {
+    /// `P(b0, b)`.
+    pub primal: f64,
+    /// A lower bound of the smallest objective.
+    pub dual: f64,
+    /// `J*(c X' w (y - mu))`; at most 1 at an optimum.
+    pub dual_norm: f64,
+}
+
+impl Certificate {
+    /// How far the objective is from the smallest at most.
+    #[must_use]
+    pub fn gap(&self) -> f64 {
+        self.primal - self.dual
+    }
+
+    /// The gap over the magnitude of the objective.
+    #[must_use]
+    pub fn relative_gap(&self) -> f64 {
+        self.gap() / self.primal.abs().max(f64::MIN_POSITIVE)
+    }
+
+    /// Whether `gap <= tolerance |P|`.
+    #[must_use]
+    pub fn holds(&self, tolerance: f64) -> bool {
+        self.gap() <= tolerance * self.primal.abs().max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Everything at one point that the dual needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Point {
+    /// `c w (y - mu)` at the best intercept.
+    pub(crate) pull: Vec<f64>,
+    /// `X' pull`.
+    pub(crate) gradient: Vec<f64>,
+}
+
+/// Certifies `(intercept, coefficients)`.
+///
+/// The dual point is the residual, shrunk until it is feasible. With an intercept the residual is that of the best
+/// intercept for these coefficients, since only that one is feasible.
+///
+/// # Errors
+/// [`crate::Error::Length`] if the coefficients do not fit.
+///
+/// # Source
+/// Derived from Fenchel duality; the scaling as in arXiv 1802.07481, section 2.
+pub fn certify<P: DualNorm>(
+    problem: &Problem<'_, P>,
+    intercept: f64,
+    coefficients: &[f64],
+) -> Result<Certificate> {
+    Ok(certify_with_point(problem, intercept, coefficients)?.0)
+}
+
+pub(crate) fn certify_with_point<P: DualNorm>(
+    problem: &Problem<'_, P>,
+    intercept: f64,
+    coefficients: &[f64],
+) -> Result<(Certificate, Point)> {
+    let Problem { design, datafit, penalty, .. } = problem;
+    length("coefficients", design.n_cols(), coefficients.len())?;
+    let mut eta = vec![0.0; design.n_rows()];
+    design.apply(coefficients, &mut eta);
+    let best = if problem.intercept { datafit.intercept(&eta, intercept) } else { 0.0 };
+    let at = |b: f64| eta.iter().map(|e| e + b).collect::<Vec<f64>>();
+    let primal = datafit.value(&at(intercept)) + penalty.value(coefficients);
+    let mut pull = vec![0.0; eta.len()];
+    datafit.pull(&at(best), &mut pull);
+    let mut gradient = vec![0.0; coefficients.len()];
+    design.adjoint(&pull, &mut gradient);
+    let dual_norm = penalty.dual_norm(&gradient);
+    let dual = dual_value(problem, &pull, dual_norm);
+    Ok((Certificate { primal, dual, dual_norm }, Point { pull, gradient }))
+}
+
+/// The largest dual value that scaling the residual gives.
+fn dual_value<P: DualNorm>(problem: &Problem<'_, P>, pull: &[f64], dual_norm: f64) -> f64 {
+    let datafit = &problem.datafit;
+    let c = datafit.factor();
+    let w = |i: usize| datafit.weights().map_or(1.0, |w| w[i]);
+    // theta_i = y_i - mu_i; where an observation has no weight, it has no part in the dual either.
+    let theta: Vec<f64> = pull
+        .iter()
+        .enumerate()
+        .map(|(i, pull)| if w(i) == 0.0 { 0.0 } else { pull / (c * w(i)) })
+        .collect();
+    let largest = if dual_norm <= 1.0 { 1.0 } else { 1.0 / dual_norm };
+    let t = if datafit.family().name() == "gaussian" {
+        // The dual is a parabola along the residual. With an intercept the residual has mean zero, so that `y` may stand
+        // for the centered response.
+        let (mut along, mut square) = (0.0, 0.0);
+        for (i, theta) in theta.iter().enumerate() {
+            along += w(i) * theta * datafit.y()[i];
+            square += w(i) * theta * theta;
+        }
+        let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
+        if square == 0.0 { largest } else { (along / square).clamp(-limit, limit) }
+    } else {
+        largest
+    };
+    datafit.dual(theta.iter().map(|theta| t * theta))
+}

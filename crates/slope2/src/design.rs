@@ -1,0 +1,250 @@
+//! The design matrix: dense, sparse or known by its products only; centered and scaled without being changed.
+
+mod columns;
+mod standardize;
+
+use std::borrow::Cow;
+
+use faer::MatRef;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result, length};
+use crate::kernel::dot;
+use columns::{Dense, Sparse};
+pub use standardize::{Center, Scale};
+
+/// A matrix that is known by its products.
+pub trait Operator: Sync {
+    /// Number of rows.
+    fn n_rows(&self) -> usize;
+    /// Number of columns.
+    fn n_cols(&self) -> usize;
+    /// `out = X b`.
+    fn apply(&self, b: &[f64], out: &mut [f64]);
+    /// `out = X' r`.
+    fn adjoint(&self, r: &[f64], out: &mut [f64]);
+}
+
+/// A design of `n` rows (observations) and `p` columns (features), and all products with it.
+///
+/// Column `j` of what is fitted is `(x_j - center_j) / scale_j`. Neither dense nor sparse data are copied or changed for
+/// that: the products account for it.
+pub struct Design<'a> {
+    entries: Entries<'a>,
+    /// Empty where columns are not centered.
+    centers: Vec<f64>,
+    /// Empty where columns are not scaled.
+    scales: Vec<f64>,
+}
+
+enum Entries<'a> {
+    Dense(Dense<'a>),
+    Sparse(Sparse<'a>),
+    Operator(&'a dyn Operator),
+}
+
+impl std::fmt::Debug for Design<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.entries {
+            Entries::Dense(_) => "dense",
+            Entries::Sparse(_) => "sparse",
+            Entries::Operator(_) => "operator",
+        };
+        write!(f, "Design({kind}, {} x {})", self.n_rows(), self.n_cols())
+    }
+}
+
+impl<'a> Design<'a> {
+    /// A dense design. Columns that are contiguous are borrowed; other layouts are copied.
+    #[must_use]
+    pub fn dense(x: MatRef<'a, f64>) -> Self {
+        Self::of(Entries::Dense(Dense::new(x)))
+    }
+
+    /// A dense design from its columns, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are `n * p` entries.
+    pub fn from_columns(data: impl Into<Cow<'a, [f64]>>, n: usize, p: usize) -> Result<Self> {
+        let data = data.into();
+        length("entries of the design", n * p, data.len())?;
+        Ok(Self::of(Entries::Dense(Dense { data, n, p })))
+    }
+
+    /// A sparse design in compressed columns: column `j` has the rows `row_idx[col_ptr[j]..col_ptr[j + 1]]`, increasing.
+    ///
+    /// # Errors
+    /// [`Error::Length`] or [`Error::SparseStructure`] if the parts do not fit together.
+    pub fn sparse(
+        n: usize,
+        col_ptr: &'a [usize],
+        row_idx: &'a [usize],
+        values: &'a [f64],
+    ) -> Result<Self> {
+        Ok(Self::of(Entries::Sparse(Sparse::new(n, col_ptr, row_idx, values)?)))
+    }
+
+    /// A design known by its products. Only solvers that need no single column take it.
+    #[must_use]
+    pub fn operator(operator: &'a dyn Operator) -> Self {
+        Self::of(Entries::Operator(operator))
+    }
+
+    fn of(entries: Entries<'a>) -> Self {
+        Design { entries, centers: Vec::new(), scales: Vec::new() }
+    }
+
+    /// Number of observations.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        match &self.entries {
+            Entries::Dense(x) => x.n,
+            Entries::Sparse(x) => x.n,
+            Entries::Operator(x) => x.n_rows(),
+        }
+    }
+
+    /// Number of features.
+    #[must_use]
+    pub fn n_cols(&self) -> usize {
+        match &self.entries {
+            Entries::Dense(x) => x.p,
+            Entries::Sparse(x) => x.n_cols(),
+            Entries::Operator(x) => x.n_cols(),
+        }
+    }
+
+    /// What is taken off each column before scaling; 0 where columns are not centered.
+    #[must_use]
+    pub fn center(&self, j: usize) -> f64 {
+        self.centers.get(j).copied().unwrap_or(0.0)
+    }
+
+    /// What each column is divided by; 1 where columns are not scaled.
+    #[must_use]
+    pub fn scale(&self, j: usize) -> f64 {
+        self.scales.get(j).copied().unwrap_or(1.0)
+    }
+
+    /// Whether single columns can be had.
+    #[must_use]
+    pub fn has_columns(&self) -> bool {
+        !matches!(self.entries, Entries::Operator(_))
+    }
+
+    /// Whether most entries are not stored.
+    #[must_use]
+    pub fn is_sparse(&self) -> bool {
+        matches!(self.entries, Entries::Sparse(_))
+    }
+
+    /// `out = X b`.
+    pub fn apply(&self, b: &[f64], out: &mut [f64]) {
+        if let Entries::Operator(x) = &self.entries {
+            let scaled: Vec<f64> = b.iter().enumerate().map(|(j, b)| b / self.scale(j)).collect();
+            let shift = self.shift(scaled.iter().copied().enumerate());
+            x.apply(&scaled, out);
+            out.iter_mut().for_each(|o| *o -= shift);
+            return;
+        }
+        out.fill(0.0);
+        self.add_columns(b.iter().copied().enumerate().filter(|(_, b)| *b != 0.0), out);
+    }
+
+    /// `out += sum_j a_j x_j` over the given columns. A design known by its products adds nothing.
+    pub(crate) fn add_columns(
+        &self,
+        columns: impl Iterator<Item = (usize, f64)> + Clone,
+        out: &mut [f64],
+    ) {
+        let scaled = columns.map(|(j, a)| (j, a / self.scale(j)));
+        match &self.entries {
+            Entries::Dense(x) => x.add(scaled.clone(), out),
+            Entries::Sparse(x) => x.add(scaled.clone(), out),
+            Entries::Operator(_) => return,
+        }
+        if !self.centers.is_empty() {
+            let shift = self.shift(scaled);
+            out.iter_mut().for_each(|o| *o -= shift);
+        }
+    }
+
+    fn shift(&self, scaled: impl Iterator<Item = (usize, f64)>) -> f64 {
+        if self.centers.is_empty() {
+            return 0.0;
+        }
+        scaled.map(|(j, a)| a * self.centers[j]).sum()
+    }
+
+    /// `x_j' v` from `x_j' v` of the stored column and the sum of `v`.
+    fn finish(&self, j: usize, raw: f64, sum: f64) -> f64 {
+        (raw - self.center(j) * sum) / self.scale(j)
+    }
+
+    fn sum_if_centered(&self, v: &[f64]) -> f64 {
+        if self.centers.is_empty() { 0.0 } else { v.iter().sum() }
+    }
+
+    /// `out = X' v`, columns shared out among threads; each is summed by one thread.
+    pub fn adjoint(&self, v: &[f64], out: &mut [f64]) {
+        let sum = self.sum_if_centered(v);
+        match &self.entries {
+            Entries::Dense(x) => {
+                self.each(out, x.n, |j| self.finish(j, dot(x.column(j), v), sum));
+            }
+            Entries::Sparse(x) => {
+                let per_column = x.n_stored() / x.n_cols().max(1);
+                self.each(out, per_column, |j| self.finish(j, x.dot(j, v), sum));
+            }
+            Entries::Operator(x) => {
+                x.adjoint(v, out);
+                out.iter_mut().enumerate().for_each(|(j, o)| *o = self.finish(j, *o, sum));
+            }
+        }
+    }
+
+    /// `out[i] = x_j' v` for the i-th of `columns`. A design known by its products gives zeros.
+    pub(crate) fn adjoint_of(&self, columns: &[usize], v: &[f64], out: &mut [f64]) {
+        let sum = self.sum_if_centered(v);
+        match &self.entries {
+            Entries::Dense(x) => {
+                self.each(out, x.n, |i| self.finish(columns[i], dot(x.column(columns[i]), v), sum))
+            }
+            Entries::Sparse(x) => {
+                let per_column = x.n_stored() / x.n_cols().max(1);
+                self.each(out, per_column, |i| self.finish(columns[i], x.dot(columns[i], v), sum));
+            }
+            Entries::Operator(_) => out.fill(0.0),
+        }
+    }
+
+    /// Fills `out`, in parallel where the work pays for it.
+    fn each(&self, out: &mut [f64], work: usize, f: impl Fn(usize) -> f64 + Sync) {
+        const SHARE: usize = 64 * 1024;
+        let columns = (SHARE / work.max(1)).max(1);
+        if out.len() <= columns || rayon::current_num_threads() == 1 {
+            out.iter_mut().enumerate().for_each(|(j, o)| *o = f(j));
+            return;
+        }
+        out.par_chunks_mut(columns).enumerate().for_each(|(share, out)| {
+            out.iter_mut().enumerate().for_each(|(i, o)| *o = f(share * columns + i));
+        });
+    }
+
+    /// `out += a x_j` for one column as it is fitted, written out.
+    pub(crate) fn column_into(&self, j: usize, out: &mut [f64]) {
+        out.fill(0.0);
+        self.add_columns(std::iter::once((j, 1.0)), out);
+    }
+
+    /// The first entry that is not finite, as an error.
+    pub(crate) fn find_bad_entry(&self) -> Option<Error> {
+        let (row, column, got) = match &self.entries {
+            Entries::Dense(x) => x.bad_entry()?,
+            Entries::Sparse(x) => x.bad_entry()?,
+            Entries::Operator(_) => return None,
+        };
+        let place = format!("row {row}, column {column}");
+        Some(Error::InvalidEntry { name: "design", place, must: "finite", got })
+    }
+}

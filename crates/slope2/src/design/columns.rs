@@ -1,0 +1,118 @@
+//! Columns as they are stored.
+
+use std::borrow::Cow;
+
+use faer::MatRef;
+
+use crate::error::{Error, Result, length};
+use crate::kernel::axpy;
+
+/// Columns of `n` entries, one after the other.
+pub(super) struct Dense<'a> {
+    pub(super) data: Cow<'a, [f64]>,
+    pub(super) n: usize,
+    pub(super) p: usize,
+}
+
+impl<'a> Dense<'a> {
+    pub(super) fn new(x: MatRef<'a, f64>) -> Self {
+        let (n, p) = (x.nrows(), x.ncols());
+        let contiguous = x.try_as_col_major().filter(|x| x.col_stride().unsigned_abs() == n);
+        let data = match contiguous {
+            Some(whole) if 0 < n * p => {
+                // One column of a matrix whose columns follow each other without gaps.
+                let first = whole.col(0).as_slice().as_ptr();
+                #[allow(unsafe_code)]
+                // SAFETY: rows are contiguous and the distance of columns is their length, so that the `n p`
+                // entries of the borrowed matrix lie one after the other.
+                Cow::Borrowed(unsafe { std::slice::from_raw_parts(first, n * p) })
+            }
+            _ => {
+                let entries = (0..p).flat_map(|j| (0..n).map(move |i| x[(i, j)]));
+                Cow::Owned(entries.collect())
+            }
+        };
+        Dense { data, n, p }
+    }
+
+    pub(super) fn column(&self, j: usize) -> &[f64] {
+        &self.data[j * self.n..(j + 1) * self.n]
+    }
+
+    pub(super) fn add(&self, columns: impl Iterator<Item = (usize, f64)>, out: &mut [f64]) {
+        for (j, a) in columns {
+            axpy(a, self.column(j), out);
+        }
+    }
+
+    pub(super) fn bad_entry(&self) -> Option<(usize, usize, f64)> {
+        let at = self.data.iter().position(|x| !x.is_finite())?;
+        Some((at % self.n, at / self.n, self.data[at]))
+    }
+}
+
+/// Compressed columns.
+pub(super) struct Sparse<'a> {
+    pub(super) n: usize,
+    col_ptr: &'a [usize],
+    row_idx: &'a [usize],
+    values: &'a [f64],
+}
+
+impl<'a> Sparse<'a> {
+    pub(super) fn new(
+        n: usize,
+        col_ptr: &'a [usize],
+        row_idx: &'a [usize],
+        values: &'a [f64],
+    ) -> Result<Self> {
+        length("values of the sparse design", row_idx.len(), values.len())?;
+        let wrong = |what: &'static str, at: usize| Err(Error::SparseStructure { what, at });
+        if col_ptr.first() != Some(&0) || col_ptr.last() != Some(&row_idx.len()) {
+            return wrong("column pointers run from 0 to the number of values", 0);
+        }
+        for (j, ends) in col_ptr.windows(2).enumerate() {
+            if ends[1] < ends[0] || row_idx.len() < ends[1] {
+                return wrong("column pointers do not fall", j);
+            }
+            let rows = &row_idx[ends[0]..ends[1]];
+            if rows.windows(2).any(|r| r[1] <= r[0]) || rows.last().is_some_and(|r| n <= *r) {
+                return wrong("rows of a column increase and lie below the number of rows", j);
+            }
+        }
+        Ok(Sparse { n, col_ptr, row_idx, values })
+    }
+
+    pub(super) fn n_cols(&self) -> usize {
+        self.col_ptr.len() - 1
+    }
+
+    pub(super) fn n_stored(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn column(&self, j: usize) -> (&[usize], &[f64]) {
+        let range = self.col_ptr[j]..self.col_ptr[j + 1];
+        (&self.row_idx[range.clone()], &self.values[range])
+    }
+
+    pub(super) fn dot(&self, j: usize, v: &[f64]) -> f64 {
+        let (rows, values) = self.column(j);
+        rows.iter().zip(values).map(|(i, x)| x * v[*i]).sum()
+    }
+
+    pub(super) fn add(&self, columns: impl Iterator<Item = (usize, f64)>, out: &mut [f64]) {
+        for (j, a) in columns {
+            let (rows, values) = self.column(j);
+            for (i, x) in rows.iter().zip(values) {
+                out[*i] += a * x;
+            }
+        }
+    }
+
+    pub(super) fn bad_entry(&self) -> Option<(usize, usize, f64)> {
+        let at = self.values.iter().position(|x| !x.is_finite())?;
+        let column = self.col_ptr.partition_point(|end| *end <= at) - 1;
+        Some((self.row_idx[at], column, self.values[at]))
+    }
+}
