@@ -39,6 +39,10 @@ impl Certificate {
 /// Everything at one point that the dual needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Point {
+    /// The intercept of the primal objective.
+    pub(crate) intercept: f64,
+    /// `b0 + X b`.
+    pub(crate) eta: Vec<f64>,
     /// `c w (y - mu)` at the best intercept.
     pub(crate) pull: Vec<f64>,
     /// `X' pull`.
@@ -60,28 +64,42 @@ pub fn certify<P: DualNorm>(
     intercept: f64,
     coefficients: &[f64],
 ) -> Result<Certificate> {
-    Ok(certify_with_point(problem, intercept, coefficients)?.0)
+    Ok(certify_with_point(problem, Intercept::Fixed(intercept), coefficients)?.0)
+}
+
+/// The intercept of the primal objective.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Intercept {
+    /// This one.
+    Fixed(f64),
+    /// The best for the coefficients, searched from here; 0 if the problem has none.
+    Best(f64),
 }
 
 pub(crate) fn certify_with_point<P: DualNorm>(
     problem: &Problem<'_, P>,
-    intercept: f64,
+    intercept: Intercept,
     coefficients: &[f64],
 ) -> Result<(Certificate, Point)> {
     let Problem { design, datafit, penalty, .. } = problem;
     length("coefficients", design.n_cols(), coefficients.len())?;
     let mut eta = vec![0.0; design.n_rows()];
     design.apply(coefficients, &mut eta);
-    let best = if problem.intercept { datafit.intercept(&eta, intercept) } else { 0.0 };
-    let at = |b: f64| eta.iter().map(|e| e + b).collect::<Vec<f64>>();
-    let primal = datafit.value(&at(intercept)) + penalty.value(coefficients);
+    let (Intercept::Fixed(start) | Intercept::Best(start)) = intercept;
+    let best = if problem.intercept { datafit.intercept(&eta, start) } else { 0.0 };
+    let intercept = if matches!(intercept, Intercept::Fixed(_)) { start } else { best };
     let mut pull = vec![0.0; eta.len()];
-    datafit.pull(&at(best), &mut pull);
+    eta.iter_mut().for_each(|e| *e += best);
+    datafit.pull(&eta, &mut pull);
+    if intercept != best {
+        eta.iter_mut().for_each(|e| *e += intercept - best);
+    }
+    let primal = datafit.value(&eta) + penalty.value(coefficients);
     let mut gradient = vec![0.0; coefficients.len()];
     design.adjoint(&pull, &mut gradient);
     let dual_norm = penalty.dual_norm(&gradient);
     let dual = dual_value(problem, &pull, dual_norm);
-    Ok((Certificate { primal, dual, dual_norm }, Point { pull, gradient }))
+    Ok((Certificate { primal, dual, dual_norm }, Point { intercept, eta, pull, gradient }))
 }
 
 /// The largest dual value that scaling the residual gives.

@@ -4,8 +4,8 @@ pub mod certificate;
 pub mod datafit;
 pub mod design;
 pub mod penalty;
-pub mod sequence;
 pub mod problem;
+pub mod sequence;
 pub mod solver;
 
 mod error;
@@ -17,4 +17,4 @@ pub use design::{Center, Design, Operator, Scale};
 pub use error::{Error, Result};
 pub use penalty::{DualNorm, L1, Penalty, SortedL1, TwoLevel};
 pub use problem::{Problem, Report, Solution, Termination};
-pub use solver::{Fista, Solver, Start};
+pub use solver::{Fista, Solver, Start, ZoneDescent};

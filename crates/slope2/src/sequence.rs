@@ -93,7 +93,10 @@ mod tests {
             crate::SortedL1::new(lambda).unwrap();
         }
         let raised = gaussian(0.1, 20, 1_000_000).unwrap();
-        assert!(raised.iter().zip(&bh).all(|(r, b)| (r - b).abs() < 1e-4), "many rows change little");
+        assert!(
+            raised.iter().zip(&bh).all(|(r, b)| (r - b).abs() < 1e-4),
+            "many rows change little"
+        );
         let raised = gaussian(0.1, 20, 15).unwrap();
         assert!(raised.iter().zip(&bh).all(|(r, b)| b <= r));
         assert_eq!(raised[19].to_bits(), raised[18].to_bits(), "flat at the end");

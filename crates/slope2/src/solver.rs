@@ -1,10 +1,12 @@
 //! Solvers. Each stops on the duality gap over all features, computed by [`crate::certificate`].
 
 mod fista;
+mod two_level;
 
 use crate::error::Result;
 use crate::problem::{Problem, Solution};
 pub use fista::Fista;
+pub use two_level::ZoneDescent;
 
 /// Where a solver starts.
 #[derive(Clone, Debug, Default, PartialEq)]

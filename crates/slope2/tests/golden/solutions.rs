@@ -3,7 +3,7 @@
 use serde_json::Value;
 use slope2::{
     Binomial, Certificate, Datafit, Design, DualNorm, Family, Fista, Gaussian, LossScale, Poisson,
-    Problem, Solution, Solver, SortedL1, Start, TwoLevel, certify,
+    Problem, Solution, Solver, SortedL1, Start, TwoLevel, ZoneDescent, certify,
 };
 
 use super::{count, file, number, numbers, section};
@@ -84,10 +84,16 @@ fn compare(name: &str, row: &Value, got: &Solution, p: usize) {
     let want = coefficients(row, p);
     let scale = want.iter().fold(1.0, |top: f64, b| top.max(b.abs()));
     for (j, (got, want)) in got.coefficients.iter().zip(&want).enumerate() {
-        assert!((got - want).abs() <= 1e-8 * scale, "{name}: coefficient {j} {got}, expected {want}");
+        assert!(
+            (got - want).abs() <= 1e-8 * scale,
+            "{name}: coefficient {j} {got}, expected {want}"
+        );
     }
     let (primal, want) = (got.certificate.primal, number(row, "/primal"));
-    assert!((primal - want).abs() <= 1e-10 * want.abs(), "{name}: objective {primal}, expected {want}");
+    assert!(
+        (primal - want).abs() <= 1e-10 * want.abs(),
+        "{name}: objective {primal}, expected {want}"
+    );
 }
 
 /// The file's own solution must be certified by our certificate, which has not seen a solver then.
@@ -125,7 +131,10 @@ fn golden_solutions_are_certified_and_found_by_the_reference() {
             if let Some(want) = row.get("alpha_max").and_then(Value::as_f64) {
                 let shape = shape(row, p);
                 let got = shape.dual_norm(&problem.null_gradient());
-                assert!((got - want).abs() <= 1e-9 * want, "{name}: alpha_max {got}, expected {want}");
+                assert!(
+                    (got - want).abs() <= 1e-9 * want,
+                    "{name}: alpha_max {got}, expected {want}"
+                );
             }
             // A gap below rounding does not bound coefficients to 1e-8 where columns are correlated: no early stop.
             let solver = Fista { tolerance: 0.0, max_iters: 6000, check_every: 6000 };
@@ -146,4 +155,52 @@ fn shape(row: &Value, p: usize) -> SortedL1 {
         _ => ruled(row, p),
     };
     SortedL1::new(shape).unwrap()
+}
+
+#[test]
+fn golden_solutions_with_two_levels_are_found_over_zones() {
+    let Some(file) = file("slope_solutions.json") else { return };
+    let Some(problems) = section(&file, "problems") else { return };
+    let mut n = 0;
+    for case in problems {
+        let matrix = Matrix::read(&case["X"]);
+        let design = matrix.design();
+        let p = design.n_cols();
+        for (i, row) in case["solutions"].as_array().unwrap().iter().enumerate() {
+            let penalty = match row["sequence"].as_str() {
+                Some("two_level") => two_level(row, p),
+                Some("lasso") => {
+                    let lambda = number(row, "/lambda");
+                    TwoLevel::new(lambda, lambda, p, p).unwrap()
+                }
+                _ => continue,
+            };
+            let kind = row["family"].as_str().unwrap();
+            let name = format!("{} {i} {kind} {}", case["name"], row["sequence"]);
+            let y = numbers(&case[format!("y_{kind}")]);
+            let scale = match row["loss_scale"].as_str() {
+                Some("1/n") => LossScale::Mean,
+                _ => LossScale::Sum,
+            };
+            let datafit = Datafit::new(family(kind), &y, scale).unwrap();
+            let intercept = row["intercept"].as_bool().unwrap();
+            let problem = Problem { design: &design, datafit, penalty, intercept };
+            let solver = ZoneDescent { tolerance: 1e-15, ..ZoneDescent::default() };
+            let solution = solver.solve(&problem, &Start::default()).unwrap();
+            let gap = solution.certificate.relative_gap();
+            assert!(gap < 1e-9, "{name}: gap {gap} after {:?}", solution.report);
+            if row.get("unique_coef").is_none_or(|u| u.as_bool() == Some(true)) && row.get("coef").is_some() {
+                compare(&name, row, &solution, p);
+            }
+            if let Some(fitted) = row.get("fitted") {
+                let mut got = vec![0.0; y.len()];
+                design.apply(&solution.coefficients, &mut got);
+                for (got, want) in got.iter().zip(numbers(fitted)) {
+                    assert!((got - want).abs() < 1e-8 * (1.0 + want.abs()), "{name}: {got} {want}");
+                }
+            }
+            n += 1;
+        }
+    }
+    eprintln!("{n} solutions");
 }
