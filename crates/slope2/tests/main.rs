@@ -10,3 +10,4 @@
 
 mod golden;
 mod penalties;
+mod zones;

@@ -1,6 +1,6 @@
 //! `slope_prox.json`: proximal maps, norms and dual norms.
 
-use slope2::{DualNorm, Penalty, SortedL1, TwoLevel};
+use slope2::{DualNorm, SortedL1, TwoLevel};
 
 use super::{count, file, number, numbers, optional, section};
 

@@ -189,7 +189,9 @@ fn golden_solutions_with_two_levels_are_found_over_zones() {
             let solution = solver.solve(&problem, &Start::default()).unwrap();
             let gap = solution.certificate.relative_gap();
             assert!(gap < 1e-9, "{name}: gap {gap} after {:?}", solution.report);
-            if row.get("unique_coef").is_none_or(|u| u.as_bool() == Some(true)) && row.get("coef").is_some() {
+            if row.get("unique_coef").is_none_or(|u| u.as_bool() == Some(true))
+                && row.get("coef").is_some()
+            {
                 compare(&name, row, &solution, p);
             }
             if let Some(fitted) = row.get("fitted") {
