@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod penalty;
+pub mod theory;
 
 mod error;
 mod kernel;
