@@ -13,9 +13,13 @@ mod root;
 mod shrinkage;
 mod simplex;
 mod state_evolution;
+mod trade_off;
+mod two_level_curve;
 
 pub use calibration::{alpha_for_lambda, lambda_for_alpha};
 pub use normal::{density, distribution, quantile, truncated_moments, upper_tail};
 pub use prior::{Component, Prior};
 pub use shrinkage::Shrinkage;
 pub use state_evolution::{FixedPoint, Levels, Setting, state_evolution, trajectory};
+pub use trade_off::{DonohoTanner, donoho_tanner, lasso_fdp, lasso_threshold, slope_upper_fdp};
+pub use two_level_curve::{TwoLevelPoint, two_level_fdp};
