@@ -6,7 +6,9 @@
 //! every quantity below is a sum of truncated normal moments: nothing is simulated. Real designs are not like this;
 //! what is proposed here starts a search on them and does not end one.
 
+mod best_mse;
 mod calibration;
+mod designer;
 mod normal;
 mod prior;
 mod root;
@@ -16,7 +18,9 @@ mod state_evolution;
 mod trade_off;
 mod two_level_curve;
 
+pub use best_mse::{best_lasso_mse, best_two_level_mse};
 pub use calibration::{alpha_for_lambda, lambda_for_alpha};
+pub use designer::{Design, Designer};
 pub use normal::{density, distribution, quantile, truncated_moments, upper_tail};
 pub use prior::{Component, Prior};
 pub use shrinkage::Shrinkage;
