@@ -6,6 +6,7 @@
 //! every quantity below is a sum of truncated normal moments: nothing is simulated. Real designs are not like this;
 //! what is proposed here starts a search on them and does not end one.
 
+mod amp;
 mod best_mse;
 mod calibration;
 mod designer;
@@ -18,6 +19,7 @@ mod state_evolution;
 mod trade_off;
 mod two_level_curve;
 
+pub use amp::{Amp, AmpOutcome, AmpRun, AmpStep, DistinctMagnitudes, Products};
 pub use best_mse::{best_lasso_mse, best_two_level_mse};
 pub use calibration::{alpha_for_lambda, lambda_for_alpha};
 pub use designer::{Design, Designer};
