@@ -58,6 +58,45 @@ pub enum Error {
         /// Number of coefficients.
         p: usize,
     },
+    /// Thresholds below the smallest for which state evolution has a fixed point.
+    #[error(
+        "thresholds too low: pure noise keeps {noise_risk} of its variance, expected less than delta = {delta}"
+    )]
+    NoFixedPoint {
+        /// What is left of noise of variance one.
+        noise_risk: f64,
+        /// Rows for each column.
+        delta: f64,
+    },
+    /// Without noise, the limit of the fit is the truth itself.
+    #[error("the fixed point is tau = 0: the coefficients are recovered exactly")]
+    ExactRecovery,
+    /// A fixed point that rounding keeps from holding.
+    #[error("fixed point: relative residual {residual} is too large")]
+    Uncertified {
+        /// Relative difference of the two sides.
+        residual: f64,
+    },
+    /// Thresholds that belong to no penalty.
+    #[error(
+        "no penalty has these thresholds: {divergence} degrees of freedom for each coefficient, expected less than delta = {delta}"
+    )]
+    NoPenalty {
+        /// Degrees of freedom for each coefficient.
+        divergence: f64,
+        /// Rows for each column.
+        delta: f64,
+    },
+    /// A search without a result.
+    #[error("{name}: no root between {low} and {high}")]
+    NoRoot {
+        /// What was searched.
+        name: &'static str,
+        /// Lower end of the search.
+        low: f64,
+        /// Upper end of the search.
+        high: f64,
+    },
 }
 
 /// Results of this crate.

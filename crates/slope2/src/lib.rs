@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![allow(
+    clippy::float_cmp,
+    reason = "zones are exact: a member of the cluster has the very bits of the height"
+)]
 
 pub mod certificate;
 pub mod datafit;
@@ -7,6 +11,7 @@ pub mod penalty;
 pub mod problem;
 pub mod sequence;
 pub mod solver;
+pub mod theory;
 
 mod error;
 mod kernel;

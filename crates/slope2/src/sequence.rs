@@ -1,13 +1,7 @@
 //! Sequences of weights for the sorted-L1 norm. All are shapes: multiply by the strength of the penalty.
 
-use std::f64::consts::SQRT_2;
-
 use crate::error::{Result, number};
-
-/// The normal quantile.
-fn quantile(probability: f64) -> f64 {
-    -SQRT_2 * statrs::function::erf::erfc_inv(2.0 * probability)
-}
+use crate::theory::quantile;
 
 fn check_q(q: f64) -> Result<()> {
     number("q", "above 0 and below 1", 0.0 < q && q < 1.0, q)
@@ -24,7 +18,7 @@ fn check_q(q: f64) -> Result<()> {
 pub fn benjamini_hochberg(q: f64, p: usize) -> Result<Vec<f64>> {
     check_q(q)?;
     // Phi^-1(1 - x) = -Phi^-1(x), which loses no digits for small x.
-    Ok((1..=p).map(|j| -quantile(0.5 * q * j as f64 / p as f64)).collect())
+    (1..=p).map(|j| Ok(-quantile(0.5 * q * j as f64 / p as f64)?)).collect()
 }
 
 /// The Benjamini-Hochberg sequence raised for the correlation of `n` random Gaussian rows, flat from where it would rise:

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+mod amp;
 mod prox;
 mod solutions;
 
@@ -22,7 +23,7 @@ pub(crate) fn file(name: &str) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
 }
 
-/// The entries of a section; none, with a line that names it, if it is not there.
+/// The cases of a section; none, with a line that names it, if it is not there.
 pub(crate) fn section<'a>(file: &'a Value, name: &str) -> Option<&'a [Value]> {
     let Some(section) = file.get(name) else {
         eprintln!("skipped: no section `{name}`");
@@ -33,7 +34,11 @@ pub(crate) fn section<'a>(file: &'a Value, name: &str) -> Option<&'a [Value]> {
 
 /// A number; none if it is missing or null.
 pub(crate) fn optional(case: &Value, pointer: &str) -> Option<f64> {
-    case.pointer(pointer)?.as_f64()
+    match case.pointer(pointer)? {
+        Value::Null => None,
+        Value::Number(number) => number.as_f64(),
+        other => panic!("`{pointer}` is not a number: {other}"),
+    }
 }
 
 /// A number that must be there.
@@ -51,4 +56,10 @@ pub(crate) fn count(case: &Value, pointer: &str) -> usize {
 pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     let number = |v: &Value| v.as_f64().unwrap_or_else(|| panic!("not a number: {v}"));
     value.as_array().unwrap_or_else(|| panic!("not a list: {value}")).iter().map(number).collect()
+}
+
+/// A text that must be there.
+pub(crate) fn text<'a>(case: &'a Value, pointer: &str) -> &'a str {
+    let value = case.pointer(pointer).and_then(Value::as_str);
+    value.unwrap_or_else(|| panic!("`{pointer}` is missing in {case}"))
 }

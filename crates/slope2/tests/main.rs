@@ -5,9 +5,11 @@
     clippy::expect_used,
     clippy::print_stderr,
     clippy::cast_possible_truncation,
+    clippy::float_cmp,
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
 mod golden;
 mod penalties;
+mod theory;
 mod zones;

@@ -178,7 +178,8 @@ fn height(v: &[f64], low: f64, width: f64, k: usize, start: f64) -> f64 {
             // The root if the window holds the same magnitudes there.
             let root = (seen.inside_sum - seen.inside * low - (k as f64 - seen.above) * width)
                 / seen.inside;
-            if last == Some((seen.above, seen.inside)) || root == h {
+            let stands = last.is_some_and(|last| last == (seen.above, seen.inside));
+            if stands || (root - h).abs() <= 0.0 {
                 return root.clamp(0.0, top);
             }
             last = Some((seen.above, seen.inside));
@@ -186,7 +187,7 @@ fn height(v: &[f64], low: f64, width: f64, k: usize, start: f64) -> f64 {
                 h = root;
                 continue;
             }
-        } else if excess == target {
+        } else if (excess - target).abs() <= 0.0 {
             return h;
         }
         let middle = 0.5 * (lower + upper);

@@ -128,7 +128,7 @@ impl Solver<TwoLevel> for ZoneDescent {
         if start.coefficients.is_empty() && problem.design.n_rows() < p {
             run.continue_from_zero()?;
         }
-        run.to_gap(self.tolerance)
+        run.solve_to(self.tolerance)
     }
 }
 
@@ -152,7 +152,7 @@ impl Run<'_> {
         while 4.0 < ratio {
             ratio *= 0.5;
             self.problem.penalty = target.scaled(ratio)?;
-            self.to_gap(1e-2)?;
+            self.solve_to(1e-2)?;
         }
         self.problem.penalty = target;
         Ok(())
@@ -162,7 +162,7 @@ impl Run<'_> {
         self.problem.datafit.family().name() == "gaussian"
     }
 
-    fn to_gap(&mut self, tolerance: f64) -> Result<Solution> {
+    fn solve_to(&mut self, tolerance: f64) -> Result<Solution> {
         let mut termination = Termination::MaxIters;
         let mut best: Option<(Certificate, f64, Vec<f64>)> = None;
         let mut waited = 0;

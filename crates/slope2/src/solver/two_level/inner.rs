@@ -7,6 +7,9 @@ use crate::kernel::axpy;
 /// Coordinates that the cluster may swallow in one step of the height.
 const MOST_JOINS: usize = 8;
 
+/// A free coefficient by position, with its magnitude.
+type Neighbor = (usize, f64);
+
 /// Coefficients of the working set, the height, and the inner products that follow them.
 #[derive(Debug)]
 pub(super) struct Inner<'a> {
@@ -149,8 +152,8 @@ impl Inner<'_> {
     }
 
     /// The free coefficients nearest to the height from below and from above.
-    fn neighbors(&self) -> (Option<(usize, f64)>, Option<(usize, f64)>) {
-        let (mut below, mut above): (Option<(usize, f64)>, Option<(usize, f64)>) = (None, None);
+    fn neighbors(&self) -> (Option<Neighbor>, Option<Neighbor>) {
+        let (mut below, mut above): (Option<Neighbor>, Option<Neighbor>) = (None, None);
         for i in 0..self.len() {
             let size = self.b[i].abs();
             match self.zone[i] {

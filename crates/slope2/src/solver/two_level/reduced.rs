@@ -117,7 +117,7 @@ impl Inner<'_> {
             slope -= self.wanted(*i) * d;
             curvature += d * along[*i];
         }
-        if !(slope < 0.0) {
+        if 0.0 <= slope || slope.is_nan() {
             return false;
         }
         let mut events = Vec::new();
