@@ -41,4 +41,4 @@ pub use sampling::{Drawn, PoissonSampler, RunKey, Sampled, StepKey, Unsampled};
 #[cfg(feature = "tensor")]
 pub use step::{PrivateStep, StepDiagnostics};
 #[cfg(feature = "tensor")]
-pub use validate::validate;
+pub use validate::{Validated, validate};

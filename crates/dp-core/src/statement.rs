@@ -18,6 +18,8 @@ pub enum Refusal {
     AmplificationWithoutSampling,
     /// Losses, norms or the like of private data were released without noise.
     DiagnosticsReleased,
+    /// Nobody checked that each sample's gradient depends on that sample alone.
+    NotValidated,
     /// The accountant gives an estimate.
     EstimateOnly {
         /// The accountant's name.
@@ -40,6 +42,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::DiagnosticsReleased => {
                 f.write_str("diagnostics of private data were released without noise")
+            }
+            Refusal::NotValidated => {
+                f.write_str("nobody checked that a sample's gradient depends on that sample alone")
             }
             Refusal::EstimateOnly { accountant } => {
                 write!(f, "the {accountant} accountant gives an estimate, not an upper bound")
@@ -117,6 +122,7 @@ impl PrivacyStatement {
     /// The conditions under which the numbers hold.
     pub fn assumptions(&self) -> Vec<&'static str> {
         let mut assumptions = vec![
+            "clipping bounds the whole contribution of one unit, whose gradient depends on that unit alone",
             "sums are divided by a public constant (the expected batch size), never by the size drawn",
             "noise, rates and clip norms of later steps do not depend on private outputs",
             "the choice of hyperparameters on this data is not counted",

@@ -6,6 +6,7 @@ use tensor_tree::{Collective, Key, Label, Pass, PerSampleDifferentiable, ProbePo
 use crate::clip::{ClipDiagnostics, ClippedSum, Clipping, clip_and_measure};
 use crate::mechanism::GaussianMechanism;
 use crate::sampling::{Drawn, StepKey};
+use crate::validate::Validated;
 use crate::{
     Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, PrivacyPlan, Result, SampleRate,
     UnitOfPrivacy,
@@ -20,6 +21,9 @@ const F32_MARGIN: f64 = 1e-6;
 /// [`PrivateStep::run`] charges the ledger before noise is drawn, and there is no way to a gradient around the charge. The
 /// result is `(sum of clipped gradients + noise) / expected batch size`; the size of the batch that was drawn is private and
 /// never used. The ledger must have the relation and the unit of the plan.
+///
+/// The bound on one unit's part holds only if a sample's gradient depends on that sample alone. [`crate::validate`] looks for
+/// the contrary; a step without its proof for the leaves it trains marks the ledger [`Mark::NotValidated`].
 #[derive(Clone, Debug)]
 pub struct PrivateStep {
     clipping: Clipping,
@@ -27,6 +31,7 @@ pub struct PrivateStep {
     unit: UnitOfPrivacy,
     expected_batch_size: ExpectedBatchSize,
     dropout: bool,
+    validated: Option<Validated>,
 }
 
 /// One batch in its parts, and what is known about how it was drawn.
@@ -65,6 +70,7 @@ impl PrivateStep {
             unit: plan.unit().clone(),
             expected_batch_size: plan.expected_batch_size(),
             dropout: false,
+            validated: None,
         })
     }
 
@@ -72,6 +78,15 @@ impl PrivateStep {
     #[must_use]
     pub fn with_dropout(self) -> Self {
         PrivateStep { dropout: true, ..self }
+    }
+
+    /// The same with the proof that the samples of the objective are not coupled.
+    ///
+    /// # Privacy
+    /// `validated` must come from the objective that this step will be run with.
+    #[must_use]
+    pub fn with_validated(self, validated: Validated) -> Self {
+        PrivateStep { validated: Some(validated), ..self }
     }
 
     /// How gradients are clipped.
@@ -183,8 +198,16 @@ impl PrivateStep {
             }
         }
         let sum = sum.all_reduce(group)?;
+        if !self.is_validated(points) {
+            ledger.mark(Mark::NotValidated)?;
+        }
         self.charge(batch.rate, batch.seeded || key.is_seeded(), ledger)?;
         self.noised_mean(sum, noise)
+    }
+
+    fn is_validated(&self, points: &[ProbePoint]) -> bool {
+        let proof = self.validated.as_ref();
+        proof.is_some_and(|proof| points.iter().all(|point| proof.covers(&point.params)))
     }
 
     /// Noise for one relation under a statement about another would be a wrong claim.

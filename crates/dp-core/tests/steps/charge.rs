@@ -136,6 +136,40 @@ fn a_seeded_run_answers_what_if_and_claims_nothing() {
 }
 
 #[test]
+fn a_step_that_was_not_validated_marks_the_ledger_and_there_is_no_statement() {
+    let mut run = Run::new(DType::F64);
+    let clipping = run.step.clipping().clone();
+    let unseen = PrivateStep::new(&plan(), clipping).unwrap();
+    let seen = std::mem::replace(&mut run.step, unseen);
+    run.run(&samples(2), private()).unwrap();
+    assert_eq!(refusals(&run.ledger), [Refusal::NotValidated]);
+    // The mark stays, whatever comes after.
+    run.step = seen;
+    run.run(&samples(2), private()).unwrap();
+    assert_eq!(refusals(&run.ledger), [Refusal::NotValidated]);
+    // It comes before the charge: a ledger that cannot be marked is not charged.
+    run.step = PrivateStep::new(&plan(), run.step.clipping().clone()).unwrap();
+    let mut full = Full::default();
+    let batch = Unsampled(run.batch(&samples(2)));
+    let points = ProbePoint::single(&run.params);
+    let got = run.step.run(&run.net, &points, batch, private(), &SingleProcess, &mut full);
+    assert!(got.is_err() && full.charges == 0);
+}
+
+#[test]
+fn a_proof_of_other_leaves_is_none() {
+    let other = Run::of(&named("last layer alone"), DType::F64, &plan(), ClipFunction::default());
+    let probe = samples(2);
+    let alone = [other.batch(&probe[..1]), other.batch(&probe[1..])];
+    let proof = validate(&other.net, &other.params, &other.batch(&probe), &alone).unwrap();
+    let mut run = Run::new(DType::F64);
+    assert!(!proof.covers(&run.params));
+    run.step = run.step.clone().with_validated(proof);
+    run.run(&samples(2), private()).unwrap();
+    assert_eq!(refusals(&run.ledger), [Refusal::NotValidated]);
+}
+
+#[test]
 fn diagnostics_are_shown_at_the_price_of_the_statement() {
     let run = Run::new(DType::F64);
     let mut ledger = plan().ledger();
