@@ -57,10 +57,17 @@ impl RunKey {
         self.seeded
     }
 
-    /// The randomness of the next step.
+    /// The randomness of the next step. No two steps of a run have the same.
     pub fn next_step(&mut self) -> StepKey {
         let key = self.key.child(Label::Step(self.next));
-        self.next += 1;
+        match self.next.checked_add(1) {
+            Some(next) => self.next = next,
+            // After the last number, numbers begin again under another key.
+            None => {
+                self.key = self.key.child(Label::Rank(0));
+                self.next = 0;
+            }
+        }
         StepKey { key, seeded: self.seeded }
     }
 }
@@ -79,6 +86,10 @@ impl StepKey {
 
     fn sampling(&self, rank: u32) -> Key {
         self.key.child(Label::For(Purpose::Sampling)).child(Label::Rank(rank))
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.key.fingerprint()
     }
 
     pub(crate) fn is_seeded(&self) -> bool {
@@ -119,7 +130,11 @@ impl PoissonSampler {
         Ok(PoissonSampler { n_samples, rate })
     }
 
-    /// The record numbers of one batch, in increasing order.
+    /// The record numbers of one batch, in increasing order: the same whenever it is drawn with the same key.
+    ///
+    /// # Privacy
+    /// The batch belongs to the step of this key; [`crate::PrivateStep`] refuses it with any other. A step consumes its
+    /// key, so nobody can draw until a batch pleases, nor train on one batch twice.
     pub fn draw(&self, key: &StepKey) -> Sampled<Vec<usize>> {
         self.draw_as(key, 0)
     }
@@ -129,7 +144,7 @@ impl PoissonSampler {
         let mut rng = key.sampling(rank).rng();
         let rate = self.rate.get();
         let batch = (0..self.n_samples).filter(|_| below(rate, || rng.next_u64())).collect();
-        Sampled { batch, rate: self.rate, seeded: key.seeded }
+        Sampled { batch, draw: Draw { rate: self.rate, step: key.fingerprint() } }
     }
 }
 
@@ -154,13 +169,33 @@ fn below(mut rate: f64, mut words: impl FnMut() -> u64) -> bool {
 /// ```compile_fail,E0451
 /// use dp_core::{SampleRate, Sampled};
 /// let rate = SampleRate::new(1e-6).unwrap();
-/// let all = Sampled { batch: vec![0, 1, 2], rate, seeded: false };
+/// let all = Sampled { batch: vec![0, 1, 2], rate };
 /// ```
 #[derive(Debug)]
 pub struct Sampled<B> {
     batch: B,
+    draw: Draw,
+}
+
+/// How a batch was drawn: at which rate, and for which step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
     rate: SampleRate,
-    seeded: bool,
+    step: u64,
+}
+
+impl Draw {
+    /// The probability with which each record was taken.
+    #[must_use]
+    pub fn rate(self) -> SampleRate {
+        self.rate
+    }
+
+    /// Whether the batch was drawn with this key.
+    #[must_use]
+    pub fn belongs_to(self, key: &StepKey) -> bool {
+        self.step == key.fingerprint()
+    }
 }
 
 impl<B> Sampled<B> {
@@ -174,7 +209,7 @@ impl<B> Sampled<B> {
     /// # Privacy
     /// `load` must return those records and no others, each treated for itself.
     pub fn map<C>(self, load: impl FnOnce(B) -> C) -> Sampled<C> {
-        Sampled { batch: load(self.batch), rate: self.rate, seeded: self.seeded }
+        Sampled { batch: load(self.batch), draw: self.draw }
     }
 
     /// As [`Sampled::map`], for a loader that can fail.
@@ -185,7 +220,7 @@ impl<B> Sampled<B> {
         self,
         load: impl FnOnce(B) -> std::result::Result<C, E>,
     ) -> std::result::Result<Sampled<C>, E> {
-        Ok(Sampled { batch: load(self.batch)?, rate: self.rate, seeded: self.seeded })
+        Ok(Sampled { batch: load(self.batch)?, draw: self.draw })
     }
 }
 
@@ -199,17 +234,17 @@ pub struct Unsampled<B>(pub B);
 /// A batch with what is known about how it was drawn. There are no others than [`Sampled`] and [`Unsampled`].
 ///
 /// ```compile_fail,E0277
-/// use dp_core::{Drawn, SampleRate};
-/// struct Claimed(Vec<usize>);
+/// use dp_core::{Draw, Drawn};
+/// struct Claimed(Vec<usize>, Draw);
 /// impl Drawn<Vec<usize>> for Claimed {
-///     fn open(self) -> (Vec<usize>, Option<SampleRate>, bool) {
-///         (self.0, SampleRate::new(1e-6).ok(), false)
+///     fn open(self) -> (Vec<usize>, Option<Draw>) {
+///         (self.0, Some(self.1))
 ///     }
 /// }
 /// ```
 pub trait Drawn<B>: closed::Drawn {
-    /// The batch, the rate if it was drawn by Poisson sampling, and whether from a seed.
-    fn open(self) -> (B, Option<SampleRate>, bool);
+    /// The batch, and how it was drawn if that was by Poisson sampling.
+    fn open(self) -> (B, Option<Draw>);
 }
 
 mod closed {
@@ -220,14 +255,14 @@ mod closed {
 }
 
 impl<B> Drawn<B> for Sampled<B> {
-    fn open(self) -> (B, Option<SampleRate>, bool) {
-        (self.batch, Some(self.rate), self.seeded)
+    fn open(self) -> (B, Option<Draw>) {
+        (self.batch, Some(self.draw))
     }
 }
 
 impl<B> Drawn<B> for Unsampled<B> {
-    fn open(self) -> (B, Option<SampleRate>, bool) {
-        (self.0, None, false)
+    fn open(self) -> (B, Option<Draw>) {
+        (self.0, None)
     }
 }
 
@@ -308,6 +343,25 @@ mod tests {
         let _ = whole.next_step();
         let third = whole.next_step().noise().fingerprint();
         assert_eq!(RunKey::seeded(3, 2).next_step().noise().fingerprint(), third);
+    }
+
+    #[test]
+    fn no_key_comes_twice_after_the_last_number_either() {
+        let mut run = RunKey::seeded(3, u64::MAX - 1);
+        let mut prints: Vec<u64> = (0..4).map(|_| run.next_step().fingerprint()).collect();
+        let mut first = RunKey::seeded(3, 0);
+        prints.extend((0..3).map(|_| first.next_step().fingerprint()));
+        assert_eq!(prints.iter().collect::<std::collections::BTreeSet<_>>().len(), 7);
+    }
+
+    #[test]
+    fn a_batch_belongs_to_the_step_of_its_key_and_no_other() {
+        let mut run = RunKey::private().unwrap();
+        let (key, other) = (run.next_step(), run.next_step());
+        let (batch, draw) = sampler(10, 0.5).draw_as(&key, 3).map(|records| records.len()).open();
+        let draw = draw.unwrap();
+        assert!(draw.belongs_to(&key) && !draw.belongs_to(&other));
+        assert!((draw.rate().get() - 0.5).abs() < 1e-15 && batch <= 10);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tensor_tree::{Collective, Key, Label, Pass, PerSampleDifferentiable, ProbePo
 
 use crate::clip::{ClipDiagnostics, ClippedSum, Clipping, clip_and_measure};
 use crate::mechanism::GaussianMechanism;
-use crate::sampling::{Drawn, StepKey};
+use crate::sampling::{Draw, Drawn, StepKey};
 use crate::validate::Validated;
 use crate::{
     Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, PrivacyPlan, Result, SampleRate,
@@ -37,8 +37,13 @@ pub struct PrivateStep {
 /// One batch in its parts, and what is known about how it was drawn.
 struct Batch<B> {
     parts: Vec<B>,
-    rate: Option<SampleRate>,
-    seeded: bool,
+    draw: Option<Draw>,
+}
+
+impl<B> Batch<B> {
+    fn rate(&self) -> Option<SampleRate> {
+        self.draw.map(Draw::rate)
+    }
 }
 
 /// What a step would show of private data, for data that are public.
@@ -102,8 +107,9 @@ impl PrivateStep {
     /// `ledger` first.
     ///
     /// # Errors
-    /// [`Error::LedgerOfAnotherPlan`] and [`Error::KeysDiffer`] before anything is computed; or if the objective fails, the
-    /// trees do not fit, or the charge cannot be recorded. After an error no gradient exists; the charge may.
+    /// [`Error::LedgerOfAnotherPlan`], [`Error::BatchOfAnotherStep`] and [`Error::KeysDiffer`] before anything is computed; or
+    /// if the objective fails, the trees do not fit, or the charge cannot be recorded. After an error no gradient exists;
+    /// the charge may.
     pub fn run<O: PerSampleDifferentiable>(
         &self,
         objective: &O,
@@ -113,8 +119,8 @@ impl PrivateStep {
         group: &impl Collective,
         ledger: &mut impl Charge,
     ) -> Result<Tree> {
-        let (batch, rate, seeded) = batch.open();
-        let batch = Batch { parts: vec![batch], rate, seeded };
+        let (batch, draw) = batch.open();
+        let batch = Batch { parts: vec![batch], draw };
         self.go(objective, points, batch, key, group, ledger, None)
     }
 
@@ -131,8 +137,8 @@ impl PrivateStep {
         group: &impl Collective,
         ledger: &mut impl Charge,
     ) -> Result<Tree> {
-        let (parts, rate, seeded) = parts.open();
-        self.go(objective, points, Batch { parts, rate, seeded }, key, group, ledger, None)
+        let (parts, draw) = parts.open();
+        self.go(objective, points, Batch { parts, draw }, key, group, ledger, None)
     }
 
     /// As [`PrivateStep::run_in_parts`], and shows norms, clip factors and losses.
@@ -152,10 +158,9 @@ impl PrivateStep {
         group: &impl Collective,
         ledger: &mut impl Charge,
     ) -> Result<(Tree, StepDiagnostics)> {
-        let (parts, rate, seeded) = parts.open();
-        ledger.mark(Mark::DiagnosticsReleased)?;
+        let (parts, draw) = parts.open();
         let mut shown = StepDiagnostics::default();
-        let batch = Batch { parts, rate, seeded };
+        let batch = Batch { parts, draw };
         let grads = self.go(objective, points, batch, key, group, ledger, Some(&mut shown))?;
         Ok((grads, shown))
     }
@@ -174,9 +179,15 @@ impl PrivateStep {
         let Some(first) = points.first() else { return Err(Error::NothingToTrain) };
         self.clipping.groups().check(&first.params)?;
         self.check_ledger(ledger.ledger())?;
+        if batch.draw.is_some_and(|draw| !draw.belongs_to(&key)) {
+            return Err(Error::BatchOfAnotherStep);
+        }
+        if shown.is_some() {
+            ledger.mark(Mark::DiagnosticsReleased)?;
+        }
         let clipping = self.clipping_for(&first.params)?;
         let noise = key.noise();
-        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate))? {
+        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate()))? {
             return Err(Error::KeysDiffer);
         }
         let pass = if self.dropout { Pass::Train { key: key.dropout() } } else { Pass::Eval };
@@ -201,7 +212,7 @@ impl PrivateStep {
         if !self.is_validated(points) {
             ledger.mark(Mark::NotValidated)?;
         }
-        self.charge(batch.rate, batch.seeded || key.is_seeded(), ledger)?;
+        self.charge(batch.rate(), key.is_seeded(), ledger)?;
         self.noised_mean(sum, noise)
     }
 
