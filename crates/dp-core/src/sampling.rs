@@ -12,6 +12,47 @@ use crate::{Error, PrivacyPlan, Result, SampleRate};
 /// A private run draws its key from the operating system at every start of the process, and the key is never
 /// saved; steps done again after a crash therefore see new noise, and are charged again. A seeded run repeats bit for bit and can
 /// claim no epsilon.
+///
+/// No saved state can hold a key: none can be written to a checkpoint, and none is serialized.
+///
+/// ```compile_fail,E0277
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<dp_core::RunKey>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<dp_core::StepKey>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<tensor_tree::Key>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// let key = dp_core::RunKey::seeded(1, 0);
+/// let _ = serde_json::to_string(&key);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let key = dp_core::RunKey::seeded(1, 0).next_step();
+/// let _ = serde_json::to_string(&key);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let key = tensor_tree::Key::from_seed(1);
+/// let _ = serde_json::to_string(&key);
+/// ```
+///
+/// The same lines compile for what may be saved:
+///
+/// ```
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<tensor_tree::Tree>();
+/// let _ = serde_json::to_string(&1);
+/// let _ = dp_core::RunKey::seeded(1, 0).next_step();
+/// ```
 #[derive(Debug)]
 pub struct RunKey {
     key: Key,

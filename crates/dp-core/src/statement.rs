@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Delta, EpsilonBound, Ledger, NeighboringRelation, Phase, UnitOfPrivacy};
+use crate::{Delta, DpEvent, EpsilonBound, Ledger, NeighboringRelation, Phase, UnitOfPrivacy};
 
 /// A reason why no privacy statement is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub struct PrivacyStatement {
     epsilon: EpsilonBound,
     delta: Delta,
     amplified: bool,
+    whole: bool,
 }
 
 impl PrivacyStatement {
@@ -86,6 +87,7 @@ impl PrivacyStatement {
             epsilon,
             delta,
             amplified: ledger.event().claims_amplification(),
+            whole: ledger.phases().iter().any(|phase| releases_unsampled(&phase.event)),
         }
     }
 
@@ -128,10 +130,23 @@ impl PrivacyStatement {
             "the choice of hyperparameters on this data is not counted",
             "floating-point noise has imperfect low bits; attacks on them are not covered",
         ];
+        if self.whole {
+            assumptions.insert(0, "each unit was in a batch that no sampler drew once at most");
+        }
         if self.amplified {
             assumptions.insert(0, "every unit joined every batch independently at the stated rate");
         }
         assumptions
+    }
+}
+
+/// Whether some release is about a batch that was not drawn by Poisson sampling.
+fn releases_unsampled(event: &DpEvent) -> bool {
+    match event {
+        DpEvent::Gaussian { .. } | DpEvent::Laplace { .. } => true,
+        DpEvent::Composed(events) => events.iter().any(releases_unsampled),
+        DpEvent::Repeated { event, .. } => releases_unsampled(event),
+        DpEvent::PoissonSampled { .. } | DpEvent::NoOp | DpEvent::NonPrivate => false,
     }
 }
 

@@ -18,7 +18,8 @@ const F32_MARGIN: f64 = 1e-6;
 /// Clipping, noise and accounting of one plan.
 ///
 /// # Privacy
-/// [`PrivateStep::run`] charges the ledger before noise is drawn, and there is no way to a gradient around the charge. The
+/// [`PrivateStep::run`] charges the ledger before noise is drawn, and no way through this type leads to a gradient around
+/// the charge. Its parts, [`crate::clip_and_sum`] and [`GaussianMechanism::privatize`], charge nothing by themselves. The
 /// result is `(sum of clipped gradients + noise) / expected batch size`; the size of the batch that was drawn is private and
 /// never used. The ledger must have the relation and the unit of the plan.
 ///

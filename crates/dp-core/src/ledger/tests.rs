@@ -127,6 +127,24 @@ fn unsampled_batches_may_claim_the_plain_composition() {
 }
 
 #[test]
+fn a_batch_that_no_sampler_drew_must_hold_each_unit_once_and_the_statement_says_so() {
+    let once = "once at most";
+    let text = |events: &[DpEvent]| {
+        let mut ledger = Ledger::default();
+        events.iter().for_each(|event| ledger.charge(event).unwrap());
+        ledger.statement(&RdpAccountant::new(), delta()).unwrap().to_string()
+    };
+    let gaussian = || DpEvent::gaussian(20.0).unwrap();
+    let laplace = DpEvent::laplace(9.0).unwrap();
+    assert!(text(&[gaussian()]).contains(once));
+    assert!(text(&[laplace]).contains(once));
+    assert!(text(&[step(1.0), gaussian()]).contains(once));
+    assert!(text(&[DpEvent::Composed(vec![step(1.0), gaussian().repeated(3)])]).contains(once));
+    assert!(!text(&[step(1.0)]).contains(once));
+    assert!(!text(&[DpEvent::NoOp]).contains(once));
+}
+
+#[test]
 fn replace_one_takes_no_credit_for_sampling() {
     let mut ledger = Ledger::new(NeighboringRelation::ReplaceOne, UnitOfPrivacy::default());
     ledger.charge(&step(20.0)).unwrap();
