@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session) -> Result<Section> {
         .clip_norm(1.0)
         .delta(1e-4)
         .target_epsilon(3.0)
-        .unit(unit.clone())
+        .unit(unit)
         .build(&accountant)?;
     let mut params = problem.initial(0)?;
     let clipping =
@@ -36,14 +36,8 @@ pub(super) fn run(session: &Session) -> Result<Section> {
     let step = PrivateStep::new(&plan, clipping)?.with_validated(validated(&problem, &params)?);
     let sampler = PoissonSampler::new(problem.n_train(), plan.sample_rate())?;
     let mut keys = RunKey::private()?;
-    // A new run: the ledger of an earlier one belongs to parameters that no longer exist.
-    let path = session.path("statement.ledger");
-    if let Err(source) = std::fs::remove_file(&path)
-        && source.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(Error::Read { file: path, source });
-    }
-    let mut ledger = LedgerFile::open_or_create(&path, plan.relation(), &unit)?;
+    // A new run: the ledger of an earlier one belongs to other parameters, and is kept beside this one.
+    let mut ledger = LedgerFile::start_anew(session.path("statement.ledger"), plan.ledger())?;
     let adam = AdamW::default();
     let mut memory = adam.init(&params)?;
     let task = session.progress.task("private run with secret noise", plan.steps());
