@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use tensor_tree::{Key, Label, Purpose};
+use tensor_tree::{Collective, Key, Label, Purpose};
 
 use crate::{Error, PrivacyPlan, Result, SampleRate};
 
@@ -84,6 +84,28 @@ impl RunKey {
     /// If the operating system gives none.
     pub fn private() -> Result<Self> {
         Ok(RunKey { key: Key::from_entropy()?, seeded: false, next: 0 })
+    }
+
+    /// Fresh secret randomness that all processes of `group` share. Each of them must call this.
+    ///
+    /// # Privacy
+    /// Process 0 draws the key and broadcasts it. The transport must be secret: who sees the key can subtract the noise.
+    ///
+    /// # Errors
+    /// If the operating system gives no randomness or the transport fails; [`Error::KeysDiffer`] if the processes did not
+    /// get the same key.
+    pub fn shared(group: &impl Collective) -> Result<Self> {
+        let mut bytes = [0; 32];
+        if group.rank() == 0 {
+            // The stream of a fresh key: no key shows its own bytes.
+            Key::from_entropy()?.rng().fill_bytes(&mut bytes);
+        }
+        group.broadcast(&mut bytes)?;
+        let key = Key::from_secret_bytes(bytes);
+        if !group.agree_on(key)? {
+            return Err(Error::KeysDiffer);
+        }
+        Ok(RunKey { key, seeded: false, next: 0 })
     }
 
     /// Randomness that can be repeated, from step `first` on: for experiments, tests and resumed experiments.
@@ -181,6 +203,10 @@ impl PoissonSampler {
     }
 
     /// The share of process `rank`, which has records of its own.
+    ///
+    /// # Privacy
+    /// Each process must draw with its own rank. With the same one for all, a record would join a batch together with
+    /// those of the same number on other processes, and not independently of them.
     pub fn draw_as(&self, key: &StepKey, rank: u32) -> Sampled<Vec<usize>> {
         let mut rng = key.sampling(rank).rng();
         let rate = self.rate.get();

@@ -1,7 +1,5 @@
 //! What a private step promises: the charge before the noise, one noise, a public divisor, and no claim without a ground.
 
-use std::cell::Cell;
-
 use candle_core::{DType, Device, Tensor};
 use dp_core::{
     Accountant, Charge, ClipFunction, ClipNorm, ClipStyle, Clipping, Delta, DpEvent, Error, Ledger,
