@@ -290,7 +290,7 @@ pub struct ClipDiagnostics {
 /// # Privacy
 /// L2 sensitivity `clipping.total()` under add-or-remove-one, twice that under replace-one. Releases nothing and charges
 /// nothing by itself. The bound holds if each sample's gradient depends on that sample alone, which nobody checks here:
-/// [`crate::validate`] does.
+/// [`crate::validate()`] does.
 ///
 /// # Errors
 /// If the groups do not cover the leaves. A sample with NaN or infinity contributes exactly zero.

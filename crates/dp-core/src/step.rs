@@ -23,7 +23,7 @@ const F32_MARGIN: f64 = 1e-6;
 /// result is `(sum of clipped gradients + noise) / expected batch size`; the size of the batch that was drawn is private and
 /// never used. The ledger must have the relation and the unit of the plan.
 ///
-/// The bound on one unit's part holds only if a sample's gradient depends on that sample alone. [`crate::validate`] looks for
+/// The bound on one unit's part holds only if a sample's gradient depends on that sample alone. [`crate::validate()`] looks for
 /// the contrary; a step without its proof for the leaves it trains marks the ledger [`Mark::NotValidated`].
 #[derive(Clone, Debug)]
 pub struct PrivateStep {
