@@ -34,7 +34,7 @@ impl Target {
 /// Anything of that kind can be searched for, also the noise of one of several answers.
 ///
 /// # Privacy
-/// The value returned was evaluated last: its epsilon is at most the target.
+/// The value returned is one at which the accountant was asked, and its epsilon there is at most the target.
 ///
 /// # Errors
 /// [`Error::CalibrationLimit`] if the answer lies outside [`NOISE_MULTIPLIER_LIMITS`], with the limit that

@@ -200,12 +200,24 @@ impl Clipping {
     ///
     /// A sample with a norm that is not finite in any group gets zeros in all: the decision depends on that
     /// sample alone. So do factors outside `1e-30..1e24`, which single precision would round away.
-    #[must_use]
-    pub fn factors(&self, squared_norms: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] unless there are norms for each group, and of as many samples in one as in another.
+    pub fn factors(&self, squared_norms: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+        let wrong =
+            |name, must, got: usize| Err(Error::InvalidScalar { name, must, got: got as f64 });
+        if squared_norms.len() != self.thresholds.len() {
+            let must = "that of the groups";
+            return wrong("number of lists of squared norms", must, squared_norms.len());
+        }
         let n = squared_norms.first().map_or(0, Vec::len);
+        if let Some(other) = squared_norms.iter().find(|norms| norms.len() != n) {
+            let must = "that of the first group";
+            return wrong("number of samples of a group", must, other.len());
+        }
         let usable: Vec<bool> =
             (0..n).map(|i| squared_norms.iter().all(|norms| norms[i].is_finite())).collect();
-        squared_norms
+        let factors = squared_norms
             .iter()
             .zip(&self.thresholds)
             .map(|(norms, threshold)| {
@@ -218,7 +230,8 @@ impl Clipping {
                 };
                 norms.iter().zip(&usable).map(factor).collect()
             })
-            .collect()
+            .collect();
+        Ok(factors)
     }
 }
 
@@ -275,8 +288,9 @@ pub struct ClipDiagnostics {
 /// ```
 ///
 /// # Privacy
-/// L2 sensitivity `clipping.total()` under add-or-remove-one, twice that under replace-one. Releases nothing by
-/// itself.
+/// L2 sensitivity `clipping.total()` under add-or-remove-one, twice that under replace-one. Releases nothing and charges
+/// nothing by itself. The bound holds if each sample's gradient depends on that sample alone, which nobody checks here:
+/// [`crate::validate()`] does.
 ///
 /// # Errors
 /// If the groups do not cover the leaves. A sample with NaN or infinity contributes exactly zero.
@@ -293,7 +307,7 @@ pub(crate) fn clip_and_measure(
     clipping: &Clipping,
 ) -> Result<(ClippedSum, ClipDiagnostics)> {
     let squared = grads.squared_norms(&clipping.groups)?;
-    let factors = clipping.factors(&squared);
+    let factors = clipping.factors(&squared)?;
     let n = squared.first().map_or(0, Vec::len);
     let norms = (0..n).map(|i| squared.iter().map(|g| g[i]).sum::<f64>().sqrt()).collect();
     let sum = grads.weighted_sum(&clipping.groups, &factors)?;

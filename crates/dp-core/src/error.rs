@@ -154,6 +154,9 @@ pub enum Error {
     /// The processes of a group hold different keys or settings, so their noise would differ.
     #[error("the processes of the group do not share the noise key and the settings of the step")]
     KeysDiffer,
+    /// A batch was drawn with the key of another step, so it may be one of several that somebody chose from.
+    #[error("the batch was drawn with the key of another step")]
+    BatchOfAnotherStep,
     /// The ledger protects something else than the plan says, so its epsilon would be another's.
     #[error("the ledger has {what} `{found}`, the step's plan `{expected}`")]
     LedgerOfAnotherPlan {

@@ -23,6 +23,8 @@ pub enum Mark {
     UnsampledBatches,
     /// Losses, norms or other values of private data were released without noise.
     DiagnosticsReleased,
+    /// A step trained parameters of which nobody had checked that each sample's gradient depends on that sample alone.
+    NotValidated,
     /// Any other reason, in words.
     Custom(String),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Mark {
             Mark::DiagnosticsReleased => {
                 f.write_str("diagnostics of private data were released without noise")
             }
+            Mark::NotValidated => f.write_str("nobody checked that the samples are not coupled"),
             Mark::Custom(reason) => f.write_str(reason),
         }
     }
@@ -193,6 +196,7 @@ impl Ledger {
             match mark {
                 Mark::SeededNoise => reasons.push(Refusal::SeededNoise),
                 Mark::DiagnosticsReleased => reasons.push(Refusal::DiagnosticsReleased),
+                Mark::NotValidated => reasons.push(Refusal::NotValidated),
                 Mark::UnsampledBatches => {
                     if self.event().claims_amplification() {
                         reasons.push(Refusal::AmplificationWithoutSampling);

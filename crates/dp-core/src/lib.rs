@@ -37,8 +37,8 @@ pub use clip::{ClipDiagnostics, ClipFunction, ClipStyle, ClippedSum, Clipping, c
 #[cfg(feature = "tensor")]
 pub use mechanism::GaussianMechanism;
 #[cfg(feature = "tensor")]
-pub use sampling::{Drawn, PoissonSampler, RunKey, Sampled, StepKey, Unsampled};
+pub use sampling::{Draw, Drawn, PoissonSampler, RunKey, Sampled, StepKey, Unsampled};
 #[cfg(feature = "tensor")]
 pub use step::{PrivateStep, StepDiagnostics};
 #[cfg(feature = "tensor")]
-pub use validate::validate;
+pub use validate::{Validated, validate};

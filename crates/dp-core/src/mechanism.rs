@@ -46,8 +46,10 @@ impl GaussianMechanism {
     /// coordinate; each leaf has a stream of its own.
     ///
     /// # Privacy
-    /// One release of [`GaussianMechanism::event`]. The caller charges it *before*: [`crate::PrivateStep`] does. `key`
-    /// must be secret and never used for another sum.
+    /// One release of [`GaussianMechanism::event`], and it charges nothing by itself: no ledger knows of it unless the caller
+    /// charges that event *before*. [`crate::PrivateStep`] does. `key` must be secret and never used for another sum, and the
+    /// samples of the sum must be those of one batch, each in it once at most. With noise multiplier zero the result is
+    /// the sum itself.
     ///
     /// # Errors
     /// [`Error::InvalidScalar`] if the deviation is so small or large that single precision has no noise of it;

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use tensor_tree::{Key, Label, Purpose};
+use tensor_tree::{Collective, Key, Label, Purpose};
 
 use crate::{Error, PrivacyPlan, Result, SampleRate};
 
@@ -12,6 +12,47 @@ use crate::{Error, PrivacyPlan, Result, SampleRate};
 /// A private run draws its key from the operating system at every start of the process, and the key is never
 /// saved; steps done again after a crash therefore see new noise, and are charged again. A seeded run repeats bit for bit and can
 /// claim no epsilon.
+///
+/// No saved state can hold a key: none can be written to a checkpoint, and none is serialized.
+///
+/// ```compile_fail,E0277
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<dp_core::RunKey>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<dp_core::StepKey>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<tensor_tree::Key>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// let key = dp_core::RunKey::seeded(1, 0);
+/// let _ = serde_json::to_string(&key);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let key = dp_core::RunKey::seeded(1, 0).next_step();
+/// let _ = serde_json::to_string(&key);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let key = tensor_tree::Key::from_seed(1);
+/// let _ = serde_json::to_string(&key);
+/// ```
+///
+/// The same lines compile for what may be saved:
+///
+/// ```
+/// fn saved<T: tensor_tree::Checkpoint>() {}
+/// saved::<tensor_tree::Tree>();
+/// let _ = serde_json::to_string(&1);
+/// let _ = dp_core::RunKey::seeded(1, 0).next_step();
+/// ```
 #[derive(Debug)]
 pub struct RunKey {
     key: Key,
@@ -45,6 +86,28 @@ impl RunKey {
         Ok(RunKey { key: Key::from_entropy()?, seeded: false, next: 0 })
     }
 
+    /// Fresh secret randomness that all processes of `group` share. Each of them must call this.
+    ///
+    /// # Privacy
+    /// Process 0 draws the key and broadcasts it. The transport must be secret: who sees the key can subtract the noise.
+    ///
+    /// # Errors
+    /// If the operating system gives no randomness or the transport fails; [`Error::KeysDiffer`] if the processes did not
+    /// get the same key.
+    pub fn shared(group: &impl Collective) -> Result<Self> {
+        let mut bytes = [0; 32];
+        if group.rank() == 0 {
+            // The stream of a fresh key: no key shows its own bytes.
+            Key::from_entropy()?.rng().fill_bytes(&mut bytes);
+        }
+        group.broadcast(&mut bytes)?;
+        let key = Key::from_secret_bytes(bytes);
+        if !group.agree_on(key)? {
+            return Err(Error::KeysDiffer);
+        }
+        Ok(RunKey { key, seeded: false, next: 0 })
+    }
+
     /// Randomness that can be repeated, from step `first` on: for experiments, tests and resumed experiments.
     #[must_use]
     pub fn seeded(seed: u64, first: u64) -> Self {
@@ -57,10 +120,17 @@ impl RunKey {
         self.seeded
     }
 
-    /// The randomness of the next step.
+    /// The randomness of the next step. No two steps of a run have the same.
     pub fn next_step(&mut self) -> StepKey {
         let key = self.key.child(Label::Step(self.next));
-        self.next += 1;
+        match self.next.checked_add(1) {
+            Some(next) => self.next = next,
+            // After the last number, numbers begin again under another key.
+            None => {
+                self.key = self.key.child(Label::Rank(0));
+                self.next = 0;
+            }
+        }
         StepKey { key, seeded: self.seeded }
     }
 }
@@ -79,6 +149,10 @@ impl StepKey {
 
     fn sampling(&self, rank: u32) -> Key {
         self.key.child(Label::For(Purpose::Sampling)).child(Label::Rank(rank))
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.key.fingerprint()
     }
 
     pub(crate) fn is_seeded(&self) -> bool {
@@ -119,17 +193,25 @@ impl PoissonSampler {
         Ok(PoissonSampler { n_samples, rate })
     }
 
-    /// The record numbers of one batch, in increasing order.
+    /// The record numbers of one batch, in increasing order: the same whenever it is drawn with the same key.
+    ///
+    /// # Privacy
+    /// The batch belongs to the step of this key; [`crate::PrivateStep`] refuses it with any other. A step consumes its
+    /// key, so nobody can draw until a batch pleases, nor train on one batch twice.
     pub fn draw(&self, key: &StepKey) -> Sampled<Vec<usize>> {
         self.draw_as(key, 0)
     }
 
     /// The share of process `rank`, which has records of its own.
+    ///
+    /// # Privacy
+    /// Each process must draw with its own rank. With the same one for all, a record would join a batch together with
+    /// those of the same number on other processes, and not independently of them.
     pub fn draw_as(&self, key: &StepKey, rank: u32) -> Sampled<Vec<usize>> {
         let mut rng = key.sampling(rank).rng();
         let rate = self.rate.get();
         let batch = (0..self.n_samples).filter(|_| below(rate, || rng.next_u64())).collect();
-        Sampled { batch, rate: self.rate, seeded: key.seeded }
+        Sampled { batch, draw: Draw { rate: self.rate, step: key.fingerprint() } }
     }
 }
 
@@ -154,13 +236,33 @@ fn below(mut rate: f64, mut words: impl FnMut() -> u64) -> bool {
 /// ```compile_fail,E0451
 /// use dp_core::{SampleRate, Sampled};
 /// let rate = SampleRate::new(1e-6).unwrap();
-/// let all = Sampled { batch: vec![0, 1, 2], rate, seeded: false };
+/// let all = Sampled { batch: vec![0, 1, 2], rate };
 /// ```
 #[derive(Debug)]
 pub struct Sampled<B> {
     batch: B,
+    draw: Draw,
+}
+
+/// How a batch was drawn: at which rate, and for which step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
     rate: SampleRate,
-    seeded: bool,
+    step: u64,
+}
+
+impl Draw {
+    /// The probability with which each record was taken.
+    #[must_use]
+    pub fn rate(self) -> SampleRate {
+        self.rate
+    }
+
+    /// Whether the batch was drawn with this key.
+    #[must_use]
+    pub fn belongs_to(self, key: &StepKey) -> bool {
+        self.step == key.fingerprint()
+    }
 }
 
 impl<B> Sampled<B> {
@@ -174,7 +276,7 @@ impl<B> Sampled<B> {
     /// # Privacy
     /// `load` must return those records and no others, each treated for itself.
     pub fn map<C>(self, load: impl FnOnce(B) -> C) -> Sampled<C> {
-        Sampled { batch: load(self.batch), rate: self.rate, seeded: self.seeded }
+        Sampled { batch: load(self.batch), draw: self.draw }
     }
 
     /// As [`Sampled::map`], for a loader that can fail.
@@ -185,7 +287,7 @@ impl<B> Sampled<B> {
         self,
         load: impl FnOnce(B) -> std::result::Result<C, E>,
     ) -> std::result::Result<Sampled<C>, E> {
-        Ok(Sampled { batch: load(self.batch)?, rate: self.rate, seeded: self.seeded })
+        Ok(Sampled { batch: load(self.batch)?, draw: self.draw })
     }
 }
 
@@ -199,17 +301,17 @@ pub struct Unsampled<B>(pub B);
 /// A batch with what is known about how it was drawn. There are no others than [`Sampled`] and [`Unsampled`].
 ///
 /// ```compile_fail,E0277
-/// use dp_core::{Drawn, SampleRate};
-/// struct Claimed(Vec<usize>);
+/// use dp_core::{Draw, Drawn};
+/// struct Claimed(Vec<usize>, Draw);
 /// impl Drawn<Vec<usize>> for Claimed {
-///     fn open(self) -> (Vec<usize>, Option<SampleRate>, bool) {
-///         (self.0, SampleRate::new(1e-6).ok(), false)
+///     fn open(self) -> (Vec<usize>, Option<Draw>) {
+///         (self.0, Some(self.1))
 ///     }
 /// }
 /// ```
 pub trait Drawn<B>: closed::Drawn {
-    /// The batch, the rate if it was drawn by Poisson sampling, and whether from a seed.
-    fn open(self) -> (B, Option<SampleRate>, bool);
+    /// The batch, and how it was drawn if that was by Poisson sampling.
+    fn open(self) -> (B, Option<Draw>);
 }
 
 mod closed {
@@ -220,105 +322,16 @@ mod closed {
 }
 
 impl<B> Drawn<B> for Sampled<B> {
-    fn open(self) -> (B, Option<SampleRate>, bool) {
-        (self.batch, Some(self.rate), self.seeded)
+    fn open(self) -> (B, Option<Draw>) {
+        (self.batch, Some(self.draw))
     }
 }
 
 impl<B> Drawn<B> for Unsampled<B> {
-    fn open(self) -> (B, Option<SampleRate>, bool) {
-        (self.0, None, false)
+    fn open(self) -> (B, Option<Draw>) {
+        (self.0, None)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sampler(n: usize, rate: f64) -> PoissonSampler {
-        PoissonSampler::new(n, SampleRate::new(rate).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_first_draws_are_pinned() {
-        let mut run = RunKey::seeded(5, 0);
-        let key = run.next_step();
-        let first = sampler(100, 0.1).draw(&key).batch;
-        assert_eq!(first, PINNED, "every seeded run changes with this");
-    }
-    const PINNED: [usize; 9] = [1, 9, 16, 19, 20, 21, 51, 61, 81];
-
-    #[test]
-    fn a_record_is_taken_with_exactly_the_rate() {
-        // The words after the given ones are never needed.
-        let taken = |rate: f64, words: &[u64]| {
-            let mut words = words.iter();
-            below(rate, || *words.next().unwrap())
-        };
-        let word = |bits: u64| bits << 11;
-        // The double 0.1 is (w + 0.25) 2^-53: the bits w decide nothing by themselves.
-        let w = 900_719_925_474_099;
-        assert!(taken(0.1, &[word(w - 1)]) && !taken(0.1, &[word(w + 1)]));
-        let rest = 2_251_799_813_685_248; // 0.25 * 2^53
-        assert!(taken(0.1, &[word(w), word(rest - 1)]));
-        assert!(!taken(0.1, &[word(w), word(rest)]), "rounded up");
-        // A rate below one step of the bits is not rounded up to it.
-        assert!(!taken(2f64.powi(-60), &[word(0), word(1 << 46)]));
-        assert!(taken(2f64.powi(-60), &[word(0), word((1 << 46) - 1)]));
-        assert!(!taken(0.0, &[]) && taken(1.0, &[u64::MAX]) && !taken(0.5, &[word(1 << 52)]));
-    }
-
-    #[test]
-    fn rates_zero_and_one_take_none_and_all() {
-        let key = RunKey::seeded(1, 0).next_step();
-        assert!(sampler(50, 0.0).draw(&key).batch.is_empty());
-        assert_eq!(sampler(50, 1.0).draw(&key).batch.len(), 50);
-        assert!(PoissonSampler::new(0, SampleRate::new(0.5).unwrap()).is_err());
-    }
-
-    #[test]
-    fn batch_sizes_are_binomial_and_records_equally_likely() {
-        let (n, rate, steps) = (200usize, 0.3, 3000u32);
-        let mut run = RunKey::seeded(2, 0);
-        let mut counts = vec![0.0f64; n];
-        let (mut sum, mut squares) = (0.0f64, 0.0f64);
-        for _ in 0..steps {
-            let batch = sampler(n, rate).draw(&run.next_step()).batch;
-            batch.iter().for_each(|i| counts[*i] += 1.0);
-            sum += batch.len() as f64;
-            squares += (batch.len() as f64).powi(2);
-        }
-        let steps = f64::from(steps);
-        let variance = n as f64 * rate * (1.0 - rate);
-        let mean = sum / steps;
-        assert!((mean - n as f64 * rate).abs() < 5.0 * (variance / steps).sqrt(), "mean {mean}");
-        // The variance estimate of a nearly normal variable has standard error variance * sqrt(2 / steps).
-        let spread = squares / steps - mean * mean;
-        assert!((spread - variance).abs() < 5.0 * variance * (2.0 / steps).sqrt(), "{spread}");
-        for count in counts {
-            let error = 5.0 * (steps * rate * (1.0 - rate)).sqrt();
-            assert!((count - steps * rate).abs() < error, "{count}");
-        }
-    }
-
-    #[test]
-    fn a_resumed_seeded_run_goes_on_with_the_same_keys() {
-        let mut whole = RunKey::seeded(3, 0);
-        let _ = whole.next_step();
-        let _ = whole.next_step();
-        let third = whole.next_step().noise().fingerprint();
-        assert_eq!(RunKey::seeded(3, 2).next_step().noise().fingerprint(), third);
-    }
-
-    #[test]
-    fn two_private_runs_share_no_key() {
-        let mut a = RunKey::private().unwrap();
-        let mut b = RunKey::private().unwrap();
-        let prints: std::collections::BTreeSet<u64> = [a.next_step(), a.next_step(), b.next_step()]
-            .iter()
-            .map(|k| k.noise().fingerprint())
-            .collect();
-        assert_eq!(prints.len(), 3);
-        assert!(!a.is_seeded());
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Delta, EpsilonBound, Ledger, NeighboringRelation, Phase, UnitOfPrivacy};
+use crate::{Delta, DpEvent, EpsilonBound, Ledger, NeighboringRelation, Phase, UnitOfPrivacy};
 
 /// A reason why no privacy statement is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Refusal {
     AmplificationWithoutSampling,
     /// Losses, norms or the like of private data were released without noise.
     DiagnosticsReleased,
+    /// Nobody checked that each sample's gradient depends on that sample alone.
+    NotValidated,
     /// The accountant gives an estimate.
     EstimateOnly {
         /// The accountant's name.
@@ -40,6 +42,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::DiagnosticsReleased => {
                 f.write_str("diagnostics of private data were released without noise")
+            }
+            Refusal::NotValidated => {
+                f.write_str("nobody checked that a sample's gradient depends on that sample alone")
             }
             Refusal::EstimateOnly { accountant } => {
                 write!(f, "the {accountant} accountant gives an estimate, not an upper bound")
@@ -64,6 +69,7 @@ pub struct PrivacyStatement {
     epsilon: EpsilonBound,
     delta: Delta,
     amplified: bool,
+    whole: bool,
 }
 
 impl PrivacyStatement {
@@ -81,6 +87,7 @@ impl PrivacyStatement {
             epsilon,
             delta,
             amplified: ledger.event().claims_amplification(),
+            whole: ledger.phases().iter().any(|phase| releases_unsampled(&phase.event)),
         }
     }
 
@@ -117,15 +124,29 @@ impl PrivacyStatement {
     /// The conditions under which the numbers hold.
     pub fn assumptions(&self) -> Vec<&'static str> {
         let mut assumptions = vec![
+            "clipping bounds the whole contribution of one unit, whose gradient depends on that unit alone",
             "sums are divided by a public constant (the expected batch size), never by the size drawn",
             "noise, rates and clip norms of later steps do not depend on private outputs",
             "the choice of hyperparameters on this data is not counted",
             "floating-point noise has imperfect low bits; attacks on them are not covered",
         ];
+        if self.whole {
+            assumptions.insert(0, "each unit was in a batch that no sampler drew once at most");
+        }
         if self.amplified {
             assumptions.insert(0, "every unit joined every batch independently at the stated rate");
         }
         assumptions
+    }
+}
+
+/// Whether some release is about a batch that was not drawn by Poisson sampling.
+fn releases_unsampled(event: &DpEvent) -> bool {
+    match event {
+        DpEvent::Gaussian { .. } | DpEvent::Laplace { .. } => true,
+        DpEvent::Composed(events) => events.iter().any(releases_unsampled),
+        DpEvent::Repeated { event, .. } => releases_unsampled(event),
+        DpEvent::PoissonSampled { .. } | DpEvent::NoOp | DpEvent::NonPrivate => false,
     }
 }
 

@@ -5,7 +5,8 @@ use tensor_tree::{Collective, Key, Label, Pass, PerSampleDifferentiable, ProbePo
 
 use crate::clip::{ClipDiagnostics, ClippedSum, Clipping, clip_and_measure};
 use crate::mechanism::GaussianMechanism;
-use crate::sampling::{Drawn, StepKey};
+use crate::sampling::{Draw, Drawn, StepKey};
+use crate::validate::Validated;
 use crate::{
     Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, PrivacyPlan, Result, SampleRate,
     UnitOfPrivacy,
@@ -17,9 +18,13 @@ const F32_MARGIN: f64 = 1e-6;
 /// Clipping, noise and accounting of one plan.
 ///
 /// # Privacy
-/// [`PrivateStep::run`] charges the ledger before noise is drawn, and there is no way to a gradient around the charge. The
+/// [`PrivateStep::run`] charges the ledger before noise is drawn, and no way through this type leads to a gradient around
+/// the charge. Its parts, [`crate::clip_and_sum`] and [`GaussianMechanism::privatize`], charge nothing by themselves. The
 /// result is `(sum of clipped gradients + noise) / expected batch size`; the size of the batch that was drawn is private and
 /// never used. The ledger must have the relation and the unit of the plan.
+///
+/// The bound on one unit's part holds only if a sample's gradient depends on that sample alone. [`crate::validate()`] looks for
+/// the contrary; a step without its proof for the leaves it trains marks the ledger [`Mark::NotValidated`].
 #[derive(Clone, Debug)]
 pub struct PrivateStep {
     clipping: Clipping,
@@ -27,13 +32,19 @@ pub struct PrivateStep {
     unit: UnitOfPrivacy,
     expected_batch_size: ExpectedBatchSize,
     dropout: bool,
+    validated: Option<Validated>,
 }
 
 /// One batch in its parts, and what is known about how it was drawn.
 struct Batch<B> {
     parts: Vec<B>,
-    rate: Option<SampleRate>,
-    seeded: bool,
+    draw: Option<Draw>,
+}
+
+impl<B> Batch<B> {
+    fn rate(&self) -> Option<SampleRate> {
+        self.draw.map(Draw::rate)
+    }
 }
 
 /// What a step would show of private data, for data that are public.
@@ -65,6 +76,7 @@ impl PrivateStep {
             unit: plan.unit().clone(),
             expected_batch_size: plan.expected_batch_size(),
             dropout: false,
+            validated: None,
         })
     }
 
@@ -72,6 +84,15 @@ impl PrivateStep {
     #[must_use]
     pub fn with_dropout(self) -> Self {
         PrivateStep { dropout: true, ..self }
+    }
+
+    /// The same with the proof that the samples of the objective are not coupled.
+    ///
+    /// # Privacy
+    /// `validated` must come from the objective that this step will be run with.
+    #[must_use]
+    pub fn with_validated(self, validated: Validated) -> Self {
+        PrivateStep { validated: Some(validated), ..self }
     }
 
     /// How gradients are clipped.
@@ -87,8 +108,9 @@ impl PrivateStep {
     /// `ledger` first.
     ///
     /// # Errors
-    /// [`Error::LedgerOfAnotherPlan`] and [`Error::KeysDiffer`] before anything is computed; or if the objective fails, the
-    /// trees do not fit, or the charge cannot be recorded. After an error no gradient exists; the charge may.
+    /// [`Error::LedgerOfAnotherPlan`], [`Error::BatchOfAnotherStep`] and [`Error::KeysDiffer`] before anything is computed; or
+    /// if the objective fails, the trees do not fit, or the charge cannot be recorded. After an error no gradient exists;
+    /// the charge may.
     pub fn run<O: PerSampleDifferentiable>(
         &self,
         objective: &O,
@@ -98,8 +120,8 @@ impl PrivateStep {
         group: &impl Collective,
         ledger: &mut impl Charge,
     ) -> Result<Tree> {
-        let (batch, rate, seeded) = batch.open();
-        let batch = Batch { parts: vec![batch], rate, seeded };
+        let (batch, draw) = batch.open();
+        let batch = Batch { parts: vec![batch], draw };
         self.go(objective, points, batch, key, group, ledger, None)
     }
 
@@ -116,8 +138,8 @@ impl PrivateStep {
         group: &impl Collective,
         ledger: &mut impl Charge,
     ) -> Result<Tree> {
-        let (parts, rate, seeded) = parts.open();
-        self.go(objective, points, Batch { parts, rate, seeded }, key, group, ledger, None)
+        let (parts, draw) = parts.open();
+        self.go(objective, points, Batch { parts, draw }, key, group, ledger, None)
     }
 
     /// As [`PrivateStep::run_in_parts`], and shows norms, clip factors and losses.
@@ -137,10 +159,9 @@ impl PrivateStep {
         group: &impl Collective,
         ledger: &mut impl Charge,
     ) -> Result<(Tree, StepDiagnostics)> {
-        let (parts, rate, seeded) = parts.open();
-        ledger.mark(Mark::DiagnosticsReleased)?;
+        let (parts, draw) = parts.open();
         let mut shown = StepDiagnostics::default();
-        let batch = Batch { parts, rate, seeded };
+        let batch = Batch { parts, draw };
         let grads = self.go(objective, points, batch, key, group, ledger, Some(&mut shown))?;
         Ok((grads, shown))
     }
@@ -159,9 +180,15 @@ impl PrivateStep {
         let Some(first) = points.first() else { return Err(Error::NothingToTrain) };
         self.clipping.groups().check(&first.params)?;
         self.check_ledger(ledger.ledger())?;
+        if batch.draw.is_some_and(|draw| !draw.belongs_to(&key)) {
+            return Err(Error::BatchOfAnotherStep);
+        }
+        if shown.is_some() {
+            ledger.mark(Mark::DiagnosticsReleased)?;
+        }
         let clipping = self.clipping_for(&first.params)?;
         let noise = key.noise();
-        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate))? {
+        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate()))? {
             return Err(Error::KeysDiffer);
         }
         let pass = if self.dropout { Pass::Train { key: key.dropout() } } else { Pass::Eval };
@@ -183,8 +210,16 @@ impl PrivateStep {
             }
         }
         let sum = sum.all_reduce(group)?;
-        self.charge(batch.rate, batch.seeded || key.is_seeded(), ledger)?;
+        if !self.is_validated(points) {
+            ledger.mark(Mark::NotValidated)?;
+        }
+        self.charge(batch.rate(), key.is_seeded(), ledger)?;
         self.noised_mean(sum, noise)
+    }
+
+    fn is_validated(&self, points: &[ProbePoint]) -> bool {
+        let proof = self.validated.as_ref();
+        proof.is_some_and(|proof| points.iter().all(|point| proof.covers(&point.params)))
     }
 
     /// Noise for one relation under a statement about another would be a wrong claim.

@@ -1,5 +1,7 @@
 //! Says before training which parameters cannot be trained privately, why, and what to do instead.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 use tensor_tree::{Groups, Pass, PerSample, PerSampleDifferentiable, ProbePoint, Tree};
 
@@ -64,27 +66,58 @@ impl std::fmt::Display for Problem {
     }
 }
 
+/// The proof that [`validate`] found nothing wrong with some leaves. Only `validate` makes one.
+///
+/// ```compile_fail,E0451
+/// let unseen = dp_core::Validated { leaves: Default::default() };
+/// ```
+///
+/// # Privacy
+/// It holds the names and shapes of the leaves, not the objective: hand it to the step of the objective that was probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validated {
+    leaves: BTreeMap<String, Vec<usize>>,
+}
+
+impl Validated {
+    fn of(params: &Tree) -> Self {
+        let leaf = |(name, leaf): (&str, &Tensor)| (name.to_owned(), leaf.dims().to_vec());
+        Validated { leaves: params.iter().map(leaf).collect() }
+    }
+
+    /// Whether `params` has the leaves that were looked at, no others, and in the same shapes.
+    #[must_use]
+    pub fn covers(&self, params: &Tree) -> bool {
+        let same = |(name, leaf): (&str, &Tensor)| {
+            self.leaves.get(name).is_some_and(|shape| shape == leaf.dims())
+        };
+        params.len() == self.leaves.len() && params.iter().all(same)
+    }
+}
+
 /// Checks every leaf of `params` on a probe batch.
 ///
 /// `together` is a batch, `alone` the same samples in batches of one, in the same order. A sample's gradient must be the
 /// same in both, up to `1e-3` relative. Takes a backward pass of the whole batch for each sample, so a few samples are
-/// enough: at least two, or nothing can be said about coupling.
+/// enough. Their values must differ, and no gradient should vanish at `params`: what is equal or zero hides a coupling.
 ///
 /// # Privacy
-/// Looks at gradients without noise: use made-up or public samples.
+/// Looks at gradients without noise: use made-up or public samples. A step without the proof marks its ledger
+/// [`crate::Mark::NotValidated`].
 ///
 /// # Errors
-/// [`Error::NothingToTrain`] if there is no trainable element; [`Error::InvalidScalar`] if the batches do not fit together;
-/// [`Error::Untrainable`] with every problem found; any other error of the objective.
+/// [`Error::NothingToTrain`] if there is no trainable element; [`Error::InvalidScalar`] if there are fewer than two samples
+/// or the batches do not fit together; [`Error::Untrainable`] with every problem found; any other error of the objective.
 pub fn validate<O: PerSampleDifferentiable>(
     objective: &O,
     params: &Tree,
     together: &O::Batch,
     alone: &[O::Batch],
-) -> Result<()> {
+) -> Result<Validated> {
     if params.n_elements() == 0 {
         return Err(Error::NothingToTrain);
     }
+    must_be("number of single samples", "at least two", 2 <= alone.len(), alone.len())?;
     let mut problems: Vec<Problem> = params.iter().filter_map(by_name_and_size).collect();
     let leaves = Groups::per_leaf(params);
     let probe = Probe { objective, params, leaves: &leaves };
@@ -99,7 +132,11 @@ pub fn validate<O: PerSampleDifferentiable>(
         Err(other) => return Err(other),
         Ok(joint) => problems.extend(probe.compare(&joint, together, alone)?),
     }
-    if problems.is_empty() { Ok(()) } else { Err(Error::Untrainable { problems }) }
+    if problems.is_empty() {
+        Ok(Validated::of(params))
+    } else {
+        Err(Error::Untrainable { problems })
+    }
 }
 
 /// What can be said of a leaf without a gradient.

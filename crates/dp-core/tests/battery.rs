@@ -13,6 +13,7 @@ use tensor_tree::{
 };
 
 pub(crate) mod networks;
+mod two_pass;
 
 use networks::{Batch, Net, Row, Sample, Sizes, Tokens, rows};
 

@@ -10,27 +10,38 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor};
 use dp_core::{
     Accountant, ClipFunction, ClipStyle, Clipping, LedgerFile, PrivacyPlan, PrivateStep,
-    RdpAccountant, RunKey,
+    RdpAccountant, RunKey, validate,
 };
-use tape_nn::{Context, TapeLoss, Taped};
+use tape_nn::{Context, Linear, Param, TapeLoss, Taped};
 use tensor_tree::{Key, Losses, ProbePoint, SingleProcess, Tree};
 
 const FOLDER: &str = "DP_CORE_KILL_TEST_FOLDER";
 const KILLS: usize = 20;
 
-struct NoSamples(Tree);
+const WIDTH: usize = 50_000;
 
-impl TapeLoss for NoSamples {
-    type Batch = ();
-    fn losses(&self, _: &Context<'_>, (): &()) -> tape_nn::Result<Losses> {
-        unreachable!("the batch is empty")
+/// One output, squared.
+struct Square {
+    layer: Linear,
+    frozen: Tree,
+}
+
+impl TapeLoss for Square {
+    type Batch = Tensor;
+    fn losses(&self, cx: &Context<'_>, x: &Tensor) -> tape_nn::Result<Losses> {
+        let sum = self.layer.forward(cx, x)?.squeeze(1)?.sqr()?;
+        Ok(Losses { weight: sum.detach().ones_like()?, sum })
     }
     fn frozen(&self) -> &Tree {
-        &self.0
+        &self.frozen
     }
-    fn n_samples(&self, (): &()) -> usize {
-        0
+    fn n_samples(&self, x: &Tensor) -> usize {
+        x.dims()[0]
     }
+}
+
+fn rows(n: usize) -> Tensor {
+    Tensor::zeros((n, WIDTH), DType::F64, &Device::Cpu).unwrap()
 }
 
 fn plan() -> PrivacyPlan {
@@ -63,22 +74,25 @@ fn steps_until_killed() {
     let mut ledger =
         LedgerFile::open_or_create(ledger(&folder), plan.relation(), plan.unit()).unwrap();
     let mut keys = RunKey::private().unwrap();
-    let leaf = Tensor::zeros(50_000, DType::F64, &Device::Cpu).unwrap();
-    let params = Tree::from_leaves([("weight", leaf)]).unwrap();
+    let params = Tree::from_leaves([("weight", rows(1).ones_like().unwrap())]).unwrap();
     let clipping =
         Clipping::new(ClipFunction::default(), &ClipStyle::Flat, &params, plan.clip_norm());
-    let step = PrivateStep::new(&plan, clipping.unwrap()).unwrap();
+    let layer = Linear::new(Param::named("weight", &[1, WIDTH]), None);
+    let objective = Taped(Square { layer, frozen: Tree::new() });
+    let probe = Key::from_seed(1).normal_like(&rows(2)).unwrap();
+    let alone = [0, 1].map(|i| probe.narrow(0, i, 1).unwrap());
+    let validated = validate(&objective, &params, &probe, &alone).unwrap();
+    let step = PrivateStep::new(&plan, clipping.unwrap()).unwrap().with_validated(validated);
     let sampler = plan.sampler().unwrap();
-    let objective = Taped(NoSamples(Tree::new()));
     let points = ProbePoint::single(&params);
     let mut journal = journal(&folder);
     loop {
         journal.write_all(b"begin\n").unwrap();
         let key = keys.next_step();
-        let batch = sampler.draw(&key).map(|_| ());
+        let batch = sampler.draw(&key).map(|_| rows(0));
         let grads = step.run(&objective, &points, batch, key, &SingleProcess, &mut ledger).unwrap();
         let leaf = grads.leaf("weight").unwrap();
-        let first: Vec<f64> = leaf.narrow(0, 0, 3).unwrap().to_vec1().unwrap();
+        let first: Vec<f64> = leaf.squeeze(0).unwrap().narrow(0, 0, 3).unwrap().to_vec1().unwrap();
         let print: String = first.iter().map(|x| format!("{:016x}", x.to_bits())).collect();
         journal.write_all(format!("done {print}\n").as_bytes()).unwrap();
     }

@@ -13,6 +13,8 @@ mod battery;
 mod golden;
 #[cfg(all(unix, feature = "tensor"))]
 mod kill;
+#[cfg(feature = "tensor")]
+mod mechanism;
 mod properties;
 #[cfg(feature = "tensor")]
 mod steps;

@@ -1,12 +1,10 @@
 //! What a private step promises: the charge before the noise, one noise, a public divisor, and no claim without a ground.
 
-use std::cell::Cell;
-
 use candle_core::{DType, Device, Tensor};
 use dp_core::{
     Accountant, Charge, ClipFunction, ClipNorm, ClipStyle, Clipping, Delta, DpEvent, Error, Ledger,
     Mark, NeighboringRelation, PlanBuilder, PrivacyPlan, PrivateStep, RdpAccountant, Refusal,
-    Result, RunKey, Sampled, StepKey, UnitOfPrivacy, Unsampled,
+    Result, RunKey, Sampled, StepKey, UnitOfPrivacy, Unsampled, validate,
 };
 use tape_nn::{Context, TapeLoss, Taped};
 use tensor_tree::{
@@ -56,7 +54,12 @@ impl Run {
         let (net, params) = row.build(SIZES, dtype);
         let clipping =
             Clipping::new(function, &ClipStyle::Flat, &params, plan.clip_norm()).unwrap();
-        let step = PrivateStep::new(plan, clipping).unwrap().with_dropout();
+        let probe = samples(2);
+        let batch = |samples: &[Sample]| Batch::new(samples, SIZES, dtype);
+        let alone = [batch(&probe[..1]), batch(&probe[1..])];
+        let validated = validate(&net, &params, &batch(&probe), &alone).unwrap();
+        let step = PrivateStep::new(plan, clipping).unwrap();
+        let step = step.with_dropout().with_validated(validated);
         Run { net, params, dtype, step, ledger: plan.ledger() }
     }
 

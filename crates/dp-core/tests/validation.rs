@@ -92,7 +92,10 @@ fn probe() -> (Pair, Vec<Pair>) {
 fn problems(objective: &Taped<Model>, params: &Tree) -> Vec<(String, Reason)> {
     let (together, alone) = probe();
     match validate(objective, params, &together, &alone) {
-        Ok(()) => Vec::new(),
+        Ok(validated) => {
+            assert!(validated.covers(params));
+            Vec::new()
+        }
         Err(Error::Untrainable { problems }) => {
             problems.into_iter().map(|p| (p.leaf, p.reason)).collect()
         }
@@ -108,6 +111,28 @@ fn named(name: &str, reason: Reason) -> (String, Reason) {
 fn a_model_that_treats_each_sample_for_itself_passes() {
     let (objective, params) = model(Batchwise::Not);
     assert_eq!(problems(&objective, &params), []);
+}
+
+#[test]
+fn a_proof_covers_the_leaves_that_were_looked_at_and_no_others() {
+    let (objective, params) = model(Batchwise::Not);
+    let (together, alone) = probe();
+    let validated = validate(&objective, &params, &together, &alone).unwrap();
+    let mut more = params.clone();
+    more.insert("extra", Tensor::ones(1, DType::F64, &Device::Cpu).unwrap()).unwrap();
+    let renamed = |name: &str| if name == "fc1.bias" { "fc1.shift" } else { name }.to_owned();
+    let renamed = params.iter().map(|(name, leaf)| (renamed(name), leaf.clone()));
+    let reshaped = |_: &str, leaf: &Tensor| Ok(leaf.unsqueeze(0)?);
+    for other in [
+        more,
+        params.partition(|name| name != "fc1.bias").0,
+        Tree::from_leaves(renamed).unwrap(),
+        params.map(reshaped).unwrap(),
+        Tree::new(),
+    ] {
+        assert!(!validated.covers(&other), "{:?}", other.names().collect::<Vec<_>>());
+    }
+    assert!(validated.covers(&params.scale(2.0).unwrap()));
 }
 
 #[test]
@@ -170,7 +195,12 @@ fn probes_that_do_not_fit_together_are_refused() {
         assert!(matches!(got, Err(Error::InvalidScalar { .. })), "{got:?}");
     };
     refused(&alone[..2]);
+    refused(&[]);
     refused(&[alone[0].clone(), alone[1].clone(), together.clone()]);
+    // One sample says nothing about coupling.
+    let (x, y) = &alone[0];
+    let single = validate(&objective, &params, &(x.clone(), y.clone()), &alone[..1]);
+    assert!(matches!(single, Err(Error::InvalidScalar { must: "at least two", .. })));
     let nothing = validate(&objective, &Tree::new(), &together, &alone);
     assert!(matches!(nothing, Err(Error::NothingToTrain)));
 }

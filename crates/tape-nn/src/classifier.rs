@@ -16,7 +16,7 @@ pub struct LabeledBatch {
     pub inputs: Tensor,
     /// Classes as integers, `[batch]` or one for each position.
     pub labels: Tensor,
-    /// The samples' numbers in the data set, where the network has dropout.
+    /// The samples' numbers in the data set, which key their dropout masks; needed to train with dropout.
     pub sample_ids: Option<Vec<u64>>,
 }
 
@@ -25,6 +25,12 @@ impl LabeledBatch {
     #[must_use]
     pub fn new(inputs: Tensor, labels: Tensor) -> Self {
         LabeledBatch { inputs, labels, sample_ids: None }
+    }
+
+    /// The same with the samples' numbers in the data set.
+    #[must_use]
+    pub fn with_sample_ids(self, ids: impl IntoIterator<Item = u64>) -> Self {
+        LabeledBatch { sample_ids: Some(ids.into_iter().collect()), ..self }
     }
 }
 

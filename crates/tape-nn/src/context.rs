@@ -33,7 +33,8 @@ impl<'a> Context<'a> {
     }
 
     /// The same with dropout as `pass` says. `sample_ids` are the numbers of the batch's samples in the
-    /// data set: masks depend on them and not on the place in the batch.
+    /// data set: masks depend on them and not on the place in the batch. In training, a layer that drops something
+    /// returns an error unless there is one number for each sample.
     #[must_use]
     pub fn in_pass(mut self, pass: Pass, sample_ids: Option<&'a [u64]>) -> Self {
         self.pass = pass;
@@ -65,15 +66,19 @@ impl<'a> Context<'a> {
         param.map(|p| self.leaf(p)).transpose()
     }
 
-    /// The key of the dropout mask of sample `row` in the layer of that name; `None` outside training.
-    pub(crate) fn dropout_key(&self, layer: &str, row: usize) -> Option<Key> {
-        let Pass::Train { key } = self.pass else { return None };
-        let id = self.sample_ids.and_then(|ids| ids.get(row).copied()).unwrap_or(row as u64);
-        Some(
-            key.child(Label::For(Purpose::Dropout))
-                .child(Label::Leaf(layer))
-                .child(Label::Sample(id)),
-        )
+    /// The keys of the dropout masks of `rows` samples in the layer of that name; `None` outside training.
+    ///
+    /// # Errors
+    /// [`Error::SampleIds`] unless the pass has exactly one number for each sample: keyed by the place in the
+    /// batch, the masks of micro-batches would repeat.
+    pub(crate) fn dropout_keys(&self, layer: &str, rows: usize) -> Result<Option<Vec<Key>>> {
+        let Pass::Train { key } = self.pass else { return Ok(None) };
+        let ids = self.sample_ids.unwrap_or(&[]);
+        if ids.len() != rows {
+            return Err(Error::SampleIds { layer: layer.into(), expected: rows, got: ids.len() });
+        }
+        let key = key.child(Label::For(Purpose::Dropout)).child(Label::Leaf(layer));
+        Ok(Some(ids.iter().map(|id| key.child(Label::Sample(*id))).collect()))
     }
 }
 

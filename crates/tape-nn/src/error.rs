@@ -41,6 +41,38 @@ pub enum Error {
         /// Leaf names.
         names: Vec<String>,
     },
+    /// A layer whose input had another number of samples than the batch.
+    #[error(
+        "parameter `{name}` was used on {got} samples in a batch of {expected}: the first axis must be the sample"
+    )]
+    SampleAxis {
+        /// Leaf name.
+        name: String,
+        /// Samples of the batch.
+        expected: usize,
+        /// Length of the first axis of the layer's input.
+        got: usize,
+    },
+    /// Dropout in training without one number of each sample.
+    #[error(
+        "{layer}: dropout in training needs the number of each of the {expected} samples in the data set, got {got}"
+    )]
+    SampleIds {
+        /// Layer.
+        layer: String,
+        /// Samples of the batch.
+        expected: usize,
+        /// Numbers that came.
+        got: usize,
+    },
+    /// A linear layer whose adapter could not be told from another's or not be merged by its name.
+    #[error("no adapter fits the layer `{layer}`: {problem}")]
+    AdapterName {
+        /// Name of the layer.
+        layer: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A label or token outside its range.
     #[error("{what}: {got} at position {position} is outside 0..{limit}")]
     OutOfRange {

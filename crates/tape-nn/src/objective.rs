@@ -6,7 +6,7 @@ use tensor_tree::{
 };
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::TapeGrads;
 use crate::tape::Tape;
 
@@ -27,7 +27,8 @@ pub trait TapeLoss {
     /// Number of samples.
     fn n_samples(&self, batch: &Self::Batch) -> usize;
 
-    /// The samples' numbers in the data set, which key their dropout masks.
+    /// The samples' numbers in the data set, which key their dropout masks: one for each sample of the batch.
+    /// Without them, a pass in training is an error in every layer that drops something.
     fn sample_ids<'b>(&self, _batch: &'b Self::Batch) -> Option<&'b [u64]> {
         None
     }
@@ -49,7 +50,15 @@ impl<L: TapeLoss> Taped<L> {
             Some(tape) => Context::recording(params, self.0.frozen(), tape),
             None => Context::eval(params, self.0.frozen()),
         };
-        self.0.losses(&cx.in_pass(pass, self.0.sample_ids(batch)), batch)
+        let losses = self.0.losses(&cx.in_pass(pass, self.0.sample_ids(batch)), batch)?;
+        let n = self.0.n_samples(batch);
+        for (layer, got) in [("losses", &losses.sum), ("weights of losses", &losses.weight)] {
+            if got.dims() != [n] {
+                let (layer, got) = (layer.to_owned(), got.dims().to_vec());
+                return Err(Error::InputShape { layer, expected: format!("[{n}]"), got });
+            }
+        }
+        Ok(losses)
     }
 }
 
@@ -59,9 +68,14 @@ fn no_losses() -> tensor_tree::Result<Losses> {
     Ok(Losses { sum: empty.clone(), weight: empty })
 }
 
+fn weights(losses: &Losses) -> tensor_tree::Result<Vec<f64>> {
+    let weights = losses.weight.to_device(&candle_core::Device::Cpu)?;
+    Ok(weights.to_dtype(DType::F64)?.to_vec1::<f64>()?)
+}
+
 /// What each sample's loss sum is multiplied by before the total is differentiated.
 fn coefficients(losses: &Losses, reduction: Reduction) -> tensor_tree::Result<Tensor> {
-    let weights = losses.weight.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let weights = weights(losses)?;
     let n = weights.len() as f64;
     let total: f64 = weights.iter().sum();
     let inverse = |w: f64| if w == 0.0 { 0.0 } else { 1.0 / w };
@@ -74,7 +88,14 @@ fn coefficients(losses: &Losses, reduction: Reduction) -> tensor_tree::Result<Te
         })
         .collect();
     let n = values.len();
-    Ok(Tensor::from_vec(values, n, losses.sum.device())?.to_dtype(losses.sum.dtype())?)
+    let values = Tensor::from_vec(values, n, &candle_core::Device::Cpu)?;
+    Ok(values.to_dtype(losses.sum.dtype())?.to_device(losses.sum.device())?)
+}
+
+/// Whether any sample counts. Where none does, every gradient is zero, and no backward pass could show it:
+/// candle drops what is added to a tensor without elements from its graph.
+fn any_counts(losses: &Losses) -> tensor_tree::Result<bool> {
+    Ok(weights(losses)?.into_iter().any(|weight| weight != 0.0))
 }
 
 fn detached(losses: &Losses) -> Losses {
@@ -106,6 +127,9 @@ impl<L: TapeLoss> Differentiable for Taped<L> {
         let tape = Tape::summing(device_of(params)?)?;
         let losses = self.pass(params, Some(&tape), batch, pass)?;
         let kept = detached(&losses);
+        if !any_counts(&losses)? {
+            return Ok((kept, params.zeros_like()?));
+        }
         let total = (&losses.sum * coefficients(&losses, reduction)?)?.sum_all()?;
         drop(losses);
         total.backward()?;
@@ -128,13 +152,17 @@ impl<L: TapeLoss> PerSampleDifferentiable for Taped<L> {
         };
         let n = self.0.n_samples(batch);
         if n == 0 {
-            return Ok((no_losses()?, TapeGrads::new(Vec::new(), &first.params, 0)?));
+            return Ok((no_losses()?, TapeGrads::zeros(&first.params, 0)));
         }
         let mut parts = Vec::with_capacity(points.len());
         let mut at_first = None;
         for point in points {
             let tape = Tape::recording(device_of(&point.params)?)?;
             let losses = self.pass(&point.params, Some(&tape), batch, pass)?;
+            if !any_counts(&losses)? {
+                at_first.get_or_insert(detached(&losses));
+                continue;
+            }
             let seeds = (coefficients(&losses, Reduction::Sum)? * point.weight)?;
             at_first.get_or_insert(detached(&losses));
             let total = (&losses.sum * seeds)?.sum_all()?;
@@ -146,7 +174,11 @@ impl<L: TapeLoss> PerSampleDifferentiable for Taped<L> {
             Some(losses) => losses,
             None => no_losses()?,
         };
-        Ok((losses, TapeGrads::join(parts, &first.params, n)?))
+        let grads = match parts.is_empty() {
+            true => TapeGrads::zeros(&first.params, n),
+            false => TapeGrads::join(parts, &first.params, n)?,
+        };
+        Ok((losses, grads))
     }
 }
 
@@ -156,3 +188,6 @@ fn device_of(params: &Tree) -> tensor_tree::Result<&candle_core::Device> {
         None => Err(tensor_tree::Error::EmptyTree { what: "gradients" }),
     }
 }
+
+#[cfg(test)]
+mod tests;

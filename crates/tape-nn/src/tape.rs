@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use tensor_tree::Tree;
 
 use crate::error::{Error, Result};
-use crate::record::{Record, TapeGrads};
+use crate::record::{Record, TapeGrads, sums};
 
 /// Bytes of per-sample gradients that the layers of one pass may keep, unless set otherwise.
 const KEEP_BYTES: usize = 256 << 20;
@@ -82,6 +82,7 @@ impl Tape {
     }
 
     pub(crate) fn push(&self, record: Record) -> Result<()> {
+        let record = record.widened()?;
         if !self.keeps_records() {
             for (name, part) in record.sums(None)? {
                 self.add(&name, part)?;
@@ -105,25 +106,28 @@ impl Tape {
         Ok(())
     }
 
-    /// The summed gradients of every leaf of `params`.
+    /// The summed gradients of every leaf of `params`, on its device and of its type.
     ///
     /// # Errors
     /// [`Error::NotRecorded`] if a leaf has none.
     pub fn into_sum(self, params: &Tree) -> Result<Tree> {
         let mut content = self.lock();
-        let mut sums = match &mut *content {
-            Content::Sums(sums) => std::mem::take(sums),
+        let mut found = match &mut *content {
+            Content::Sums(found) => std::mem::take(found),
             Content::Records(records) => {
                 let records = std::mem::take(records);
                 drop(content);
-                return TapeGrads::new(records, params, 0)?.into_unclipped_sum();
+                return sums(&records, params);
             }
         };
         let mut tree = Tree::new();
         let mut missing = Vec::new();
         for (name, leaf) in params.iter() {
-            match sums.remove(name) {
-                Some(grad) => tree.insert(name, grad.reshape(leaf.shape())?)?,
+            match found.remove(name) {
+                Some(grad) => {
+                    let grad = grad.reshape(leaf.shape())?.to_device(leaf.device())?;
+                    tree.insert(name, grad.to_dtype(leaf.dtype())?)?;
+                }
                 None => missing.push(name.to_owned()),
             }
         }
@@ -133,7 +137,8 @@ impl Tape {
     /// The per-sample gradients of every leaf of `params`, as records.
     ///
     /// # Errors
-    /// [`Error::NotRecorded`] if a leaf has none.
+    /// [`Error::NotRecorded`] if a leaf has none; [`Error::SampleAxis`] if a layer saw another number of samples
+    /// than `n_samples`.
     pub fn into_grads(self, params: &Tree, n_samples: usize) -> Result<TapeGrads> {
         TapeGrads::new(self.take_records(), params, n_samples)
     }

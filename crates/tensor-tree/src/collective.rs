@@ -20,6 +20,14 @@ pub trait Collective {
     /// # Errors
     /// If the transport fails.
     fn agree_on(&self, key: Key) -> Result<bool>;
+    /// Overwrites `bytes` with those of process 0, of the same length on every process.
+    ///
+    /// # Privacy
+    /// Secret keys go this way. The transport must be secret: who sees the bytes can subtract the noise.
+    ///
+    /// # Errors
+    /// If the transport fails or the lengths differ.
+    fn broadcast(&self, bytes: &mut [u8]) -> Result<()>;
 }
 
 /// A group of one.
@@ -41,5 +49,9 @@ impl Collective for SingleProcess {
 
     fn agree_on(&self, _key: Key) -> Result<bool> {
         Ok(true)
+    }
+
+    fn broadcast(&self, _bytes: &mut [u8]) -> Result<()> {
+        Ok(())
     }
 }

@@ -56,15 +56,16 @@ impl Schedule {
         Ok(())
     }
 
-    /// The factor at `step` (the first step is 0). Beyond the last step it stays at the floor.
+    /// The factor at `step` (the first step is 0). Beyond the last step it stays at the floor. A schedule that
+    /// [`Schedule::check`] refuses falls to the floor right after its rise.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "steps stay below 2^53")]
     pub fn factor(self, step: u64) -> f64 {
         let shape = |warmup: u64, total: u64, floor: f64, curve: fn(f64) -> f64| {
             if step < warmup {
-                return (step + 1) as f64 / warmup as f64;
+                return (step as f64 + 1.0) / warmup as f64;
             }
-            let progress = (step - warmup) as f64 / (total - warmup).max(1) as f64;
+            let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
             floor + (1.0 - floor) * curve(progress.min(1.0))
         };
         match self {
@@ -102,5 +103,9 @@ mod tests {
     fn a_warm_up_longer_than_the_schedule_is_refused() {
         assert!(Schedule::Linear { warmup: 3, total: 2, floor: 0.0 }.check().is_err());
         assert!(Schedule::Cosine { warmup: 0, total: 2, floor: f64::NAN }.check().is_err());
+        let unchecked = Schedule::Linear { warmup: 3, total: 2, floor: 0.5 };
+        assert_eq!([1, 2, 3, 4].map(|step| unchecked.factor(step)), [2.0 / 3.0, 1.0, 1.0, 0.5]);
+        let longest = Schedule::Linear { warmup: u64::MAX, total: u64::MAX, floor: 0.0 };
+        assert_relative_eq!(longest.factor(u64::MAX - 1), 1.0);
     }
 }

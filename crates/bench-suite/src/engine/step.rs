@@ -100,7 +100,7 @@ pub(crate) fn step<L: TapeLoss>(
         let per_sample = tape.into_grads(params, n)?;
         let clipping =
             Clipping::new(ClipFunction::default(), &ClipStyle::Flat, params, ClipNorm::new(1.0)?)?;
-        let factors = clipping.factors(&per_sample.squared_norms(clipping.groups())?);
+        let factors = clipping.factors(&per_sample.squared_norms(clipping.groups())?)?;
         parts.norms = lap();
         let sum = per_sample.weighted_sum(clipping.groups(), &factors)?;
         parts.sums = lap();

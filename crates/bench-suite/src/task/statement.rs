@@ -1,11 +1,13 @@
 //! A short run with secret noise, charged to a ledger on disk, that ends in a privacy statement.
 
+use candle_core::{DType, Device, Tensor};
 use dp_core::{
     Charge, ClipFunction, ClipNorm, ClipStyle, Clipping, LedgerFile, PoissonSampler, PrivacyPlan,
-    PrivateStep, RdpAccountant, RunKey, UnitOfPrivacy,
+    PrivateStep, RdpAccountant, RunKey, UnitOfPrivacy, Validated, validate,
 };
 use report::html::Section;
-use tensor_tree::{AdamW, ProbePoint, Rates, SingleProcess, Transform};
+use tape_nn::LabeledBatch;
+use tensor_tree::{AdamW, Key, ProbePoint, Rates, SingleProcess, Transform, Tree};
 
 use crate::data::Places;
 use crate::error::{Error, Result};
@@ -26,22 +28,16 @@ pub(super) fn run(session: &Session) -> Result<Section> {
         .clip_norm(1.0)
         .delta(1e-4)
         .target_epsilon(3.0)
-        .unit(unit.clone())
+        .unit(unit)
         .build(&accountant)?;
     let mut params = problem.initial(0)?;
     let clipping =
         Clipping::new(ClipFunction::automatic(), &ClipStyle::Flat, &params, ClipNorm::new(1.0)?)?;
-    let step = PrivateStep::new(&plan, clipping)?;
+    let step = PrivateStep::new(&plan, clipping)?.with_validated(validated(&problem, &params)?);
     let sampler = PoissonSampler::new(problem.n_train(), plan.sample_rate())?;
     let mut keys = RunKey::private()?;
-    // A new run: the ledger of an earlier one belongs to parameters that no longer exist.
-    let path = session.path("statement.ledger");
-    if let Err(source) = std::fs::remove_file(&path)
-        && source.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(Error::Read { file: path, source });
-    }
-    let mut ledger = LedgerFile::open_or_create(&path, plan.relation(), &unit)?;
+    // A new run: the ledger of an earlier one belongs to other parameters, and is kept beside this one.
+    let mut ledger = LedgerFile::start_anew(session.path("statement.ledger"), plan.ledger())?;
     let adam = AdamW::default();
     let mut memory = adam.init(&params)?;
     let task = session.progress.task("private run with secret noise", plan.steps());
@@ -73,4 +69,20 @@ pub(super) fn run(session: &Session) -> Result<Section> {
             "test accuracy in %",
             report::number::significant(100.0 * quality.accuracy.unwrap_or(f64::NAN), 3),
         )]))
+}
+
+/// Asks of made-up images whether the network can be trained privately.
+fn validated(problem: &ImageProblem, params: &Tree) -> Result<Validated> {
+    const CLASSES: [i64; 3] = [0, 1, 2];
+    // A batch without records has the shape of an image and nothing of any.
+    let mut shape = problem.batch(&[])?.inputs.dims().to_vec();
+    shape[0] = CLASSES.len();
+    let images = Key::from_seed(0).normal_like(&Tensor::zeros(shape, DType::F32, &Device::Cpu)?)?;
+    let labels = Tensor::new(&CLASSES, &Device::Cpu)?;
+    let batch = |from: usize, n: usize| -> Result<LabeledBatch> {
+        Ok(LabeledBatch::new(images.narrow(0, from, n)?, labels.narrow(0, from, n)?))
+    };
+    let alone: Vec<LabeledBatch> =
+        (0..CLASSES.len()).map(|i| batch(i, 1)).collect::<Result<_>>()?;
+    Ok(validate(problem.objective(), params, &batch(0, CLASSES.len())?, &alone)?)
 }

@@ -112,7 +112,7 @@ proptest! {
         prop_assert!((total.sqrt() - 1.5).abs() < 1e-12);
         let grads = Given(vec![gradient(seed, 3.0)]);
         let squared = grads.squared_norms(c.groups()).unwrap();
-        let factors = c.factors(&squared);
+        let factors = c.factors(&squared).unwrap();
         for ((norm, factor), r) in squared.iter().zip(&factors).zip(c.thresholds()) {
             prop_assert!(factor[0] * norm[0].sqrt() <= r * (1.0 + 1e-12));
         }
@@ -193,6 +193,21 @@ fn constants_out_of_range_are_refused() {
     assert!(c.clone().with_thresholds(vec![1.0, 1.0]).is_err());
     assert!(c.clone().with_thresholds(vec![f64::NAN]).is_err());
     assert!(c.clone().with_margin(1.0).is_err() && c.with_margin(f64::NAN).is_err());
+}
+
+#[test]
+fn norms_that_do_not_fit_the_groups_are_refused() {
+    let c = clipping(ClipFunction::default(), &ClipStyle::PerLayer, 1.0);
+    let refused = |norms: &[Vec<f64>]| {
+        assert!(matches!(c.factors(norms), Err(Error::InvalidScalar { .. })), "{norms:?}");
+    };
+    refused(&[]);
+    refused(&[vec![1.0]]);
+    refused(&[vec![1.0], vec![1.0], vec![1.0]]);
+    refused(&[vec![1.0, 2.0], vec![1.0]]);
+    refused(&[vec![1.0], vec![1.0, 2.0]]);
+    assert_eq!(c.factors(&[vec![0.01], vec![0.01]]).unwrap(), [[1.0], [1.0]]);
+    assert_eq!(c.factors(&[vec![], vec![]]).unwrap(), [[0.0; 0], [0.0; 0]]);
 }
 
 #[test]

@@ -22,7 +22,8 @@ const COMPACT_AFTER: u64 = 4096;
 /// for it: it is counted if it is complete and dropped if it is not. Damage anywhere else is an error.
 /// A step that is done again after a restart is charged again.
 ///
-/// The file belongs to one writer at a time; `<name>.lock` beside it enforces that.
+/// The file belongs to one writer at a time; `<name>.lock` beside it enforces that. Symbolic links are followed first, so
+/// that all names of one file have one lock. Hard links are not: give a ledger one name.
 ///
 /// # Examples
 /// ```
@@ -57,8 +58,32 @@ impl LedgerFile {
     /// # Errors
     /// [`Error::Io`], among others if the file exists; [`Error::LedgerInUse`].
     pub fn create(path: impl AsRef<Path>, ledger: Ledger) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &resolve(path.as_ref())?;
         let lock = lock(path)?;
+        Self::create_locked(path, ledger, lock)
+    }
+
+    /// Starts a file in the place of an older one. The older one is kept under the first free name of `<name>.1`,
+    /// `<name>.2` and so on.
+    ///
+    /// # Privacy
+    /// The new file knows nothing of what the older one counts. It is right for a run on other data, or for one whose
+    /// statement speaks of that run alone.
+    ///
+    /// # Errors
+    /// [`Error::LedgerInUse`], and then nothing has changed; [`Error::Io`].
+    pub fn start_anew(path: impl AsRef<Path>, ledger: Ledger) -> Result<Self> {
+        let path = &resolve(path.as_ref())?;
+        let lock = lock(path)?;
+        if exists(path)? {
+            let mut number = 1_u64;
+            let mut kept = beside(path, ".1");
+            while exists(&kept)? {
+                number += 1;
+                kept = beside(path, &format!(".{number}"));
+            }
+            fs::rename(path, kept).map_err(|source| io_error("rename", path, source))?;
+        }
         Self::create_locked(path, ledger, lock)
     }
 
@@ -67,7 +92,7 @@ impl LedgerFile {
     /// # Errors
     /// [`Error::LedgerCorrupt`] with the line; [`Error::Io`]; [`Error::LedgerInUse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &resolve(path.as_ref())?;
         let lock = lock(path)?;
         Self::open_locked(path, lock)
     }
@@ -81,9 +106,9 @@ impl LedgerFile {
         relation: NeighboringRelation,
         unit: &UnitOfPrivacy,
     ) -> Result<Self> {
-        let path = path.as_ref();
+        let path = &resolve(path.as_ref())?;
         let lock = lock(path)?;
-        if !path.try_exists().map_err(|source| io_error("look for", path, source))? {
+        if !exists(path)? {
             return Self::create_locked(path, Ledger::new(relation, unit.clone()), lock);
         }
         let opened = Self::open_locked(path, lock)?;
@@ -112,7 +137,7 @@ impl LedgerFile {
     }
 
     fn create_locked(path: &Path, ledger: Ledger, lock: File) -> Result<Self> {
-        if path.try_exists().map_err(|source| io_error("look for", path, source))? {
+        if exists(path)? {
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(io_error("create", path, source));
         }
@@ -247,6 +272,37 @@ fn lock(path: &Path) -> Result<File> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::LedgerInUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io_error("lock", &beside, source)),
+    }
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|source| io_error("look for", path, source))
+}
+
+/// The one absolute name of a file that may have others through symbolic links. The file need not exist.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(path) => return Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(io_error("resolve", path, source)),
+    }
+    let mut target = path.to_owned();
+    // A link may point to a file that is not there yet. Links that lead nowhere else were an error above.
+    while let Ok(next) = fs::read_link(&target) {
+        target = folder_of(&target).join(next);
+    }
+    let folder = folder_of(&target);
+    let folder = fs::canonicalize(folder).map_err(|source| io_error("resolve", folder, source))?;
+    let Some(name) = target.file_name() else {
+        return Err(io_error("resolve", path, io::ErrorKind::InvalidInput.into()));
+    };
+    Ok(folder.join(name))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn mark(mark: &Mark) -> Value {
         Mark::SeededNoise => json!({ "mark": "seeded_noise" }),
         Mark::UnsampledBatches => json!({ "mark": "unsampled_batches" }),
         Mark::DiagnosticsReleased => json!({ "mark": "diagnostics_released" }),
+        Mark::NotValidated => json!({ "mark": "not_validated" }),
         Mark::Custom(reason) => json!({ "mark": "custom", "reason": reason }),
     }
 }
@@ -127,6 +128,7 @@ fn read_mark(fields: &Map<String, Value>) -> Result<Mark> {
         "seeded_noise" => Ok(Mark::SeededNoise),
         "unsampled_batches" => Ok(Mark::UnsampledBatches),
         "diagnostics_released" => Ok(Mark::DiagnosticsReleased),
+        "not_validated" => Ok(Mark::NotValidated),
         other => Err(malformed(format!("unknown mark `{other}`"))),
     }
 }

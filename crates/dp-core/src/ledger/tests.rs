@@ -35,6 +35,7 @@ fn a_clean_ledger_states_its_epsilon_with_all_circumstances() {
         "expected batch size",
         "floating-point",
         "hyperparameters",
+        "depends on that unit alone",
     ] {
         assert!(text.contains(part), "`{part}` is missing in:\n{text}");
     }
@@ -54,6 +55,7 @@ fn each_mark_refuses_the_statement_but_not_the_simulation() {
         (Mark::SeededNoise, Refusal::SeededNoise),
         (Mark::UnsampledBatches, Refusal::AmplificationWithoutSampling),
         (Mark::DiagnosticsReleased, Refusal::DiagnosticsReleased),
+        (Mark::NotValidated, Refusal::NotValidated),
         (Mark::Custom("a reason".to_owned()), Refusal::Custom("a reason".to_owned())),
     ];
     let mut all = Ledger::default();
@@ -69,7 +71,7 @@ fn each_mark_refuses_the_statement_but_not_the_simulation() {
     }
     all.charge(&DpEvent::NonPrivate).unwrap();
     all.charge(&step(0.0)).unwrap();
-    assert_eq!(reasons(&all).len(), 6);
+    assert_eq!(reasons(&all).len(), 7);
 }
 
 #[test]
@@ -125,6 +127,24 @@ fn unsampled_batches_may_claim_the_plain_composition() {
 }
 
 #[test]
+fn a_batch_that_no_sampler_drew_must_hold_each_unit_once_and_the_statement_says_so() {
+    let once = "once at most";
+    let text = |events: &[DpEvent]| {
+        let mut ledger = Ledger::default();
+        events.iter().for_each(|event| ledger.charge(event).unwrap());
+        ledger.statement(&RdpAccountant::new(), delta()).unwrap().to_string()
+    };
+    let gaussian = || DpEvent::gaussian(20.0).unwrap();
+    let laplace = DpEvent::laplace(9.0).unwrap();
+    assert!(text(&[gaussian()]).contains(once));
+    assert!(text(&[laplace]).contains(once));
+    assert!(text(&[step(1.0), gaussian()]).contains(once));
+    assert!(text(&[DpEvent::Composed(vec![step(1.0), gaussian().repeated(3)])]).contains(once));
+    assert!(!text(&[step(1.0)]).contains(once));
+    assert!(!text(&[DpEvent::NoOp]).contains(once));
+}
+
+#[test]
 fn replace_one_takes_no_credit_for_sampling() {
     let mut ledger = Ledger::new(NeighboringRelation::ReplaceOne, UnitOfPrivacy::default());
     ledger.charge(&step(20.0)).unwrap();
@@ -170,6 +190,10 @@ fn a_hundred_thousand_alternating_steps_stay_two_phases() {
 fn a_stored_ledger_is_read_back_and_goes_on() {
     let mut ledger = Ledger::new(NeighboringRelation::ReplaceOne, UnitOfPrivacy::default());
     ledger.charge(&step(1.0).repeated(7)).unwrap();
+    for mark in [Mark::SeededNoise, Mark::UnsampledBatches, Mark::DiagnosticsReleased] {
+        ledger.mark(mark).unwrap();
+    }
+    ledger.mark(Mark::NotValidated).unwrap();
     ledger.mark(Mark::Custom("with \"quotes\"\nand lines".to_owned())).unwrap();
     let mut reader = encoding::Reader::default();
     for line in encoding::lines(&ledger) {

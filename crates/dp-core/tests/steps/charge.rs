@@ -119,20 +119,89 @@ fn an_unsampled_batch_is_charged_without_amplification() {
 
 #[test]
 fn a_seeded_run_answers_what_if_and_claims_nothing() {
-    // Seeded noise, and private noise for a batch that a seed drew.
-    let half = |noise: StepKey, sampling: StepKey| {
+    let one_step = |key: StepKey| {
         let mut run = Run::new(DType::F64);
         let points = ProbePoint::single(&run.params);
-        let batch = sampled(&sampling, run.batch(&samples(2)));
-        run.step.run(&run.net, &points, batch, noise, &SingleProcess, &mut run.ledger).unwrap();
+        let batch = sampled(&key, run.batch(&samples(2)));
+        run.step.run(&run.net, &points, batch, key, &SingleProcess, &mut run.ledger).unwrap();
         run.ledger
     };
-    for ledger in [half(seeded(0), private()), half(private(), seeded(0))] {
-        assert_eq!(refusals(&ledger), [Refusal::SeededNoise]);
-        let simulated = ledger.simulated_epsilon(&RdpAccountant::new(), delta()).unwrap().value();
-        assert!(simulated.is_finite() && 0.0 < simulated);
+    let ledger = one_step(seeded(0));
+    assert_eq!(refusals(&ledger), [Refusal::SeededNoise]);
+    let simulated = ledger.simulated_epsilon(&RdpAccountant::new(), delta()).unwrap().value();
+    assert!(simulated.is_finite() && 0.0 < simulated);
+    assert!(one_step(private()).statement(&RdpAccountant::new(), delta()).is_ok());
+}
+
+#[test]
+fn a_batch_that_was_drawn_with_another_key_is_refused_before_anything_is_computed() {
+    let run = Run::new(DType::F64);
+    let points = ProbePoint::single(&run.params);
+    let mut keys = RunKey::private().unwrap();
+    let mut ledger = plan().ledger();
+    let (drawn, used) = (keys.next_step(), keys.next_step());
+    for (sampling, noise) in
+        [(&drawn, used), (&private(), private()), (&seeded(0), private()), (&private(), seeded(0))]
+    {
+        // An objective that fails if it is asked.
+        let batch = sampled(sampling, run.batch(&samples(2)));
+        let got = run.step.run(&Failing, &points, batch, noise, &SingleProcess, &mut ledger);
+        assert!(matches!(got, Err(Error::BatchOfAnotherStep)), "{got:?}");
     }
-    assert!(half(private(), private()).statement(&RdpAccountant::new(), delta()).is_ok());
+    for key in [private(), seeded(1)] {
+        let parts = || sampled(&drawn, vec![run.batch(&samples(2))]);
+        let shown = run.step.run_showing_diagnostics(
+            &run.net,
+            &points,
+            parts(),
+            key,
+            &SingleProcess,
+            &mut ledger,
+        );
+        assert!(matches!(shown, Err(Error::BatchOfAnotherStep)));
+        let (net, group) = (&run.net, &SingleProcess);
+        let got = run.step.run_in_parts(net, &points, parts(), private(), group, &mut ledger);
+        assert!(matches!(got, Err(Error::BatchOfAnotherStep)));
+    }
+    assert_eq!((ledger.n_charges(), ledger.marks().count()), (0, 0));
+    // The key that drew it fits.
+    let batch = sampled(&drawn, run.batch(&samples(2)));
+    run.step.run(&run.net, &points, batch, drawn, &SingleProcess, &mut ledger).unwrap();
+    assert_eq!(ledger.n_charges(), 1);
+}
+
+#[test]
+fn a_step_that_was_not_validated_marks_the_ledger_and_there_is_no_statement() {
+    let mut run = Run::new(DType::F64);
+    let clipping = run.step.clipping().clone();
+    let unseen = PrivateStep::new(&plan(), clipping).unwrap();
+    let seen = std::mem::replace(&mut run.step, unseen);
+    run.run(&samples(2), private()).unwrap();
+    assert_eq!(refusals(&run.ledger), [Refusal::NotValidated]);
+    // The mark stays, whatever comes after.
+    run.step = seen;
+    run.run(&samples(2), private()).unwrap();
+    assert_eq!(refusals(&run.ledger), [Refusal::NotValidated]);
+    // It comes before the charge: a ledger that cannot be marked is not charged.
+    run.step = PrivateStep::new(&plan(), run.step.clipping().clone()).unwrap();
+    let mut full = Full::default();
+    let batch = Unsampled(run.batch(&samples(2)));
+    let points = ProbePoint::single(&run.params);
+    let got = run.step.run(&run.net, &points, batch, private(), &SingleProcess, &mut full);
+    assert!(got.is_err() && full.charges == 0);
+}
+
+#[test]
+fn a_proof_of_other_leaves_is_none() {
+    let other = Run::of(&named("last layer alone"), DType::F64, &plan(), ClipFunction::default());
+    let probe = samples(2);
+    let alone = [other.batch(&probe[..1]), other.batch(&probe[1..])];
+    let proof = validate(&other.net, &other.params, &other.batch(&probe), &alone).unwrap();
+    let mut run = Run::new(DType::F64);
+    assert!(!proof.covers(&run.params));
+    run.step = run.step.clone().with_validated(proof);
+    run.run(&samples(2), private()).unwrap();
+    assert_eq!(refusals(&run.ledger), [Refusal::NotValidated]);
 }
 
 #[test]

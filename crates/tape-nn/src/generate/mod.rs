@@ -50,10 +50,11 @@ pub struct Generation<'a, M: ?Sized> {
 }
 
 impl<'a, M: LanguageModel + ?Sized> Generation<'a, M> {
-    /// Generation behind `prompt`, with the parameters of both trees.
+    /// Generation behind `prompt`, with the parameters of both trees. A prompt that fills the model's positions
+    /// gets one token more, which the model need not read.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a prompt that is empty or fills the model's positions, or as
+    /// [`Error::InvalidSetting`] for a prompt that is empty or longer than the model's positions, or as
     /// [`Choice::check`].
     pub fn new(
         model: &'a M,

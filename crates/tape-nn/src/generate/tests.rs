@@ -74,6 +74,8 @@ fn it_ends_at_a_stop_token_and_at_the_last_position() {
     let all = generate(&model, &params, &none, &[5, 6], &sampled(100), key).unwrap();
     // The token behind the last position is predicted but not read.
     assert_eq!(all.len(), 16 - 2 + 1);
+    let full = generate(&model, &params, &none, &[5; 16], &sampled(100), key).unwrap();
+    assert_eq!(full.len(), 1);
     let stop = all[3];
     let first = all.iter().position(|t| *t == stop).unwrap();
     let settings = Settings { stop: vec![stop], ..sampled(100) };

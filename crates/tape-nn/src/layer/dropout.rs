@@ -1,9 +1,9 @@
 //! Dropout whose masks belong to samples.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
+use tensor_tree::Key;
 use tensor_tree::host::{Real, from_vec};
 
-use super::by_dtype;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::graph::{Value, node};
@@ -37,12 +37,25 @@ impl Dropout {
     /// Applies the masks of this pass.
     ///
     /// # Errors
-    /// From the back-end.
+    /// [`Error::SampleIds`] in training unless the pass has one sample number for each row of `x`;
+    /// [`Error::InputShape`] without a batch axis.
     pub fn forward(&self, cx: &Context<'_>, x: &Tensor) -> Result<Tensor> {
-        if self.rate == 0.0 || cx.dropout_key(&self.name, 0).is_none() {
+        if self.rate == 0.0 {
             return Ok(x.clone());
         }
-        let mask = by_dtype!("dropout", x, mask::<T>(self, cx, x))?.to_device(x.device())?;
+        let Some(batch) = x.dims().first() else {
+            return Err(Error::InputShape {
+                layer: self.name.clone(),
+                expected: "[batch, ..]".into(),
+                got: vec![],
+            });
+        };
+        let Some(keys) = cx.dropout_keys(&self.name, *batch)? else { return Ok(x.clone()) };
+        let mask = match x.dtype() {
+            DType::F64 => mask::<f64>(self.rate, &keys, x)?,
+            _ => mask::<f32>(self.rate, &keys, x)?,
+        };
+        let mask = mask.to_dtype(x.dtype())?.to_device(x.device())?;
         let value = Value::tensor((x.detach() * &mask)?)?;
         let needs_input = x.track_op();
         let backward =
@@ -51,16 +64,13 @@ impl Dropout {
     }
 }
 
-fn mask<T: Real>(layer: &Dropout, cx: &Context<'_>, x: &Tensor) -> Result<Tensor> {
-    let batch = x.dims().first().copied().unwrap_or(0);
-    let size = x.elem_count() / batch.max(1);
+fn mask<T: Real>(rate: f64, keys: &[Key], x: &Tensor) -> Result<Tensor> {
+    let size = x.elem_count() / keys.len().max(1);
     let mut out = vec![T::default(); x.elem_count()];
-    let keep = T::of(1.0 / (1.0 - layer.rate));
-    let rate = T::of(layer.rate);
-    for (row, piece) in out.chunks_mut(size.max(1)).enumerate() {
-        if let Some(key) = cx.dropout_key(&layer.name, row) {
-            key.fill_uniform(piece);
-        }
+    let keep = T::of(1.0 / (1.0 - rate));
+    let rate = T::of(rate);
+    for (key, piece) in keys.iter().zip(out.chunks_mut(size.max(1))) {
+        key.fill_uniform(piece);
         for v in piece {
             *v = if *v < rate { T::default() } else { keep };
         }
@@ -70,8 +80,8 @@ fn mask<T: Real>(layer: &Dropout, cx: &Context<'_>, x: &Tensor) -> Result<Tensor
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
-    use tensor_tree::{Key, Pass, Tree};
+    use candle_core::Device;
+    use tensor_tree::{Pass, Tree};
 
     use super::*;
 
@@ -93,5 +103,42 @@ mod tests {
         let mean = a.iter().flatten().sum::<f32>() / 100.0;
         assert!((mean - 1.0).abs() < 5.0 * (0.4f32 / 0.6 / 100.0).sqrt(), "{mean}");
         assert!(Dropout::new("drop", 1.0).is_err() && Dropout::new("drop", f64::NAN).is_err());
+    }
+
+    #[test]
+    fn training_needs_one_number_for_each_sample() {
+        let tree = Tree::new();
+        let pass = Pass::Train { key: Key::from_seed(1) };
+        let x = Tensor::ones((2, 5), DType::F32, &Device::Cpu).unwrap();
+        let run = |rate: f64, ids: Option<&[u64]>, pass| {
+            let cx = Context::eval(&tree, &tree).in_pass(pass, ids);
+            Dropout::new("drop", rate).unwrap().forward(&cx, &x)
+        };
+        for ids in [None, Some(&[1u64][..]), Some(&[1, 2, 3])] {
+            let n = ids.map_or(0, <[u64]>::len);
+            let error = run(0.5, ids, pass).unwrap_err();
+            assert!(
+                matches!(&error, Error::SampleIds { layer, expected: 2, got } if layer == "drop" && *got == n),
+                "{error}"
+            );
+            assert!(run(0.0, ids, pass).is_ok() && run(0.5, ids, Pass::Eval).is_ok());
+        }
+        assert!(run(0.5, Some(&[1, 2]), pass).is_ok());
+    }
+
+    #[test]
+    fn half_precision_gets_the_masks_of_single_precision() {
+        let tree = Tree::new();
+        let pass = Pass::Train { key: Key::from_seed(1) };
+        let layer = Dropout::new("drop", 0.5).unwrap();
+        let run = |dtype: DType| {
+            let x = Tensor::ones((2, 50), dtype, &Device::Cpu).unwrap();
+            let cx = Context::eval(&tree, &tree).in_pass(pass, Some(&[3, 4]));
+            let y = layer.forward(&cx, &x).unwrap();
+            assert_eq!(y.dtype(), dtype);
+            y.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap()
+        };
+        assert_eq!(run(DType::F32), run(DType::BF16));
+        assert_eq!(run(DType::F32), run(DType::F16));
     }
 }

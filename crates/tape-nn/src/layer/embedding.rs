@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use tensor_tree::host::{Host, Real};
 
-use super::{by_dtype, is_host};
+use super::{by_dtype, is_host, positive};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::graph::{Value, node, source};
@@ -27,14 +27,15 @@ pub struct Embedding {
 /// A table below `vb` under the name `weight`, initialised with standard normals as in candle-nn.
 ///
 /// # Errors
-/// If `vb` has the parameter in another shape.
+/// [`Error::InvalidSetting`] for a size of zero; if `vb` has the parameter in another shape.
 pub fn embedding(n_rows: usize, width: usize, vb: VarBuilder<'_>) -> Result<Embedding> {
+    positive("sizes of an embedding", &[n_rows, width])?;
     let init = Init::Randn { mean: 0.0, stdev: 1.0 };
     Ok(Embedding::new(Param::new(&vb, "weight", &[n_rows, width], init)?))
 }
 
 impl Embedding {
-    /// A table of the given parameter.
+    /// A table of the given parameter. A shape that is none of a table is an error of each application.
     #[must_use]
     pub fn new(table: Param) -> Self {
         Embedding { table, padding: None }
@@ -55,9 +56,16 @@ impl Embedding {
     /// Looks the ids up.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an id that is no row.
+    /// [`Error::OutOfRange`] for an id that is no row; [`Error::InputShape`] for ids without a batch axis.
     pub fn forward(&self, cx: &Context<'_>, ids: &Tensor) -> Result<Tensor> {
-        let (n_rows, width) = (self.table.shape()[0], self.table.shape()[1]);
+        let (n_rows, width) = sizes(&self.table)?;
+        let Some(batch) = ids.dims().first().copied() else {
+            return Err(Error::InputShape {
+                layer: self.table.name().into(),
+                expected: "[batch, ..]".into(),
+                got: vec![],
+            });
+        };
         let rows = Arc::new(read_ids(ids, n_rows)?);
         let leaf = cx.leaf(&self.table)?;
         let mut shape = ids.dims().to_vec();
@@ -68,7 +76,7 @@ impl Embedding {
             let flat = Tensor::from_slice(&rows, rows.len(), leaf.tensor.device())?;
             Value::tensor(leaf.tensor.index_select(&flat, 0)?.reshape(shape)?)?
         };
-        let (batch, padding) = (ids.dims()[0], self.padding);
+        let padding = self.padding;
         let Some(tape) = leaf.tape.clone() else { return Ok(value.plain()?) };
         let anchor = tape.anchor().clone();
         let backward = move |grad: &Tensor| {
@@ -98,18 +106,19 @@ pub struct PositionTable {
 /// A table of positions below `vb` under the name `weight`, initialised with normals of deviation 0.02.
 ///
 /// # Errors
-/// If `vb` has the parameter in another shape.
+/// [`Error::InvalidSetting`] for a size of zero; if `vb` has the parameter in another shape.
 pub fn position_table(
     n_positions: usize,
     width: usize,
     vb: VarBuilder<'_>,
 ) -> Result<PositionTable> {
+    positive("sizes of a position table", &[n_positions, width])?;
     let init = Init::Randn { mean: 0.0, stdev: 0.02 };
     Ok(PositionTable { table: Param::new(&vb, "weight", &[n_positions, width], init)? })
 }
 
 impl PositionTable {
-    /// A table of the given parameter.
+    /// A table of the given parameter. A shape that is none of a table is an error of each application.
     #[must_use]
     pub fn new(table: Param) -> Self {
         PositionTable { table }
@@ -126,9 +135,9 @@ impl PositionTable {
     /// # Errors
     /// [`Error::InputShape`] if `x` does not fit the table.
     pub fn forward(&self, cx: &Context<'_>, x: &Tensor, offset: usize) -> Result<Tensor> {
-        let (n_rows, width) = (self.table.shape()[0], self.table.shape()[1]);
+        let (n_rows, width) = sizes(&self.table)?;
         let &[batch, positions, last] = x.dims() else { return Err(self.misfit(x, offset)) };
-        if last != width || n_rows < offset + positions {
+        if last != width || n_rows < offset.saturating_add(positions) {
             return Err(self.misfit(x, offset));
         }
         let leaf = cx.leaf(&self.table)?;
@@ -176,6 +185,18 @@ impl PositionTable {
     }
 }
 
+/// Rows and width of a table.
+fn sizes(table: &Param) -> Result<(usize, usize)> {
+    match *table.shape() {
+        [rows, width] if 0 < rows && 0 < width => Ok((rows, width)),
+        _ => Err(Error::InvalidSetting {
+            name: format!("shape of `{}`", table.name()),
+            must: "two positive sizes",
+            got: format!("{:?}", table.shape()),
+        }),
+    }
+}
+
 fn position_rows(batch: usize, first: u32, positions: usize) -> Vec<u32> {
     (0..batch).flat_map(|_| (first..).take(positions)).collect()
 }
@@ -218,4 +239,48 @@ fn add_rows<T: Real>(x: &Tensor, table: &Tensor, start: usize) -> Result<Value> 
         }
     });
     Ok(Value::host(out, x.shape()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tensor_tree::{Key, Tree};
+
+    use super::*;
+    use crate::Builder;
+
+    #[test]
+    fn sizes_of_zero_are_refused() {
+        let vb = || Builder::init(Key::from_seed(1), DType::F32, &Device::Cpu).vb();
+        for (rows, width) in [(0, 3), (3, 0)] {
+            assert!(matches!(embedding(rows, width, vb()), Err(Error::InvalidSetting { .. })));
+            assert!(matches!(position_table(rows, width, vb()), Err(Error::InvalidSetting { .. })));
+        }
+        let none = Tree::new();
+        let cx = Context::eval(&none, &none);
+        let ids = Tensor::zeros((1, 2), DType::U32, &Device::Cpu).unwrap();
+        for shape in [&[3][..], &[3, 0]] {
+            let param = Param::named("a", shape);
+            let got = Embedding::new(param.clone()).forward(&cx, &ids);
+            assert!(matches!(got, Err(Error::InvalidSetting { .. })));
+            let got = PositionTable::new(param).forward(&cx, &ids, 0);
+            assert!(matches!(got, Err(Error::InvalidSetting { .. })));
+        }
+    }
+
+    #[test]
+    fn inputs_that_fit_no_table_are_errors() {
+        let builder = Builder::init(Key::from_seed(1), DType::F32, &Device::Cpu);
+        let tokens = embedding(4, 3, builder.vb().pp("t")).unwrap();
+        let positions = position_table(4, 3, builder.vb().pp("p")).unwrap();
+        let (params, none) = (builder.into_tree().unwrap(), Tree::new());
+        let cx = Context::eval(&params, &none);
+        let scalar = Tensor::new(1u32, &Device::Cpu).unwrap();
+        assert!(matches!(tokens.forward(&cx, &scalar), Err(Error::InputShape { .. })));
+        let x = Tensor::zeros((2, 2, 3), DType::F32, &Device::Cpu).unwrap();
+        assert!(positions.forward(&cx, &x, 2).is_ok());
+        for offset in [3, usize::MAX - 1, usize::MAX] {
+            let got = positions.forward(&cx, &x, offset);
+            assert!(matches!(got, Err(Error::InputShape { .. })), "{offset}");
+        }
+    }
 }

@@ -26,11 +26,12 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
             got: up.dims().to_vec(),
         });
     }
-    if is_host(gate) {
-        by_dtype!("swiglu", gate, fused::<T>(gate, up))
-    } else {
-        Ok(((gate / (gate.neg()?.exp()? + 1.0)?)? * up)?)
-    }
+    if is_host(gate) { by_dtype!("swiglu", gate, fused::<T>(gate, up)) } else { composed(gate, up) }
+}
+
+/// The same from candle's operations, for other devices and types.
+fn composed(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    Ok((gate.silu()? * up)?)
 }
 
 fn fused<T: Real>(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
@@ -73,4 +74,32 @@ fn gradients<T: Real>(inputs: &[Tensor; 2], grad: &Tensor) -> Result<[Tensor; 2]
         );
     }
     Ok([from_vec(da, grad.shape())?, from_vec(du, grad.shape())?])
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::testing::{values, variable};
+
+    #[test]
+    fn composed_gradients_equal_the_fused_ones_where_the_exponential_overflows() {
+        let gates = [-90f32, -200.0, -88.0, -1.0, 0.0, 2.0, 90.0];
+        let gate = Var::from_tensor(&Tensor::new(&gates, &Device::Cpu).unwrap()).unwrap();
+        let up = variable(&[7], 1).to_dtype(candle_core::DType::F32).unwrap();
+        let up = Var::from_tensor(&up).unwrap();
+        let run = |y: Tensor| {
+            let store = y.sum_all().unwrap().backward().unwrap();
+            let grad = |v: &Var| values(store.get(v).unwrap());
+            [values(&y), grad(&gate), grad(&up)].concat()
+        };
+        let want = run(fused::<f32>(&gate, &up).unwrap());
+        for (got, want) in run(composed(&gate, &up).unwrap()).iter().zip(&want) {
+            assert!(
+                got.is_finite() && (got - want).abs() <= 1e-5 * (1.0 + want.abs()),
+                "{got} {want}"
+            );
+        }
+    }
 }

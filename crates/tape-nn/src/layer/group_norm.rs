@@ -324,7 +324,8 @@ fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
     let n = x.dims()[0];
     let width = call.weight.tensor.elem_count();
     let per_group = width / call.groups;
-    let grouped = x.reshape((n, (), call.groups, per_group))?;
+    let places = x.dims()[1..x.dims().len() - 1].iter().product::<usize>();
+    let grouped = x.reshape((n, places, call.groups, per_group))?;
     let mean = grouped.mean_keepdim(1)?.mean_keepdim(3)?;
     let centred = grouped.broadcast_sub(&mean)?;
     let variance = centred.sqr()?.mean_keepdim(1)?.mean_keepdim(3)?;
@@ -341,7 +342,7 @@ fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
     let needs_input = normal.track_op();
     let kept = normal.detach();
     let pull = move |grad: &Tensor| -> Result<Option<Tensor>> {
-        let rows = |t: &Tensor| t.reshape((n, (), width))?.sum(1);
+        let rows = |t: &Tensor| t.reshape((n, places, width))?.sum(1);
         for (leaf, grads) in [(&call.weight, (grad * &kept)?), (&call.bias, grad.clone())] {
             if let Some(tape) = &leaf.tape {
                 let grads = rows(&grads)?.detach();

@@ -5,7 +5,7 @@ use candle_nn::{Init, VarBuilder};
 use tensor_tree::host::{Host, Real};
 
 use super::lora::{Adapter, Low};
-use super::{batch_positions_width, by_dtype, is_host};
+use super::{batch_positions_width, by_dtype, is_host, positive};
 use crate::context::{Context, Leaf, tape_of};
 use crate::error::{Error, Result};
 use crate::graph::{Value, node};
@@ -32,8 +32,9 @@ pub struct Linear {
 /// An affine map with weight and bias below `vb`, initialised as in candle-nn.
 ///
 /// # Errors
-/// If `vb` has the parameters in another shape.
+/// [`Error::InvalidSetting`] for a width of zero; if `vb` has the parameters in another shape.
 pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
+    positive("widths of a linear map", &[inputs, outputs])?;
     let bound = 1.0 / (inputs as f64).sqrt();
     let bias = Param::new(&vb, "bias", &[outputs], Init::Uniform { lo: -bound, up: bound })?;
     Ok(Linear { bias: Some(bias), ..linear_no_bias(inputs, outputs, vb)? })
@@ -42,14 +43,15 @@ pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linea
 /// A linear map with the weight below `vb`.
 ///
 /// # Errors
-/// If `vb` has the parameter in another shape.
+/// As [`linear`].
 pub fn linear_no_bias(inputs: usize, outputs: usize, vb: VarBuilder<'_>) -> Result<Linear> {
+    positive("widths of a linear map", &[inputs, outputs])?;
     let init = candle_nn::init::DEFAULT_KAIMING_NORMAL;
     Ok(Linear::new(Param::new(&vb, "weight", &[outputs, inputs], init)?, None))
 }
 
 impl Linear {
-    /// A linear map of the given parameters.
+    /// A linear map of the given parameters. Shapes that are none of a linear map are errors of each application.
     #[must_use]
     pub fn new(weight: Param, bias: Option<Param>) -> Self {
         Linear { weight, bias, adapter: None }
@@ -92,13 +94,13 @@ impl Linear {
     /// Width of the input.
     #[must_use]
     pub fn inputs(&self) -> usize {
-        self.weight.shape()[1]
+        self.weight.shape().get(1).copied().unwrap_or(0)
     }
 
     /// Width of the output.
     #[must_use]
     pub fn outputs(&self) -> usize {
-        self.weight.shape()[0]
+        self.weight.shape().first().copied().unwrap_or(0)
     }
 
     /// Applies the map.
@@ -123,8 +125,28 @@ impl Linear {
         if is_host(x) { by_dtype!("linear", x, fused::<T>(x, call)) } else { composed(x, call) }
     }
 
+    /// Whether the parameters have the shapes of a linear map.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.weight.shape().len() != 2 || self.weight.shape().contains(&0) {
+            return Err(Error::InvalidSetting {
+                name: format!("shape of `{}`", self.weight.name()),
+                must: "two positive sizes",
+                got: format!("{:?}", self.weight.shape()),
+            });
+        }
+        match self.bias.as_ref().filter(|b| b.shape() != [self.outputs()]) {
+            None => Ok(()),
+            Some(bias) => Err(Error::ParamShape {
+                name: bias.name().into(),
+                expected: vec![self.outputs()],
+                got: bias.shape().to_vec(),
+            }),
+        }
+    }
+
     /// The parameters for one application to `x`.
     fn enter(&self, cx: &Context<'_>, x: &Tensor, activation: Activation) -> Result<Call> {
+        self.check()?;
         let (batch, positions) = batch_positions_width(self.weight.name(), x, self.inputs())?;
         let weight = cx.leaf(&self.weight)?;
         let bias = cx.optional(self.bias.as_ref())?;
@@ -164,11 +186,13 @@ impl Call {
     /// Puts what the backward pass found on the tape.
     fn record(&self, x: &Tensor, g: &Tensor) -> Result<()> {
         let Some(tape) = tape_of([Some(&self.weight), self.bias.as_ref()]) else { return Ok(()) };
-        let flat = |t: &Tensor| t.reshape((self.batch, self.positions, ()));
+        // Every axis is spelled out: candle infers none where there are no positions.
+        let flat = |t: &Tensor, width| t.detach().reshape((self.batch, self.positions, width));
+        let (p, d) = self.weight.tensor.dims2()?;
         let weight = self.weight.wanted();
-        let x = if weight.is_some() { Some(flat(&x.detach())?) } else { None };
+        let x = if weight.is_some() { Some(flat(x, d)?) } else { None };
         let bias = self.bias.as_ref().and_then(Leaf::wanted);
-        tape.push(Record::Linear { weight, bias, x, g: flat(&g.detach())?, scale: None })
+        tape.push(Record::Linear { weight, bias, x, g: flat(g, p)?, scale: None })
     }
 }
 
@@ -293,7 +317,8 @@ pub(super) fn add_input_gradient<T: Real>(
 fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
     let rows = call.batch * call.positions;
     let shape = call.output_shape(x);
-    let flat = x.detach().reshape((rows, ()))?;
+    let (p, d) = call.weight.tensor.dims2()?;
+    let flat = x.detach().reshape((rows, d))?;
     let mut y = flat.matmul(&call.weight.tensor.t()?)?;
     if let Some(bias) = &call.bias {
         y = y.broadcast_add(&bias.tensor)?;
@@ -313,7 +338,7 @@ fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
     let anchor = tape.as_ref().map(|t| t.anchor().clone());
     let backward = move |grad: &Tensor| {
         call.record(&flat, grad)?;
-        let g = grad.reshape((rows, ()))?;
+        let g = grad.reshape((rows, p))?;
         let low = call.low.as_ref().zip(inner.as_ref());
         let low = low.map(|(low, inner)| low.record_composed(inner, &g, call.batch)).transpose()?;
         if !needs_input {
@@ -325,7 +350,7 @@ fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
         }
         let mut dims = grad.dims().to_vec();
         if let Some(last) = dims.last_mut() {
-            *last = flat.dims()[1];
+            *last = d;
         }
         Ok([Some(dx.reshape(dims)?)])
     };
@@ -338,7 +363,8 @@ pub(crate) fn compose_activation(x: &Tensor, activation: Activation) -> Result<T
         Activation::Identity => x.clone(),
         Activation::Relu => x.relu()?,
         Activation::Tanh => x.tanh()?,
-        Activation::Silu => (x / (x.neg()?.exp()? + 1.0)?)?,
+        // Not x / (1 + exp(-x)): where the exponential overflows, the gradient of that is NaN.
+        Activation::Silu => x.silu()?,
         Activation::GeluTanh => {
             let inner = ((x + (x.powf(3.0)? * 0.044_715)?)? * 0.797_884_560_802_865_4)?;
             ((inner.tanh()? + 1.0)? * (x * 0.5)?)?
@@ -348,52 +374,4 @@ pub(crate) fn compose_activation(x: &Tensor, activation: Activation) -> Result<T
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::{DType, Device, Var};
-    use tensor_tree::{Key, Label, Pass, Tree};
-
-    use super::*;
-    use crate::lora::{self, LoraConfig};
-    use crate::{Builder, Linears};
-
-    struct One(Linear);
-
-    impl Linears for One {
-        fn linears_mut(&mut self, f: &mut dyn FnMut(&mut Linear)) {
-            f(&mut self.0);
-        }
-    }
-
-    #[test]
-    fn fused_and_composed_operations_agree() {
-        let builder = Builder::init(Key::from_seed(1), DType::F64, &Device::Cpu);
-        let mut layer = One(linear(5, 4, builder.vb().pp("fc")).unwrap());
-        let config = LoraConfig { rank: 2, dropout: 0.4, ..LoraConfig::for_layers(["fc"]) };
-        let adapters =
-            lora::attach(&mut layer, &config, Key::from_seed(2), DType::F64, &Device::Cpu).unwrap();
-        let key = Key::from_seed(3);
-        let params = builder.into_tree().unwrap().union(&adapters).unwrap();
-        let params = params.map(|n, t| key.child(Label::Leaf(n)).add_normal(t, 0.2)).unwrap();
-        let none = Tree::new();
-        let x = Var::from_tensor(
-            &key.normal_like(&Tensor::zeros((3, 2, 5), DType::F64, &Device::Cpu).unwrap()).unwrap(),
-        )
-        .unwrap();
-        let run = |fuse: bool| {
-            let tape = Tape::recording(&Device::Cpu).unwrap();
-            let cx = Context::recording(&params, &none, &tape).in_pass(Pass::Train { key }, None);
-            let call = layer.0.enter(&cx, &x, Activation::Silu).unwrap();
-            let y = if fuse { fused::<f64>(&x, call) } else { composed(&x, call) }.unwrap();
-            let store = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-            let dx = store.get(&x).unwrap().clone();
-            let mut grads = tape.into_grads(&params, 3).unwrap().instantiate().unwrap();
-            grads.insert("y", y).unwrap();
-            grads.insert("dx", dx).unwrap();
-            grads
-        };
-        let (a, b) = (run(true), run(false));
-        assert_eq!(a.len(), 6);
-        let error = a.add_scaled(-1.0, &b).unwrap().norm().unwrap();
-        assert!(error < 1e-12 * a.norm().unwrap(), "{error}");
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 //! Low-rank adapters: a small trainable addition to a linear layer whose own weight stays as it is.
 
-use std::collections::BTreeSet;
+mod merge;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -17,6 +19,8 @@ use crate::param::{Builder, Param};
 use crate::record::Record;
 use crate::select::{check_all_fit, fits};
 use crate::tape::Tape;
+
+pub use merge::merge;
 
 const A: &str = ".lora_a.weight";
 const B: &str = ".lora_b.weight";
@@ -120,20 +124,18 @@ impl Adapter {
 
     /// Zeros and `1 / (1 - dropout)`; `None` where nothing is dropped.
     fn mask(&self, cx: &Context<'_>, x: &Tensor, batch: usize) -> Result<Option<Tensor>> {
-        let mut mask = vec![0f32; x.elem_count()];
-        let size = mask.len() / batch.max(1);
-        if self.dropout <= 0.0 || size == 0 {
+        if self.dropout <= 0.0 {
             return Ok(None);
         }
-        for (row, piece) in mask.chunks_exact_mut(size).enumerate() {
-            match cx.dropout_key(&self.layer, row) {
-                Some(key) => key.fill_uniform(piece),
-                None => return Ok(None),
-            }
-        }
+        let Some(keys) = cx.dropout_keys(&self.layer, batch)? else { return Ok(None) };
+        let mut mask = vec![0f32; x.elem_count()];
+        let size = mask.len() / batch.max(1);
         let kept = f32::of(1.0 / (1.0 - self.dropout));
-        for m in &mut mask {
-            *m = if m.double() < self.dropout { 0.0 } else { kept };
+        for (key, piece) in keys.iter().zip(mask.chunks_mut(size.max(1))) {
+            key.fill_uniform(piece);
+            for m in piece {
+                *m = if m.double() < self.dropout { 0.0 } else { kept };
+            }
         }
         let mask = from_vec(mask, x.shape())?;
         Ok(Some(mask.to_dtype(x.dtype())?.to_device(x.device())?))
@@ -299,7 +301,8 @@ impl Low {
 ///
 /// # Errors
 /// [`Error::NothingSelected`] with the names of the layers if a target fits none; [`Error::InvalidSetting`]
-/// for settings outside their range or a layer that has an adapter. The model is then as before.
+/// for settings outside their range or a layer that has an adapter; [`Error::AdapterName`] for a layer whose
+/// weight is not called `<layer>.weight`, or one name for two weights. The model is then as before.
 ///
 /// # Examples
 /// ```
@@ -360,15 +363,15 @@ fn install<M: Linears + ?Sized>(
     builder: Builder,
 ) -> Result<Tree> {
     config.check()?;
-    let mut layers: Vec<(String, usize, usize)> = Vec::new();
+    let mut layers: Vec<(String, Param)> = Vec::new();
     let mut taken = None;
     model.linears_mut(&mut |layer| {
         if layer.adapter().is_some() {
             taken.get_or_insert(layer.name().to_owned());
         }
-        layers.push((layer.name().to_owned(), layer.inputs(), layer.outputs()));
+        layers.push((layer.name().to_owned(), layer.weight().clone()));
     });
-    let names: BTreeSet<&str> = layers.iter().map(|(name, ..)| name.as_str()).collect();
+    let names: BTreeSet<&str> = layers.iter().map(|(name, _)| name.as_str()).collect();
     check_all_fit("layers to adapt", &config.targets, names.iter().copied())?;
     if let Some(layer) = taken {
         return Err(Error::InvalidSetting {
@@ -379,16 +382,21 @@ fn install<M: Linears + ?Sized>(
     }
     let vb = builder.vb();
     let mut adapters = Vec::with_capacity(layers.len());
-    for (name, inputs, outputs) in &layers {
+    let mut weights: BTreeMap<&str, &Param> = BTreeMap::new();
+    for (name, weight) in &layers {
         if !config.targets.iter().any(|t| fits(t, name)) {
             adapters.push(None);
             continue;
         }
-        let bound = 1.0 / (*inputs as f64).sqrt();
+        check_name(name, weight, weights.entry(name).or_insert(weight))?;
+        let &[outputs, inputs] = weight.shape() else {
+            return Err(shape(weight.name().to_owned(), &[0, 0], weight.shape()));
+        };
+        let bound = 1.0 / (inputs as f64).sqrt();
         let init = Init::Uniform { lo: -bound, up: bound };
-        let a = Param::new(&vb.pp(name), "lora_a.weight", &[config.rank, *inputs], init)?;
+        let a = Param::new(&vb.pp(name), "lora_a.weight", &[config.rank, inputs], init)?;
         let zero = Init::Const(0.0);
-        let b = Param::new(&vb.pp(name), "lora_b.weight", &[*outputs, config.rank], zero)?;
+        let b = Param::new(&vb.pp(name), "lora_b.weight", &[outputs, config.rank], zero)?;
         let (layer, scale, dropout) = (name.as_str().into(), config.scale(), config.dropout);
         adapters.push(Some(Adapter { layer, a, b, scale, dropout }));
     }
@@ -398,63 +406,26 @@ fn install<M: Linears + ?Sized>(
     Ok(tree)
 }
 
+/// Refuses a layer whose adapter would carry the name of another layer's, or of no weight that [`merge`] finds.
+/// A weight that several layers share has one adapter.
+fn check_name(layer: &str, weight: &Param, first: &Param) -> Result<()> {
+    let refuse = |problem| Err(Error::AdapterName { layer: layer.to_owned(), problem });
+    let name = weight.name();
+    if weight != first {
+        return refuse(format!(
+            "`{}` and `{name}` are different weights of this name",
+            first.name()
+        ));
+    }
+    if name.strip_suffix(".weight") != Some(layer) {
+        return refuse(format!("its weight is called `{name}`, and not `<layer>.weight`"));
+    }
+    Ok(())
+}
+
 /// Takes every adapter off the model.
 pub fn detach<M: Linears + ?Sized>(model: &mut M) {
     model.linears_mut(&mut |layer| layer.set_adapter(None));
-}
-
-/// The model's tree with `scale B A` added to each weight that has an adapter. `scale` is
-/// [`LoraConfig::scale`]. Neither tree is changed.
-///
-/// # Errors
-/// [`Error::MissingParam`] if `base` lacks the weight of an adapter or one of its two matrices is missing;
-/// [`Error::ParamShape`] if shapes do not fit; [`Error::NothingSelected`] if a leaf of `adapters` belongs
-/// to no adapter, or there is none.
-pub fn merge(base: &Tree, adapters: &Tree, scale: f64) -> Result<Tree> {
-    let mut layers = BTreeSet::new();
-    for name in adapters.names() {
-        match name.strip_suffix(A).or_else(|| name.strip_suffix(B)) {
-            Some(layer) => layers.insert(layer),
-            None => return Err(no_adapter(name, adapters)),
-        };
-    }
-    if layers.is_empty() {
-        return Err(no_adapter("", adapters));
-    }
-    let get = |tree: &Tree, name: String| match tree.get(&name) {
-        Some(leaf) => Ok(leaf.clone()),
-        None => Err(Error::MissingParam { name }),
-    };
-    let mut merged = std::collections::BTreeMap::new();
-    for layer in layers {
-        let weight = get(base, format!("{layer}.weight"))?;
-        let a = get(adapters, format!("{layer}{A}"))?;
-        let b = get(adapters, format!("{layer}{B}"))?;
-        let rank = a.dims().first().copied().unwrap_or(0);
-        let (p, d) = match weight.dims() {
-            [p, d] => (*p, *d),
-            other => return Err(shape(format!("{layer}.weight"), &[0, 0], other)),
-        };
-        for (suffix, leaf, want) in [(A, &a, [rank, d]), (B, &b, [p, rank])] {
-            if leaf.dims() != want {
-                return Err(shape(format!("{layer}{suffix}"), &want, leaf.dims()));
-            }
-        }
-        let wide = if weight.device().is_cpu() { DType::F64 } else { DType::F32 };
-        let to_wide = |t: &Tensor| t.to_device(weight.device())?.to_dtype(wide);
-        let addition = (to_wide(&b)?.matmul(&to_wide(&a)?)? * scale)?;
-        let sum = (to_wide(&weight)? + addition)?.to_dtype(weight.dtype())?;
-        merged.insert(format!("{layer}.weight"), sum);
-    }
-    Ok(base.map(|name, leaf| Ok(merged.get(name).unwrap_or(leaf).clone()))?)
-}
-
-fn no_adapter(name: &str, adapters: &Tree) -> Error {
-    Error::NothingSelected {
-        what: "adapters to merge",
-        pattern: if name.is_empty() { format!("*{A}") } else { name.to_owned() },
-        available: adapters.names().map(str::to_owned).collect(),
-    }
 }
 
 fn shape(name: String, expected: &[usize], got: &[usize]) -> Error {

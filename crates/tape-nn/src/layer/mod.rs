@@ -54,6 +54,18 @@ pub(crate) fn batch_positions_width(
     Ok((dims[0], dims[1..dims.len() - 1].iter().product()))
 }
 
+/// Refuses sizes of zero.
+pub(crate) fn positive(what: &str, sizes: &[usize]) -> Result<()> {
+    if sizes.contains(&0) {
+        return Err(Error::InvalidSetting {
+            name: what.to_owned(),
+            must: "positive",
+            got: format!("{sizes:?}"),
+        });
+    }
+    Ok(())
+}
+
 /// Whether the fused kernels serve this tensor.
 pub(crate) fn is_host(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)

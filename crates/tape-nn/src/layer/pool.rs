@@ -1,6 +1,6 @@
 //! Pooling of images: maxima, means of windows, and means over all places.
 
-use candle_core::Tensor;
+use candle_core::{D, DType, Tensor};
 use tensor_tree::host::{Host, Real, from_vec};
 
 use super::channels::{Channels, channels_last};
@@ -64,8 +64,14 @@ pub fn global_mean_pool(x: &Tensor, channels: Channels) -> Result<Tensor> {
         });
     }
     match channels {
-        Channels::First => Ok(x.reshape((dims[0], dims[1], ()))?.mean(2)?),
-        Channels::Last => Ok(x.reshape((dims[0], (), dims[dims.len() - 1]))?.mean(1)?),
+        Channels::First => {
+            let places = dims[2..].iter().product::<usize>();
+            Ok(x.reshape((dims[0], dims[1], places))?.mean(2)?)
+        }
+        Channels::Last => {
+            let places = dims[1..dims.len() - 1].iter().product::<usize>();
+            Ok(x.reshape((dims[0], places, dims[dims.len() - 1]))?.mean(1)?)
+        }
     }
 }
 
@@ -275,9 +281,23 @@ fn windows(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
     Ok(Tensor::stack(&taps, 4)?)
 }
 
-/// Maxima of windows from candle's operations. Equal maxima share no gradient: each gets all of it.
+/// Maxima of windows from candle's operations. The gradient goes to the first of equal maxima.
 pub(crate) fn composed_max_pool2d(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
-    Ok(windows(x, kernel, stride)?.max(4)?)
+    let windows = windows(x, kernel, stride)?;
+    let first = first_maxima(&windows.detach())?;
+    Ok(windows.gather(&first, 4)?.squeeze(4)?)
+}
+
+/// Places along the last axis of the first maxima, or of the first that is not a number. Devices differ in
+/// which of equal maxima they report, so the maxima are made different first.
+fn first_maxima(windows: &Tensor) -> Result<Tensor> {
+    let n = windows.dims().last().copied().unwrap_or(1);
+    let order: Vec<f32> = (0..n).map(|k| (n - k) as f32).collect();
+    let order = Tensor::from_vec(order, n, windows.device())?;
+    let largest = windows.broadcast_eq(&windows.max_keepdim(D::Minus1)?)?.to_dtype(DType::F32)?;
+    let no_number = (windows.ne(windows)?.to_dtype(DType::F32)? * 2.0)?;
+    let score = (largest + no_number)?.broadcast_mul(&order)?;
+    Ok(score.contiguous()?.argmax_keepdim(D::Minus1)?)
 }
 
 #[cfg(test)]

@@ -98,6 +98,9 @@ pub fn from_bytes(bytes: &[u8], dtype: DType, device: &Device) -> Result<Weights
 pub fn to_bytes(tree: &Tree, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut leaves = Vec::with_capacity(tree.len());
     for (name, leaf) in tree.iter() {
+        if name == METADATA {
+            return Err(broken(WHAT, format!("no leaf may be called `{METADATA}`")));
+        }
         match leaf.dtype() {
             DType::F64 | DType::F32 | DType::F16 | DType::BF16 => {
                 leaves.push((name, leaf.to_device(&Device::Cpu)?));
@@ -123,9 +126,7 @@ pub fn to_bytes(tree: &Tree, metadata: &BTreeMap<String, String>) -> Result<Vec<
         let entry = serde_json::json!({
             "dtype": dtype, "shape": leaf.dims(), "data_offsets": [start, end]
         });
-        if header.insert((*name).into(), entry).is_some() {
-            return Err(broken(WHAT, format!("no leaf may be called `{METADATA}`")));
-        }
+        header.insert((*name).into(), entry);
     }
     let mut header = serde_json::Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');

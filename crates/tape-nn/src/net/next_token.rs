@@ -20,7 +20,7 @@ pub struct Texts {
     pub ids: Tensor,
     /// The token to be predicted at each position, integers `[batch, t]`; [`IGNORED`] where none counts.
     pub labels: Tensor,
-    /// The texts' numbers in the data set, which key their dropout masks.
+    /// The texts' numbers in the data set, which key their dropout masks; needed to train with dropout.
     pub sample_ids: Option<Vec<u64>>,
 }
 
@@ -35,6 +35,12 @@ impl Texts {
         let ids = windows.narrow(1, 0, t)?.contiguous()?;
         let labels = windows.narrow(1, length - t, t)?.contiguous()?;
         Ok(Texts { ids, labels, sample_ids: None })
+    }
+
+    /// The same with the texts' numbers in the data set.
+    #[must_use]
+    pub fn with_sample_ids(self, ids: impl IntoIterator<Item = u64>) -> Self {
+        Texts { sample_ids: Some(ids.into_iter().collect()), ..self }
     }
 }
 

@@ -319,9 +319,35 @@ fn dropout_in_training_depends_on_the_key_alone() {
     let config = GptConfig { dropout: 0.5, ..GptConfig::new(VOCAB, 8, 12, 2, 3) };
     let (model, params) = build(|vb| Ok(Box::new(Gpt::new(&config, vb)?)));
     let objective = objective(model);
-    let loss = |pass| values(&objective.losses(&params, &texts(), pass).unwrap().sum);
+    let numbered = texts().with_sample_ids([5, 1, 7]);
+    let loss = |pass| values(&objective.losses(&params, &numbered, pass).unwrap().sum);
     let train = |seed| Pass::Train { key: Key::from_seed(seed) };
     assert_eq!(loss(train(1)), loss(train(1)));
     assert_ne!(loss(train(1)), loss(train(2)));
     assert_ne!(loss(train(1)), loss(Pass::Eval));
+    let without = objective.losses(&params, &texts(), train(1)).unwrap_err();
+    assert!(without.to_string().contains("number of each of the 3 samples"), "{without}");
+    let short = texts().with_sample_ids([5, 1]);
+    let at = ProbePoint::single(&params);
+    assert!(objective.per_sample(&at, &short, train(1)).is_err());
+}
+
+#[test]
+fn texts_without_positions_have_zero_gradients_and_no_weight() {
+    for (what, model, params) in all() {
+        let objective = objective(model);
+        let texts = Texts::from_windows(&ids(3, 1)).unwrap();
+        let (losses, grad) =
+            objective.value_and_grad(&params, &texts, Pass::Eval, Reduction::Mean).unwrap();
+        assert_eq!((values(&losses.sum), values(&losses.weight)), (vec![0.0; 3], vec![0.0; 3]));
+        grad.check_like(&params).unwrap();
+        assert_eq!(grad.norm().unwrap(), 0.0, "{what}");
+        let at = ProbePoint::single(&params);
+        let (_, grads) = objective.per_sample(&at, &texts, Pass::Eval).unwrap();
+        let groups = Groups::one(&params);
+        assert_eq!(grads.squared_norms(&groups).unwrap(), [[0.0; 3]], "{what}");
+        let sum = grads.weighted_sum(&groups, &[vec![1.0; 3]]).unwrap();
+        sum.check_like(&params).unwrap();
+        assert_eq!(sum.norm().unwrap(), 0.0, "{what}");
+    }
 }

@@ -197,7 +197,9 @@ impl<M: VarModel> Rebuilt<M> {
     }
 
     /// Hands the gradient of each sample's loss sum to `take`, with the sample's place and weight. Leaves that
-    /// a sample did not use are missing in its tree; a leaf that no sample used is an error.
+    /// a sample did not use are missing in its tree and count as zeros, even if no sample used them: that the model
+    /// uses every leaf was seen on the probe batch, and one sample must not decide whether a step fails. A leaf that
+    /// the model does not ask for when it is built is an error.
     fn each_gradient(
         &self,
         params: &Tree,
@@ -206,8 +208,12 @@ impl<M: VarModel> Rebuilt<M> {
         mut take: impl FnMut(usize, f64, Tree) -> Result<()>,
     ) -> Result<Losses> {
         let built = self.built(params, true)?;
+        let unknown = built.leaves.keys().filter(|name| !built.asked.contains(*name));
+        let names: Vec<String> = unknown.cloned().collect();
+        if !names.is_empty() {
+            return Err(Error::NotRecorded { names });
+        }
         let n = self.model.n_samples(batch);
-        let mut used = BTreeSet::new();
         let mut losses = Vec::with_capacity(n);
         for place in 0..n {
             let loss = self.loss(&built.model, batch, place, pass)?;
@@ -215,17 +221,11 @@ impl<M: VarModel> Rebuilt<M> {
             let mut grads = Tree::new();
             for (name, var) in &built.leaves {
                 if let Some(grad) = store.remove(var) {
-                    used.insert(name.as_str());
                     grads.insert(name.as_str(), grad)?;
                 }
             }
             losses.push(SampleLoss { sum: loss.sum.detach(), weight: loss.weight });
             take(place, loss.weight, grads)?;
-        }
-        let unused = built.leaves.keys().filter(|name| !used.contains(name.as_str()));
-        let names: Vec<String> = unused.cloned().collect();
-        if 0 < n && !names.is_empty() {
-            return Err(Error::NotRecorded { names });
         }
         put_together(&losses)
     }

@@ -58,12 +58,7 @@ pub(super) fn check<M: VarModel>(
             }
         }
         sum.add(1.0, &grads)
-    });
-    let losses = match losses {
-        // Every missing leaf is told below.
-        Err(Error::NotRecorded { .. }) => None,
-        other => Some(other?),
-    };
+    })?;
     let missing = params.names().filter(|name| present.get(name).is_none());
     refuse(missing.map(str::to_owned).collect(), "has no gradient")?;
     let grad = sum.finish()?;
@@ -78,7 +73,7 @@ pub(super) fn check<M: VarModel>(
     }
     refuse(infinite, "has a gradient that is not finite")?;
     refuse(zero, "has a gradient of zero")?;
-    let size = losses.map_or(Ok(0.0), |losses| total(&losses).map(|(_, size)| size))?;
+    let (_, size) = total(&losses)?;
     differences(objective, params, batch, &grad, size, key)
 }
 

@@ -287,3 +287,46 @@ fn a_missing_part_of_a_gradient_is_found_by_the_random_direction() {
         "{err:?}"
     );
 }
+
+/// A linear map that samples of positive sum skip.
+fn skipped(vb: VarBuilder<'_>) -> candle_core::Result<Forward> {
+    let (fc1, fc2) = (
+        candle_nn::linear_no_bias(6, 6, vb.pp("fc1"))?,
+        candle_nn::linear_no_bias(6, 2, vb.pp("fc2"))?,
+    );
+    Ok(Box::new(move |x| {
+        let positive = 0.0 < x.sum_all()?.to_scalar::<f64>()?;
+        if positive { fc2.forward(x) } else { fc2.forward(&fc1.forward(x)?) }
+    }))
+}
+
+#[test]
+fn a_leaf_that_no_sample_of_a_batch_uses_has_a_gradient_of_zero() {
+    let params = params(&[("fc1.weight", &[6, 6]), ("fc2.weight", &[2, 6])], DType::F64);
+    let key = Key::from_seed(1);
+    let row = |sign: f64| (Tensor::ones((1, 6), DType::F64, &Device::Cpu).unwrap() * sign).unwrap();
+    let probe = Tensor::cat(&[row(-1.0), row(1.0)], 0).unwrap();
+    let model = Rebuilt::new(Squares(skipped), Tree::new(), &params, &probe, key).unwrap();
+    let batch = Tensor::cat(&[row(1.0), row(0.5)], 0).unwrap();
+    let grad = model.grad(&params, &batch, Pass::Eval, Reduction::Mean).unwrap();
+    let at = ProbePoint::single(&params);
+    let (_, grads) = model.per_sample(&at, &batch, Pass::Eval).unwrap();
+    let groups = Groups::per_leaf(&params);
+    let norms = grads.squared_norms(&groups).unwrap();
+    assert_eq!(norms[0], [0.0, 0.0]);
+    assert!(norms[1].iter().all(|norm| 0.0 < *norm));
+    let sum = grads.weighted_sum(&groups, &vec![vec![1.0; 2]; 2]).unwrap();
+    for tree in [grad, sum] {
+        params.check_like(&tree).unwrap();
+        let zero = |leaf: &str| {
+            let largest = tree.leaf(leaf).unwrap().abs().unwrap().max_all().unwrap();
+            largest.to_scalar::<f64>().unwrap() == 0.0
+        };
+        assert!(zero("fc1.weight") && !zero("fc2.weight"));
+    }
+    // A leaf that the model does not know is no matter of the batch.
+    let mut more = params.clone();
+    more.insert("fc3.weight", row(1.0)).unwrap();
+    let refused = model.grad(&more, &batch, Pass::Eval, Reduction::Mean);
+    assert!(matches!(refused, Err(tensor_tree::Error::NotDifferentiated { .. })));
+}

@@ -1,22 +1,24 @@
 //! What a layer leaves on the tape, and how per-sample norms and weighted sums come out of it.
 
 pub(crate) mod deferred;
+mod grads;
 mod kept;
 mod linear;
 mod norms;
 mod rows;
 mod table;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use candle_core::{DType, Shape, Tensor};
 use tensor_tree::host::{Host, Real, from_vec};
-use tensor_tree::{Groups, PerSample, Tree};
 
 use crate::error::{Error, Result};
 use crate::kernel::gram::accumulate;
 use deferred::Deferred;
+
+pub use grads::TapeGrads;
+pub(crate) use grads::sums;
 
 /// Name of a leaf.
 pub(crate) type Name = Arc<str>;
@@ -83,6 +85,24 @@ impl Record {
         }
     }
 
+    /// The record in a type that norms and sums are made in: halves become `f32`, as norms of them would overflow.
+    pub(crate) fn widened(self) -> Result<Self> {
+        let wide = |t: Tensor| match t.dtype() {
+            DType::F16 | DType::BF16 => t.to_dtype(DType::F32),
+            _ => Ok(t),
+        };
+        Ok(match self {
+            Record::Linear { weight, bias, x, g, scale } => {
+                Record::Linear { weight, bias, x: x.map(wide).transpose()?, g: wide(g)?, scale }
+            }
+            Record::Table { name, rows, padding, g, n_rows } => {
+                Record::Table { name, rows, padding, g: wide(g)?, n_rows }
+            }
+            Record::Kept { name, grads } => Record::Kept { name, grads: wide(grads)? },
+            deferred @ Record::Deferred { .. } => deferred,
+        })
+    }
+
     /// Bytes of the tensors that it keeps.
     fn bytes(&self) -> usize {
         let of = |t: &Tensor| t.elem_count() * t.dtype().size_in_bytes();
@@ -136,196 +156,6 @@ impl Use<'_> {
 fn uses_of<'r>(records: &'r [Record], leaf: &str) -> Vec<Use<'r>> {
     let uses = records.iter().flat_map(Record::uses);
     uses.filter(|(name, _)| &***name == leaf).map(|(_, u)| u).collect()
-}
-
-/// Per-sample gradients of one backward pass, not instantiated.
-#[derive(Debug)]
-pub struct TapeGrads {
-    /// What the layers left; `None` once all gradients of a record are in the cache.
-    records: Mutex<Vec<Option<Record>>>,
-    /// For each leaf of the parameters its shape and type, and the records that contribute.
-    leaves: BTreeMap<String, Leaf>,
-    n_samples: usize,
-    cache: norms::Cache,
-}
-
-#[derive(Debug)]
-struct Leaf {
-    shape: Shape,
-    dtype: DType,
-    device: candle_core::Device,
-    records: Vec<usize>,
-}
-
-impl Leaf {
-    /// `sum_i factors[i] * g_i` on the leaf's device; zeros if nothing was recorded, as for an empty batch.
-    fn sum(&self, uses: &[Use<'_>], factors: Option<&[f64]>) -> Result<Tensor> {
-        if uses.is_empty() {
-            return Ok(Tensor::zeros(self.shape.clone(), self.dtype, &self.device)?);
-        }
-        Ok(summed(uses, factors, &self.shape)?.to_device(&self.device)?)
-    }
-}
-
-impl TapeGrads {
-    /// Sorts records by leaf. With `n_samples` zero the number is taken from the records.
-    pub(crate) fn new(records: Vec<Record>, params: &Tree, n_samples: usize) -> Result<Self> {
-        let mut leaves: BTreeMap<String, Leaf> = params
-            .iter()
-            .map(|(name, leaf)| {
-                let leaf = Leaf {
-                    shape: leaf.shape().clone(),
-                    dtype: leaf.dtype(),
-                    device: leaf.device().clone(),
-                    records: vec![],
-                };
-                (name.to_owned(), leaf)
-            })
-            .collect();
-        let mut found = n_samples;
-        for (i, record) in records.iter().enumerate() {
-            for (name, u) in record.uses() {
-                if found == 0 {
-                    found = u.n_samples();
-                }
-                if let Some(leaf) = leaves.get_mut(&**name) {
-                    leaf.records.push(i);
-                }
-            }
-        }
-        // An empty batch records nothing, and its sum is zero.
-        let names: Vec<String> =
-            leaves.iter().filter(|(_, l)| l.records.is_empty()).map(|(n, _)| n.clone()).collect();
-        if 0 < found && !names.is_empty() {
-            return Err(Error::NotRecorded { names });
-        }
-        let cache = norms::Cache::new(records.iter().map(Record::bytes).sum());
-        let records = Mutex::new(records.into_iter().map(Some).collect());
-        Ok(TapeGrads { records, leaves, n_samples: found, cache })
-    }
-
-    /// Joins the records of several passes over the same samples: gradients are added per sample.
-    pub(crate) fn join(parts: Vec<Vec<Record>>, params: &Tree, n_samples: usize) -> Result<Self> {
-        Self::new(parts.into_iter().flatten().collect(), params, n_samples)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Option<Record>>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The records that contribute to a leaf (tensors are shared, not copied), or what was kept of them.
-    fn records_of(&self, leaf: &str) -> Vec<Record> {
-        if let Some(grads) = self.cache.get(leaf) {
-            return vec![Record::Deferred { name: leaf.into(), grads }];
-        }
-        let Some(entry) = self.leaves.get(leaf) else { return Vec::new() };
-        let mut indices = entry.records.clone();
-        indices.dedup();
-        let records = self.lock();
-        indices.into_iter().filter_map(|i| records.get(i).cloned().flatten()).collect()
-    }
-
-    /// Drops the records of a leaf of which nothing is needed any more.
-    fn release(&self, leaf: &str) {
-        let Some(entry) = self.leaves.get(leaf) else { return };
-        let mut records = self.lock();
-        for i in &entry.records {
-            let Some(slot) = records.get_mut(*i) else { continue };
-            let kept =
-                |name: &str| self.cache.get(name).is_some() || !self.leaves.contains_key(name);
-            if slot.as_ref().is_some_and(|record| record.uses().iter().all(|(name, _)| kept(name)))
-            {
-                *slot = None;
-            }
-        }
-    }
-
-    /// The sum over samples, unclipped.
-    ///
-    /// # Errors
-    /// From the back-end.
-    pub fn into_unclipped_sum(self) -> Result<Tree> {
-        let mut tree = Tree::new();
-        for (name, leaf) in &self.leaves {
-            let records = self.records_of(name);
-            tree.insert(name.as_str(), leaf.sum(&uses_of(&records, name), None)?)?;
-        }
-        Ok(tree)
-    }
-
-    /// The per-sample gradients as tensors `[batch, ...leaf]`: for tests and small models.
-    ///
-    /// # Errors
-    /// From the back-end.
-    pub fn instantiate(&self) -> Result<Tree> {
-        let mut tree = Tree::new();
-        for (name, leaf) in &self.leaves {
-            let records = self.records_of(name);
-            let uses = uses_of(&records, name);
-            let mut rows = Vec::with_capacity(self.n_samples);
-            for i in 0..self.n_samples {
-                let mut factors = vec![0.0; self.n_samples];
-                factors[i] = 1.0;
-                rows.push(summed(&uses, Some(&factors), &leaf.shape)?);
-            }
-            let stacked = if rows.is_empty() {
-                let mut dims = vec![0];
-                dims.extend(leaf.shape.dims());
-                Tensor::zeros(dims, leaf.dtype, &candle_core::Device::Cpu)?
-            } else {
-                Tensor::stack(&rows, 0)?
-            };
-            tree.insert(name.as_str(), stacked)?;
-        }
-        Ok(tree)
-    }
-}
-
-impl PerSample for TapeGrads {
-    fn n_samples(&self) -> usize {
-        self.n_samples
-    }
-
-    fn squared_norms(&self, groups: &Groups) -> tensor_tree::Result<Vec<Vec<f64>>> {
-        let mut out = vec![vec![0.0; self.n_samples]; groups.len()];
-        for name in self.leaves.keys() {
-            let group = groups.of(name)?;
-            let records = self.records_of(name);
-            let norms = norms::squared_norms(&uses_of(&records, name), name, &self.cache)?;
-            drop(records);
-            self.release(name);
-            for (sum, part) in out[group].iter_mut().zip(norms) {
-                *sum += part;
-            }
-        }
-        Ok(out)
-    }
-
-    fn weighted_sum(self, groups: &Groups, factors: &[Vec<f64>]) -> tensor_tree::Result<Tree> {
-        if factors.len() != groups.len() || factors.iter().any(|f| f.len() != self.n_samples) {
-            return Err(tensor_tree::Error::Groups {
-                reason: format!(
-                    "clip factors for {} groups, expected {} groups of {} samples",
-                    factors.len(),
-                    groups.len(),
-                    self.n_samples
-                ),
-            });
-        }
-        let mut tree = Tree::new();
-        for (name, leaf) in &self.leaves {
-            let factors = &factors[groups.of(name)?];
-            let sum = match self.cache.take(name) {
-                Some(kept) => leaf.sum(&[Use::Deferred { grads: &*kept }], Some(factors))?,
-                None => {
-                    let records = self.records_of(name);
-                    leaf.sum(&uses_of(&records, name), Some(factors))?
-                }
-            };
-            tree.insert(name.as_str(), sum)?;
-        }
-        Ok(tree)
-    }
 }
 
 /// `sum_i factors[i] * g_i` over all uses of a leaf. Samples of factor zero are left out, not multiplied.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, View, tensor::TensorView};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -201,13 +201,15 @@ fn encode(name: &str, tensor: &Tensor) -> Result<(Dtype, Vec<u8>)> {
     Ok(match flat.dtype() {
         DType::F32 => (Dtype::F32, bytes!(f32)),
         DType::F64 => (Dtype::F64, bytes!(f64)),
+        DType::F16 => (Dtype::F16, flat.data().into_owned()),
+        DType::BF16 => (Dtype::BF16, flat.data().into_owned()),
         DType::U32 => (Dtype::U32, bytes!(u32)),
         DType::I64 => (Dtype::I64, bytes!(i64)),
         DType::U8 => (Dtype::U8, bytes!(u8)),
         other => {
             return Err(Error::UnsupportedDType {
                 what: format!("saving `{name}`"),
-                expected: "f32, f64, u32, i64 or u8",
+                expected: "f16, bf16, f32, f64, u32, i64 or u8",
                 got: format!("{other:?}"),
             });
         }
@@ -229,9 +231,12 @@ fn decode(name: &str, view: &TensorView<'_>) -> Result<Tensor> {
             Tensor::from_vec(values, view.shape(), &Device::Cpu)?
         }};
     }
+    let half = |dtype| Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu);
     Ok(match view.dtype() {
         Dtype::F32 => tensor!(f32, 4),
         Dtype::F64 => tensor!(f64, 8),
+        Dtype::F16 => half(DType::F16)?,
+        Dtype::BF16 => half(DType::BF16)?,
         Dtype::U32 => tensor!(u32, 4),
         Dtype::I64 => tensor!(i64, 8),
         Dtype::U8 => tensor!(u8, 1),

@@ -48,6 +48,28 @@ fn what_is_saved_comes_back_exactly() {
 }
 
 #[test]
+fn every_type_of_tensor_comes_back_exactly() {
+    let numbers = Tensor::new(&[1.5f32, -0.25, 3.0, 100.0, 0.0], &Device::Cpu).unwrap();
+    for dtype in
+        [DType::F16, DType::BF16, DType::F32, DType::F64, DType::U32, DType::I64, DType::U8]
+    {
+        // Unsigned types take no negative numbers.
+        let kept = if dtype.is_float() { numbers.clone() } else { numbers.abs().unwrap() };
+        let tensor = kept.to_dtype(dtype).unwrap().reshape((5, 1)).unwrap();
+        let mut out = StateWriter::new();
+        out.tensor("t", &tensor).unwrap();
+        let bytes = to_bytes(&header(), &out.finish()).unwrap();
+        let back = from_bytes(&bytes, &header()).unwrap();
+        let back = StateReader::new(&back).tensor("t").unwrap();
+        assert_eq!((back.dtype(), back.dims()), (dtype, &[5, 1][..]));
+        let values = |t: &Tensor| {
+            t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
+        };
+        assert_eq!(values(&back), values(&tensor), "{dtype:?}");
+    }
+}
+
+#[test]
 fn another_kind_or_configuration_is_refused_by_name() {
     let bytes = to_bytes(&header(), &state()).unwrap();
     for (kind, config, word) in [("other", "abc", "kind"), ("tensor-tree/test", "abd", "config")] {

@@ -74,6 +74,15 @@ impl Key {
         Ok(Key(bytes))
     }
 
+    /// The key of these bytes: how a key that processes share arrives.
+    ///
+    /// # Privacy
+    /// The bytes are the key. They must come from a secret source, be seen by nobody else and be kept nowhere.
+    #[must_use]
+    pub fn from_secret_bytes(bytes: [u8; 32]) -> Self {
+        Key(bytes)
+    }
+
     /// The child key under `label`: HMAC-SHA-256 of the label's kind and content under this key.
     ///
     /// Streams are ChaCha20 under the key itself, children come from a different function, and the

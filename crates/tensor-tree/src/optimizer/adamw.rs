@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
+use super::state_beside;
 use crate::checkpoint::{Checkpoint, StateReader, StateWriter};
 use crate::error::{Error, Result};
 use crate::host::{CHUNK, Host, Real, from_vec};
@@ -63,7 +64,8 @@ impl Transform for AdamW {
 
     fn update(&self, grads: Tree, params: &Tree, state: &mut AdamWState) -> Result<Tree> {
         params.check_like(&grads)?;
-        state.first.check_like(&grads)?;
+        let (old_first, old_second) =
+            (state_beside(&state.first, &grads)?, state_beside(&state.second, &grads)?);
         let step = state.step + 1;
         // The exponent is large only where the power is zero anyway.
         #[allow(clippy::cast_precision_loss, reason = "steps stay below 2^53")]
@@ -74,8 +76,8 @@ impl Transform for AdamW {
             let [m, v, d] = self.leaf(
                 g,
                 params.leaf(name)?,
-                state.first.leaf(name)?,
-                state.second.leaf(name)?,
+                old_first.leaf(name)?,
+                old_second.leaf(name)?,
                 c1,
                 c2,
             )?;
@@ -224,6 +226,37 @@ mod tests {
             }
         }
         assert_eq!(state.step, 3);
+    }
+
+    #[test]
+    fn a_state_of_other_leaves_is_refused_and_stays() {
+        let leaf = |n: usize| Tensor::ones(n, DType::F64, &Device::Cpu).unwrap();
+        let params = Tree::from_leaves([("w", leaf(3))]).unwrap();
+        let adam = AdamW::default();
+        let other = [Tree::new(), Tree::from_leaves([("w", leaf(2))]).unwrap()];
+        for bad in other {
+            let good = params.zeros_like().unwrap();
+            for (first, second) in [(good.clone(), bad.clone()), (bad, good)] {
+                let mut state = AdamWState { step: 4, first, second };
+                assert!(adam.update(params.clone(), &params, &mut state).is_err());
+                assert_eq!(state.step, 4);
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_type_is_brought_to_that_of_the_gradient() {
+        let leaf = |dtype| Tensor::ones(3, dtype, &Device::Cpu).unwrap();
+        let params = Tree::from_leaves([("w", leaf(DType::F32))]).unwrap();
+        let adam = AdamW::default();
+        let mut same = adam.init(&params).unwrap();
+        let mut wide = adam.init(&params.to_dtype(DType::F64).unwrap()).unwrap();
+        let run = |state: &mut AdamWState| {
+            let d = adam.update(params.clone(), &params, state).unwrap();
+            d.leaf("w").unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(run(&mut same), run(&mut wide));
+        assert_eq!(wide.first.leaf("w").unwrap().dtype(), DType::F32);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Gradient descent, plain and with momentum.
 
+use super::state_beside;
 use crate::checkpoint::{Checkpoint, StateReader, StateWriter};
 use crate::error::{Error, Result};
 use crate::transform::Transform;
@@ -69,7 +70,8 @@ impl Transform for Momentum {
 
     fn update(&self, grads: Tree, params: &Tree, state: &mut MomentumState) -> Result<Tree> {
         params.check_like(&grads)?;
-        let momentum = state.momentum.lin_comb(self.decay, 1.0 - self.damping, &grads)?;
+        let old = state_beside(&state.momentum, &grads)?;
+        let momentum = old.lin_comb(self.decay, 1.0 - self.damping, &grads)?;
         let direction =
             if self.nesterov { grads.add_scaled(self.decay, &momentum)? } else { momentum.clone() };
         state.momentum = momentum;

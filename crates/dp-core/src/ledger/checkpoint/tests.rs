@@ -108,6 +108,64 @@ fn two_writers_are_refused() {
     assert!(LedgerFile::open(&path).is_ok());
 }
 
+#[cfg(unix)]
+#[test]
+fn two_names_of_one_file_have_one_writer() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let (file, link, far) =
+        (store.join("ledger"), folder.path().join("link"), folder.path().join("far"));
+    symlink("store/ledger", &link).unwrap();
+    symlink(&store, &far).unwrap();
+    let names = [file.clone(), link.clone(), far.join("ledger"), store.join("../link")];
+    // The first link points to nothing yet.
+    for first in &names {
+        let mut writer = start(first);
+        for other in &names {
+            let refused = LedgerFile::open(other);
+            assert!(matches!(refused, Err(Error::LedgerInUse { .. })), "{first:?}, {other:?}");
+            assert!(matches!(
+                LedgerFile::create(other, Ledger::default()),
+                Err(Error::LedgerInUse { .. })
+            ));
+        }
+        writer.charge(&step(1.0)).unwrap();
+        drop(writer);
+        for other in &names {
+            assert_eq!(LedgerFile::open(other).unwrap().ledger().n_charges(), 1);
+        }
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        fs::remove_file(&file).unwrap();
+    }
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    symlink(&a, &b).unwrap();
+    symlink(&b, &a).unwrap();
+    assert!(matches!(LedgerFile::create(&a, Ledger::default()), Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_file_that_is_started_anew_keeps_the_older_ones_and_waits_for_their_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let anew = || LedgerFile::start_anew(&path, Ledger::default());
+    let mut first = anew().unwrap();
+    first.charge(&step(1.0)).unwrap();
+    assert!(matches!(anew(), Err(Error::LedgerInUse { .. })));
+    first.charge(&step(1.0)).unwrap();
+    assert_eq!(LedgerFile::read(&path).unwrap().n_charges(), 2, "its file is still in place");
+    drop(first);
+    let mut second = anew().unwrap();
+    second.charge(&step(1.0)).unwrap();
+    drop(second);
+    assert_eq!(anew().unwrap().ledger().n_charges(), 0);
+    let kept = |suffix: &str| LedgerFile::read(beside(&path, suffix)).unwrap().n_charges();
+    assert_eq!((kept(".1"), kept(".2")), (2, 1));
+    assert_eq!(LedgerFile::read(&path).unwrap(), Ledger::default());
+}
+
 #[test]
 fn another_relation_or_unit_is_refused_and_nothing_is_overwritten() {
     let folder = tempfile::tempdir().unwrap();

@@ -42,6 +42,10 @@ impl TapeLoss for Model {
     fn n_samples(&self, x: &Tensor) -> usize {
         x.dims()[0]
     }
+
+    fn sample_ids<'b>(&self, x: &'b Tensor) -> Option<&'b [u64]> {
+        [3, 1, 4, 15].get(..x.dims()[0])
+    }
 }
 
 fn model(dtype: DType) -> Model {
@@ -173,6 +177,53 @@ fn a_merged_model_equals_the_adapted_one() {
         model.frozen = Tree::new();
         let got = loss_sum(&model, &merged, &x, Pass::Eval);
         approx::assert_relative_eq!(got, want, max_relative = tolerance);
+    }
+}
+
+/// Linear layers of the given weights.
+struct Named(Vec<Linear>);
+
+impl Linears for Named {
+    fn linears_mut(&mut self, f: &mut dyn FnMut(&mut Linear)) {
+        self.0.iter_mut().for_each(f);
+    }
+}
+
+#[test]
+fn a_weight_whose_adapter_would_have_no_name_of_its_own_is_refused() {
+    let attach = |weights: &[(&str, [usize; 2])], targets: &[&str]| {
+        let layer =
+            |(name, shape): &(&str, [usize; 2])| Linear::new(Param::named(name, shape), None);
+        let mut model = Named(weights.iter().map(layer).collect());
+        let config = LoraConfig::for_layers(targets.iter().copied());
+        let result = attach(&mut model, &config, Key::from_seed(1), DType::F32, &Device::Cpu);
+        assert!(result.is_ok() || model.0.iter().all(|layer| layer.adapter().is_none()));
+        result
+    };
+    let refused = |weights: &[(&str, [usize; 2])], words: &str| {
+        let error = attach(weights, &["*"]).unwrap_err();
+        assert!(matches!(&error, Error::AdapterName { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    let (q, k) = (("attn.q_proj_weight", [4, 4]), ("attn.k_proj_weight", [4, 4]));
+    refused(&[q, k], "its weight is called `attn.q_proj_weight`");
+    refused(&[("weight", [4, 4])], "its weight is called `weight`");
+    refused(&[("attn.weight", [4, 4]), k], "different weights");
+    refused(&[("a.weight", [4, 4]), ("a.weight", [4, 5])], "different weights");
+    // A shared weight has one adapter, and layers without one may be called anything.
+    assert_eq!(attach(&[("a.weight", [4, 4]), ("a.weight", [4, 4])], &["*"]).unwrap().len(), 2);
+    assert_eq!(attach(&[q, ("a.weight", [4, 4])], &["a"]).unwrap().len(), 2);
+}
+
+#[test]
+fn dropout_in_training_needs_sample_numbers() {
+    let (model, adapters) = adapted(DType::F64, &config(0.5));
+    let x = input(DType::F64);
+    let pass = Pass::Train { key: Key::from_seed(4) };
+    for ids in [None, Some(&[1u64, 2, 3][..])] {
+        let cx = Context::eval(&adapters, &model.frozen).in_pass(pass, ids);
+        let error = model.losses(&cx, &x).map(drop).unwrap_err();
+        assert!(matches!(error, Error::SampleIds { expected: 4, .. }), "{error}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pooling against candle's operations that differentiate well.
 
-use candle_core::{DType, Device, Var};
+use candle_core::{Device, Var};
 
 use super::*;
 use crate::testing::{assert_close, normal, values};
@@ -54,6 +54,25 @@ fn the_gradient_goes_to_the_first_of_equal_maxima() {
 }
 
 #[test]
+fn composed_maxima_treat_ties_as_the_fused_ones_do() {
+    // Few values, so that most windows have ties.
+    for (kernel, stride) in [(2, 2), (3, 2), (3, 1)] {
+        let x = (normal(&[2, 6, 7, 3], 4).round().unwrap().clamp(-1.0, 1.0)).unwrap();
+        let (y, dx) = run(&x, |x| max_pool2d(x, kernel, stride, Channels::Last));
+        let (got, got_dx) = run(&x, |x| composed_max_pool2d(x, kernel, stride));
+        assert_close(&got, &y, 0.0, "ties");
+        assert_close(&got_dx, &dx, 1e-15, "ties");
+    }
+}
+
+#[test]
+fn an_empty_batch_has_an_empty_mean() {
+    let x = Tensor::zeros((0, 3, 4, 5), DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(global_mean_pool(&x, Channels::First).unwrap().dims(), [0, 3]);
+    assert_eq!(global_mean_pool(&x, Channels::Last).unwrap().dims(), [0, 5]);
+}
+
+#[test]
 fn the_global_mean_is_the_mean_over_places() {
     let x = normal(&[2, 3, 4, 5], 2);
     let (y, dx) = run(&x, |x| global_mean_pool(x, Channels::First));
@@ -72,6 +91,7 @@ fn the_global_mean_is_the_mean_over_places() {
 fn what_is_not_a_number_stays_so() {
     let x = Tensor::from_vec(vec![1.0, f64::NAN, 3.0, 0.0], (1, 2, 2, 1), &Device::Cpu).unwrap();
     assert!(values(&max_pool2d(&x, 2, 2, Channels::Last).unwrap())[0].is_nan());
+    assert!(values(&composed_max_pool2d(&x, 2, 2).unwrap())[0].is_nan());
 }
 
 #[test]

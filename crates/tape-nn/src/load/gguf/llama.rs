@@ -64,7 +64,12 @@ pub fn llama_config(file: &Gguf) -> Result<LlamaConfig> {
         }
     }
     let scaling = file.text(&key("rope.scaling.type"))?.unwrap_or("none");
-    if scaling != "none" || file.tensors().contains_key("rope_freqs.weight") {
+    let mut scaled = scaling != "none" || file.tensors().contains_key("rope_freqs.weight");
+    // Two ages of the format spell the factor in two ways; 0 and 1 mean none.
+    for name in ["rope.scale_linear", "rope.scaling.factor"] {
+        scaled |= file.number(&key(name))?.is_some_and(|factor| !matches!(factor, 0.0 | 1.0));
+    }
+    if scaled {
         return Err(file.broken("scaled rotary frequencies are not supported"));
     }
     let embedding = file.tensors().get("token_embd.weight").map(|info| info.shape.as_slice());

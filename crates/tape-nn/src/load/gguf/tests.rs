@@ -195,6 +195,15 @@ fn what_a_llama_network_lacks_is_refused() {
     refused(llama().count("llama.expert_count", 8), "expert_count");
     refused(llama().entry("llama.rope.scaling.type", 8, text("yarn")), "scaled rotary");
     refused(llama().floats("rope_freqs.weight", &[4]), "scaled rotary");
+    for key in ["llama.rope.scale_linear", "llama.rope.scaling.factor"] {
+        let with = |factor: f32| llama().entry(key, 6, factor.to_le_bytes());
+        for factor in [2.0, 0.25, -1.0] {
+            refused(with(factor), "scaled rotary");
+        }
+        for factor in [0.0, 1.0] {
+            assert!(llama_config(&with(factor).open().unwrap()).is_ok(), "{key} {factor}");
+        }
+    }
     refused(llama().floats("blk.0.attn_strange.weight", &[4]), "`blk.0.attn_strange.weight`");
     refused(llama().count("llama.vocab_size", 6), "6");
     refused(replaced("tokenizer.ggml.bos_token_id", 4, 5u32.to_le_bytes().into()), "bos");

@@ -59,7 +59,11 @@ fn the_library_reads_what_we_write() {
     let a = theirs.tensor("a.weight").unwrap();
     assert_eq!((a.shape(), a.dtype()), (&[3, 4][..], Dtype::F32));
     let named = Tree::from_leaves([(METADATA, Tensor::ones(1, DType::F32, &Device::Cpu).unwrap())]);
-    assert!(to_bytes(&named.unwrap(), &metadata).is_err());
+    let named = named.unwrap();
+    for metadata in [metadata, BTreeMap::new()] {
+        let error = to_bytes(&named, &metadata).unwrap_err();
+        assert!(matches!(&error, Error::Load { .. }) && error.to_string().contains(METADATA));
+    }
 }
 
 #[test]

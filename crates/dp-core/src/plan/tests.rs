@@ -1,0 +1,116 @@
+use super::*;
+use crate::{Charge, RdpAccountant};
+
+fn complete() -> PlanBuilder {
+    PrivacyPlan::builder()
+        .n_samples(10_000)
+        .expected_batch_size(100.0)
+        .steps(1000)
+        .clip_norm(1.0)
+        .delta(1e-5)
+        .noise_multiplier(1.0)
+}
+
+fn build(builder: PlanBuilder) -> Result<PrivacyPlan> {
+    builder.build(&RdpAccountant::new())
+}
+
+#[test]
+fn every_impossible_number_is_refused() {
+    let refused = |builder: PlanBuilder| build(builder).unwrap_err();
+    assert!(matches!(refused(complete().n_samples(0)), Error::EmptyData));
+    assert!(matches!(refused(complete().n_samples(99)), Error::BatchLargerThanData { .. }));
+    assert!(matches!(refused(complete().steps(0)), Error::ZeroSteps));
+    let base = || PlanBuilder { expected_batch_size: None, ..complete() };
+    for rate in [1.5, -0.1, f64::NAN, 0.0] {
+        assert!(matches!(refused(base().sample_rate(rate)), Error::InvalidScalar { .. }));
+    }
+    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        let builders = [
+            complete().clip_norm(bad),
+            complete().noise_multiplier(bad),
+            complete().expected_batch_size(bad),
+            complete().delta(bad),
+            PlanBuilder { steps: None, ..complete() }.epochs(bad),
+            PlanBuilder { noise_multiplier: None, ..complete() }.target_epsilon(bad),
+        ];
+        for builder in builders {
+            assert!(matches!(refused(builder), Error::InvalidScalar { .. }));
+        }
+    }
+    assert!(matches!(refused(complete().clip_norm(0.0)), Error::InvalidScalar { .. }));
+    assert!(matches!(refused(complete().delta(1.0)), Error::InvalidScalar { .. }));
+}
+
+#[test]
+fn a_number_too_few_or_too_many_is_refused() {
+    let conflicts =
+        [complete().sample_rate(0.01), complete().epochs(1.0), complete().target_epsilon(1.0)];
+    for builder in conflicts {
+        assert!(matches!(build(builder), Err(Error::PlanConflict { .. })));
+    }
+    let gaps = [
+        PlanBuilder { n_samples: None, ..complete() },
+        PlanBuilder { expected_batch_size: None, ..complete() },
+        PlanBuilder { steps: None, ..complete() },
+        PlanBuilder { clip_norm: None, ..complete() },
+        PlanBuilder { delta: None, ..complete() },
+        PlanBuilder { noise_multiplier: None, ..complete() },
+    ];
+    for builder in gaps {
+        assert!(matches!(build(builder), Err(Error::PlanMissing { .. })));
+    }
+}
+
+#[test]
+fn all_numbers_follow_from_one_set() {
+    let plan = build(complete()).unwrap();
+    let rate = plan.sample_rate().get();
+    assert!((rate - 0.01).abs() < 1e-15);
+    let by_rate = PlanBuilder { expected_batch_size: None, ..complete() }.sample_rate(rate);
+    let by_rate = build(by_rate).unwrap();
+    assert_eq!(plan.step_event(), by_rate.step_event());
+    assert!((by_rate.expected_batch_size().get() - 100.0).abs() < 1e-9);
+
+    let mut ledger = plan.ledger();
+    for _ in 0..plan.steps() {
+        ledger.charge(&plan.step_event()).unwrap();
+    }
+    let spent = ledger.simulated_epsilon(&RdpAccountant::new(), plan.delta()).unwrap();
+    assert_eq!(spent, plan.epsilon());
+}
+
+#[test]
+fn epochs_become_steps_rounded_up() {
+    let steps = |epochs: f64| {
+        build(PlanBuilder { steps: None, ..complete() }.epochs(epochs)).unwrap().steps()
+    };
+    assert_eq!(steps(3.0), 300);
+    assert_eq!(steps(0.301), 31);
+    assert_eq!(steps(1e-9), 1);
+}
+
+#[test]
+fn a_large_delta_is_a_warning_and_zero_noise_has_no_epsilon() {
+    let plan = build(complete().delta(1e-4).noise_multiplier(0.0)).unwrap();
+    assert!(plan.epsilon().value().is_infinite());
+    assert!(matches!(plan.warnings(), [PlanWarning::LargeDelta { .. }, PlanWarning::NoNoise]));
+}
+
+#[test]
+fn replace_one_takes_no_credit_for_sampling() {
+    let replace = build(complete().relation(NeighboringRelation::ReplaceOne)).unwrap();
+    let full = build(complete().expected_batch_size(10_000.0)).unwrap();
+    assert_eq!(replace.epsilon(), full.epsilon());
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn settings_are_stored_by_name_and_a_misspelt_name_is_refused() {
+    let text = serde_json::to_string(&complete()).unwrap();
+    assert_eq!(serde_json::from_str::<PlanBuilder>(&text).unwrap(), complete());
+    let short = r#"{"n_samples":9,"relation":"replace_one","unit":"one user"}"#;
+    assert!(serde_json::from_str::<PlanBuilder>(short).is_ok());
+    assert!(serde_json::from_str::<PlanBuilder>(r#"{"clip":1.0}"#).is_err());
+    assert!(serde_json::from_str::<PlanBuilder>(r#"{"unit":" "}"#).is_err());
+}
