@@ -2,19 +2,36 @@
 //!
 //! Each function returns the sentence that failed, so that a test can `unwrap` it.
 
+mod collective;
+mod objective;
+
 use candle_core::{DType, Device, Tensor};
 
+pub use collective::check_collective;
+pub use objective::{check_differentiable, check_per_sample};
+
 use crate::checkpoint::{StateReader, StateWriter, from_bytes, to_bytes};
-use crate::error::Result;
 use crate::key::{Key, Label};
 use crate::transform::{Running, Stage, Transform};
 use crate::tree::Tree;
+
+/// Nothing, or the sentence that does not hold.
+type Check = Result<(), String>;
+
+fn say(e: crate::Error) -> String {
+    e.to_string()
+}
+
+/// Whether an error is finite and within its bound.
+fn within(error: f64, bound: f64) -> bool {
+    error.is_finite() && error.abs() <= bound
+}
 
 /// A tree of three leaves of different rank, filled with normals.
 ///
 /// # Errors
 /// From the back-end.
-pub fn sample_tree(key: Key, dtype: DType) -> Result<Tree> {
+pub fn sample_tree(key: Key, dtype: DType) -> crate::Result<Tree> {
     let mut tree = Tree::new();
     for (name, shape) in [("a.weight", vec![4, 3]), ("a.bias", vec![4]), ("scale", vec![1])] {
         let zero = Tensor::zeros(shape, dtype, &Device::Cpu)?;
@@ -29,7 +46,6 @@ pub fn sample_tree(key: Key, dtype: DType) -> Result<Tree> {
 /// # Errors
 /// The sentence that does not hold.
 pub fn check_transform<T: Transform + Clone>(transform: &T) -> Result<(), String> {
-    let say = |e: crate::Error| e.to_string();
     let key = Key::from_seed(2024);
     let params = sample_tree(key, DType::F64).map_err(say)?;
     let grads = |t: u64| sample_tree(key.child(Label::Step(t)), DType::F64);
@@ -85,6 +101,7 @@ pub fn check_transform<T: Transform + Clone>(transform: &T) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
     use crate::{AdamW, ClipByNorm, Identity, Momentum, Sgd};
 
     #[test]
