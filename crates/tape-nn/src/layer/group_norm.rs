@@ -15,7 +15,7 @@ use crate::graph::{Value, node};
 use crate::kernel::for_tasks;
 use crate::kernel::group_norm::{Channel, normalize, normalize_pooled};
 use crate::param::Param;
-use crate::record::Record;
+use crate::record::{Record, wide};
 
 /// Each sample's groups of channels brought to mean zero and variance one, then scaled and shifted.
 ///
@@ -343,7 +343,8 @@ fn composed(x: &Tensor, call: Call) -> Result<Tensor> {
     let kept = normal.detach();
     let pull = move |grad: &Tensor| -> Result<Option<Tensor>> {
         let rows = |t: &Tensor| t.reshape((n, places, width))?.sum(1);
-        for (leaf, grads) in [(&call.weight, (grad * &kept)?), (&call.bias, grad.clone())] {
+        let g = wide(grad.clone())?;
+        for (leaf, grads) in [(&call.weight, (&g * wide(kept.clone())?)?), (&call.bias, g)] {
             if let Some(tape) = &leaf.tape {
                 let grads = rows(&grads)?.detach();
                 tape.push(Record::Kept { name: leaf.name.clone(), grads })?;

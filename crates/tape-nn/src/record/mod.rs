@@ -65,6 +65,14 @@ enum Use<'a> {
     Deferred { grads: &'a dyn Deferred },
 }
 
+/// A tensor in the type in which gradients are added up over positions and samples.
+pub(crate) fn wide(t: Tensor) -> Result<Tensor> {
+    Ok(match t.dtype() {
+        DType::F16 | DType::BF16 => t.to_dtype(DType::F32)?,
+        _ => t,
+    })
+}
+
 impl Record {
     fn uses(&self) -> Vec<(&Name, Use<'_>)> {
         match self {
@@ -87,10 +95,6 @@ impl Record {
 
     /// The record in a type that norms and sums are made in: halves become `f32`, as norms of them would overflow.
     pub(crate) fn widened(self) -> Result<Self> {
-        let wide = |t: Tensor| match t.dtype() {
-            DType::F16 | DType::BF16 => t.to_dtype(DType::F32),
-            _ => Ok(t),
-        };
         Ok(match self {
             Record::Linear { weight, bias, x, g, scale } => {
                 Record::Linear { weight, bias, x: x.map(wide).transpose()?, g: wide(g)?, scale }

@@ -8,7 +8,7 @@ use crate::graph::{Value, node};
 use crate::kernel::activation::Activation;
 use crate::kernel::conv::Geometry;
 use crate::layer::linear::compose_activation;
-use crate::record::Record;
+use crate::record::{Record, wide};
 
 pub(super) fn forward(
     x: &Tensor,
@@ -30,7 +30,7 @@ pub(super) fn forward(
     let anchor = tape.as_ref().map(|t| t.anchor().clone());
     let backward = move |grad: &Tensor| {
         let g = grad.detach().reshape((grad.dims()[0], geo.positions(), geo.outputs))?;
-        record(&unfolded, &g, &geo, &weight, bias.as_ref())?;
+        record(&wide(unfolded)?, &wide(g.clone())?, &geo, &weight, bias.as_ref())?;
         if !needs_input {
             return Ok([None]);
         }
