@@ -292,7 +292,7 @@ fn input_gradient_vec<T: Real>(g: &Tensor, weight: &Tensor, rows: usize) -> Resu
 }
 
 /// `dx = keep * dx + g w`.
-pub(super) fn add_input_gradient<T: Real>(
+pub(in crate::layer) fn add_input_gradient<T: Real>(
     dx: &mut [T],
     keep: bool,
     g: &Tensor,

@@ -1,5 +1,6 @@
 //! Low-rank adapters: a small trainable addition to a linear layer whose own weight stays as it is.
 
+mod low;
 mod merge;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,19 +8,16 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Init;
-use tensor_tree::host::{Host, Real, from_vec};
+use tensor_tree::host::{Real, from_vec};
 use tensor_tree::{Key, Tree};
 
 use super::Linears;
-use super::linear::add_input_gradient;
-use crate::context::{Context, Leaf, tape_of};
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernel::product::{Mat, MatMut, Threads, product};
 use crate::param::{Builder, Param};
-use crate::record::Record;
 use crate::select::{check_all_fit, fits};
-use crate::tape::Tape;
 
+pub(super) use low::Low;
 pub use merge::merge;
 
 const A: &str = ".lora_a.weight";
@@ -139,157 +137,6 @@ impl Adapter {
         }
         let mask = from_vec(mask, x.shape())?;
         Ok(Some(mask.to_dtype(x.dtype())?.to_device(x.device())?))
-    }
-}
-
-/// One application of an adapter.
-pub(super) struct Low {
-    a: Leaf,
-    b: Leaf,
-    scale: f64,
-    /// `[rows, inputs]`, after dropout.
-    x: Tensor,
-    mask: Option<Tensor>,
-}
-
-impl Low {
-    /// The tape, if a gradient is wanted.
-    pub(super) fn tape(&self) -> Option<Tape> {
-        tape_of([Some(&self.a), Some(&self.b)])
-    }
-
-    fn sizes(&self) -> (usize, usize, usize) {
-        (self.a.tensor.dims()[0], self.a.tensor.dims()[1], self.b.tensor.dims()[0])
-    }
-
-    /// `y += scale (x A^T) B^T`; the result is `x A^T`.
-    pub(super) fn add_to<T: Real>(&self, y: &mut [T], rows: usize) -> Result<Tensor> {
-        let (r, d, p) = self.sizes();
-        let hosts = [&self.x, &self.a.tensor, &self.b.tensor].map(Host::of);
-        let [x, a, b] = hosts;
-        let (x, a, b) = (x?, a?, b?);
-        let (x, a, b) = (x.view(), a.view(), b.view());
-        let mut inner = vec![T::default(); rows * r];
-        product(
-            MatMut::new(&mut inner, rows, r),
-            false,
-            Mat::new(x.slice::<T>()?, rows, d),
-            Mat::new(a.slice::<T>()?, r, d).t(),
-            T::ONE,
-            Threads::All,
-        );
-        product(
-            MatMut::new(y, rows, p),
-            true,
-            Mat::new(&inner, rows, r),
-            Mat::new(b.slice::<T>()?, p, r).t(),
-            T::of(self.scale),
-            Threads::All,
-        );
-        Ok(from_vec(inner, (rows, r))?)
-    }
-
-    /// The same from candle's operations: `x A^T` and the addition.
-    pub(super) fn composed(&self) -> Result<(Tensor, Tensor)> {
-        let inner = self.x.matmul(&self.a.tensor.t()?)?;
-        let addition = (inner.matmul(&self.b.tensor.t()?)? * self.scale)?;
-        Ok((inner, addition))
-    }
-
-    /// Puts both matrices on the tape; the result is the gradient of `x A^T`.
-    pub(super) fn record<T: Real>(
-        &self,
-        inner: &Tensor,
-        g: &Tensor,
-        batch: usize,
-    ) -> Result<Tensor> {
-        let (r, _, p) = self.sizes();
-        let rows = inner.dims()[0];
-        let mut out = vec![T::default(); rows * r];
-        {
-            let (hg, hb) = (Host::of(g)?, Host::of(&self.b.tensor)?);
-            let (vg, vb) = (hg.view(), hb.view());
-            product(
-                MatMut::new(&mut out, rows, r),
-                false,
-                Mat::new(vg.slice::<T>()?, rows, p),
-                Mat::new(vb.slice::<T>()?, p, r),
-                T::of(self.scale),
-                Threads::All,
-            );
-        }
-        let inner_grad = from_vec(out, (rows, r))?;
-        self.push(inner, g, &inner_grad, batch)?;
-        Ok(inner_grad)
-    }
-
-    /// The same from candle's operations.
-    pub(super) fn record_composed(
-        &self,
-        inner: &Tensor,
-        g: &Tensor,
-        batch: usize,
-    ) -> Result<Tensor> {
-        let inner_grad = (g.detach().matmul(&self.b.tensor)? * self.scale)?;
-        self.push(inner, g, &inner_grad, batch)?;
-        Ok(inner_grad)
-    }
-
-    fn push(&self, inner: &Tensor, g: &Tensor, inner_grad: &Tensor, batch: usize) -> Result<()> {
-        let Some(tape) = self.tape() else { return Ok(()) };
-        let rows = inner.dims()[0];
-        let shaped = |t: &Tensor| {
-            let width = t.elem_count() / rows.max(1);
-            t.detach().reshape((batch, rows / batch.max(1), width))
-        };
-        if let Some(name) = self.b.wanted() {
-            tape.push(Record::Linear {
-                weight: Some(name),
-                bias: None,
-                x: Some(shaped(inner)?),
-                g: shaped(g)?,
-                scale: Some(Arc::new(vec![self.scale; batch])),
-            })?;
-        }
-        if let Some(name) = self.a.wanted() {
-            tape.push(Record::Linear {
-                weight: Some(name),
-                bias: None,
-                x: Some(shaped(&self.x)?),
-                g: shaped(inner_grad)?,
-                scale: None,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// `dx += mask * (inner_grad A)`.
-    pub(super) fn add_input_gradient<T: Real>(
-        &self,
-        dx: &mut [T],
-        inner_grad: &Tensor,
-        rows: usize,
-    ) -> Result<()> {
-        let Some(mask) = &self.mask else {
-            return add_input_gradient(dx, true, inner_grad, &self.a.tensor, rows);
-        };
-        let mut part = vec![T::default(); dx.len()];
-        add_input_gradient(&mut part, false, inner_grad, &self.a.tensor, rows)?;
-        let host = Host::of(mask)?;
-        let view = host.view();
-        for ((dx, part), m) in dx.iter_mut().zip(&part).zip(view.slice::<T>()?) {
-            *dx += *part * *m;
-        }
-        Ok(())
-    }
-
-    /// The same from candle's operations, as a tensor of its own.
-    pub(super) fn input_gradient_composed(&self, inner_grad: &Tensor) -> Result<Tensor> {
-        let dx = inner_grad.matmul(&self.a.tensor)?;
-        Ok(match &self.mask {
-            Some(mask) => (dx * mask)?,
-            None => dx,
-        })
     }
 }
 
