@@ -124,6 +124,14 @@ impl<'a> Datafit<'a> {
         self.factor() * sum
     }
 
+    /// The deviance: `2 sum_i w_i (f(eta_i, y_i) - min f(., y_i))`. For Gaussian responses the residual sum of squares.
+    #[must_use]
+    pub fn deviance(&self, eta: &[f64]) -> f64 {
+        // The dual term at 0 is the smallest loss.
+        let least = self.dual(std::iter::repeat_n(0.0, self.y.len()));
+        2.0 * (self.value(eta) - least).max(0.0) / self.factor()
+    }
+
     /// The constant that, added to every `eta_i`, makes `F` smallest: Newton's method from `start`, kept inside a bracket.
     /// Infinite where more is always better, as for a response of one class.
     #[must_use]

@@ -50,6 +50,14 @@ pub enum Error {
     /// A response that has no model.
     #[error("{0}")]
     Response(&'static str),
+    /// A penalty without strength, for which no grid of strengths has a start.
+    #[error(
+        "the penalty is zero, or zero on too many coefficients: no strength makes all of them zero"
+    )]
+    NoAlphaMax,
+    /// The caller's progress asked to stop.
+    #[error("cancelled")]
+    Cancelled,
     /// More coordinates at the higher level than there are.
     #[error("coordinates at the higher level: expected at most {p}, got {k}")]
     TooManyAtUpperLevel {

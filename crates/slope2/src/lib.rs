@@ -7,6 +7,8 @@
 pub mod certificate;
 pub mod datafit;
 pub mod design;
+pub mod path;
+pub mod pattern;
 pub mod penalty;
 pub mod problem;
 pub mod sequence;
@@ -15,11 +17,15 @@ pub mod theory;
 
 mod error;
 mod kernel;
+mod progress;
 
 pub use certificate::{Certificate, certify};
 pub use datafit::{Binomial, Datafit, Family, Gaussian, LossScale, Poisson};
 pub use design::{Center, Design, Operator, Scale};
 pub use error::{Error, Result};
-pub use penalty::{DualNorm, L1, Penalty, SortedL1, TwoLevel};
+pub use path::{Alphas, Path, PathEnd, PathPoint, PathSettings};
+pub use pattern::{Cluster, clusters, n_clusters};
+pub use penalty::{DualNorm, L1, Penalty, Shape, SortedL1, TwoLevel};
 pub use problem::{Problem, Report, Solution, Termination};
+pub use progress::{Progress, Silent};
 pub use solver::{Fista, Solver, Start, ZoneDescent};

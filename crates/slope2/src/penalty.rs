@@ -1,9 +1,11 @@
 //! Penalties: value, proximal map, dual norm.
 
 mod pava;
+mod shape;
 mod sorted_l1;
 mod two_level;
 
+pub use shape::Shape;
 pub use sorted_l1::SortedL1;
 pub use two_level::{L1, TwoLevel};
 

@@ -63,6 +63,21 @@ impl<P: DualNorm> Problem<'_, P> {
     pub fn alpha_max(&self) -> f64 {
         self.penalty.dual_norm(&self.null_gradient())
     }
+
+    /// Checks the problem, and the entries of the design as far as they show. Returns the null gradient.
+    pub(crate) fn checked_null_gradient(&self) -> Result<Vec<f64>> {
+        self.check()?;
+        let gradient = self.null_gradient();
+        if let Some(j) = gradient.iter().position(|g| !g.is_finite()) {
+            return Err(self.design.find_bad_entry().unwrap_or(Error::InvalidEntry {
+                name: "gradient",
+                place: format!("column {j}"),
+                must: "finite",
+                got: gradient[j],
+            }));
+        }
+        Ok(gradient)
+    }
 }
 
 /// A fit with its certificate.

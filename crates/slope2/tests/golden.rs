@@ -6,6 +6,7 @@ use serde_json::Value;
 
 mod amp;
 mod prox;
+mod real;
 mod solutions;
 
 /// The parsed file; none, with a line that names it, if it is not there. An unreadable file fails.

@@ -9,7 +9,9 @@
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
+mod data;
 mod golden;
+mod paths;
 mod penalties;
 mod theory;
 mod zones;

@@ -89,6 +89,16 @@ impl Design<'_> {
         Ok(self)
     }
 
+    /// Intercept and coefficients of the columns as they are stored, from those of the columns as they were fitted:
+    /// `b_j / s_j` and `b0 - sum_j m_j b_j / s_j`.
+    #[must_use]
+    pub fn on_original_scale(&self, intercept: f64, coefficients: &[f64]) -> (f64, Vec<f64>) {
+        let original: Vec<f64> =
+            coefficients.iter().enumerate().map(|(j, b)| b / self.scale(j)).collect();
+        let shift: f64 = original.iter().enumerate().map(|(j, b)| self.center(j) * b).sum();
+        (intercept - shift, original)
+    }
+
     /// Calls `f(entry, weight)` for each stored entry, and returns the weight of those not stored.
     fn visit(&self, j: usize, weights: Option<&[f64]>, mut f: impl FnMut(f64, f64)) -> f64 {
         let w = |i: usize| weights.map_or(1.0, |w| w[i]);
