@@ -81,7 +81,7 @@ pub(crate) fn certify_with_point<P: DualNorm>(
     intercept: Intercept,
     coefficients: &[f64],
 ) -> Result<(Certificate, Point)> {
-    let Problem { design, datafit, penalty, .. } = problem;
+    let Problem { design, datafit, .. } = problem;
     length("coefficients", design.n_cols(), coefficients.len())?;
     let mut eta = vec![0.0; design.n_rows()];
     design.apply(coefficients, &mut eta);
@@ -94,12 +94,22 @@ pub(crate) fn certify_with_point<P: DualNorm>(
     if intercept != best {
         eta.iter_mut().for_each(|e| *e += intercept - best);
     }
-    let primal = datafit.value(&eta) + penalty.value(coefficients);
     let mut gradient = vec![0.0; coefficients.len()];
     design.adjoint(&pull, &mut gradient);
-    let dual_norm = penalty.dual_norm(&gradient);
-    let dual = dual_value(problem, &pull, dual_norm);
-    Ok((Certificate { primal, dual, dual_norm }, Point { intercept, eta, pull, gradient }))
+    let point = Point { intercept, eta, pull, gradient };
+    Ok((certificate_at(problem, &point, coefficients), point))
+}
+
+/// The certificate of coefficients of which everything but the penalty is known. Needs no product with the design.
+pub(crate) fn certificate_at<P: DualNorm>(
+    problem: &Problem<'_, P>,
+    point: &Point,
+    coefficients: &[f64],
+) -> Certificate {
+    let primal = problem.datafit.value(&point.eta) + problem.penalty.value(coefficients);
+    let dual_norm = problem.penalty.dual_norm(&point.gradient);
+    let dual = dual_value(problem, &point.pull, dual_norm);
+    Certificate { primal, dual, dual_norm }
 }
 
 /// The largest dual value that scaling the residual gives.

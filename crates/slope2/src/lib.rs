@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod datafit;
 pub mod design;
+pub mod grid;
 pub mod path;
 pub mod pattern;
 pub mod penalty;
@@ -23,6 +24,7 @@ pub use certificate::{Certificate, certify};
 pub use datafit::{Binomial, Datafit, Family, Gaussian, LossScale, Poisson};
 pub use design::{Center, Design, Operator, Scale};
 pub use error::{Error, Result};
+pub use grid::{Cell, Grid, GridSettings};
 pub use path::{Alphas, Path, PathEnd, PathPoint, PathSettings};
 pub use pattern::{Cluster, clusters, n_clusters};
 pub use penalty::{DualNorm, L1, Penalty, Shape, SortedL1, TwoLevel};

@@ -160,12 +160,11 @@ pub(crate) fn solve_at<P: Shape>(
     alpha_max: f64,
     start: &Start,
 ) -> Result<Solution> {
-    let Problem { design, datafit, ref penalty, intercept } = *problem;
-    let scaled = Problem { design, datafit, penalty: penalty.scaled(alpha)?, intercept };
+    let scaled = problem.with_penalty(problem.penalty.scaled(alpha)?);
     if alpha < alpha_max {
         return solver.solve(&scaled, start);
     }
-    let coefficients = vec![0.0; design.n_cols()];
+    let coefficients = vec![0.0; problem.design.n_cols()];
     let intercept = problem.null_intercept();
     let certificate = certify(&scaled, intercept, &coefficients)?;
     let report = Report { termination: Termination::GapReached, n_iters: 0 };

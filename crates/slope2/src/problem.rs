@@ -19,6 +19,15 @@ pub struct Problem<'a, P> {
     pub intercept: bool,
 }
 
+impl<'a, P> Problem<'a, P> {
+    /// The same problem with another penalty.
+    #[must_use]
+    pub fn with_penalty<Q>(&self, penalty: Q) -> Problem<'a, Q> {
+        let Problem { design, datafit, intercept, .. } = *self;
+        Problem { design, datafit, penalty, intercept }
+    }
+}
+
 impl<P: DualNorm> Problem<'_, P> {
     /// Checks that the sizes fit and that an optimum exists.
     ///

@@ -11,6 +11,7 @@
 
 mod data;
 mod golden;
+mod grids;
 mod paths;
 mod penalties;
 mod theory;

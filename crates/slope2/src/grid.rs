@@ -1,0 +1,210 @@
+//! Two levels over a grid of strengths, ratios and shares. Most cells share the solution of a LASSO and need no fit.
+//!
+//! For each `lambda1` the LASSO is solved once. With its gradient `g`, let
+//! `N(lambda2) = sum_j (|g_j| - lambda2)_+ / (lambda1 - lambda2)`. Every cell with `k >= N(lambda2)` has exactly that solution;
+//! the others are solved one after the other, `k` falling, each from the one before it.
+//!
+//! Source: derived from the optimality conditions of two levels.
+
+use crate::certificate::{Certificate, Intercept, Point, certificate_at, certify_with_point};
+use crate::error::{Error, Result, number};
+use crate::path::{Alphas, solve_at};
+use crate::penalty::{DualNorm, TwoLevel};
+use crate::problem::{Problem, Solution};
+use crate::progress::{Progress, tell};
+use crate::solver::{Solver, Start};
+
+/// The cells of a grid.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct GridSettings {
+    /// The higher levels. A geometric grid starts where all cells are zero.
+    pub lambda1: Alphas,
+    /// `lambda2 / lambda1`, each between 0 and 1.
+    pub ratios: Vec<f64>,
+    /// Shares at the higher level, each between 0 and 1. A share above 0 has at least one coefficient.
+    pub shares: Vec<f64>,
+}
+
+impl Default for GridSettings {
+    fn default() -> Self {
+        GridSettings {
+            lambda1: Alphas::Geometric { n_points: 50, ratio: None },
+            ratios: vec![0.0, 0.1, 0.25, 0.5, 0.75, 1.0],
+            shares: vec![0.01, 0.05, 0.1, 0.2, 0.4, 0.6],
+        }
+    }
+}
+
+/// One penalty of a grid with its solution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell {
+    /// The penalty.
+    pub penalty: TwoLevel,
+    /// `lambda2 / lambda1` as it was asked for.
+    pub ratio: f64,
+    /// The share as it was asked for.
+    pub share: f64,
+    /// Which of the grid's solutions is this cell's.
+    pub solution: usize,
+    /// What is proven about that solution for this cell's penalty.
+    pub certificate: Certificate,
+}
+
+/// All cells of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// The cells: `lambda1` from large to small, in it the ratios, in them the shares, both in their given order.
+    pub cells: Vec<Cell>,
+    /// The distinct solutions.
+    pub solutions: Vec<Solution>,
+    /// How often a LASSO was solved, once for each `lambda1` at which it is not zero.
+    pub n_lasso_fits: usize,
+    /// How many cells needed a fit of their own.
+    pub n_cell_fits: usize,
+}
+
+impl Grid {
+    /// The solution of a cell.
+    #[must_use]
+    pub fn solution(&self, cell: usize) -> Option<&Solution> {
+        self.cells.get(cell).and_then(|cell| self.solutions.get(cell.solution))
+    }
+}
+
+/// Cells with one `lambda1` and one ratio, `k` falling. Equal `k` are one family with several places.
+struct Row {
+    ratio: f64,
+    by_k: Vec<(usize, Vec<usize>)>,
+}
+
+impl GridSettings {
+    /// Solves every cell; `problem` has any penalty, which is not looked at. Solutions are those of separate fits.
+    ///
+    /// A cell takes the LASSO's solution if its own gap there is at most the LASSO's, which is what `k >= N(lambda2)` says,
+    /// up to rounding.
+    ///
+    /// # Errors
+    /// Those of [`Alphas::values`] and of the solver; [`Error::InvalidNumber`] for a ratio or share that is not between 0
+    /// and 1; [`Error::NoAlphaMax`] for cells without a penalty; [`Error::Length`] for none; [`Error::Cancelled`] if
+    /// `progress` asks for it.
+    pub fn fit<P>(
+        &self,
+        solver: &impl Solver<TwoLevel>,
+        problem: &Problem<'_, P>,
+        progress: &dyn Progress,
+    ) -> Result<Grid> {
+        let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
+        let rows = self.rows(p)?;
+        let lasso = problem.with_penalty(TwoLevel::new(1.0, 1.0, p, p)?);
+        let gradient = lasso.checked_null_gradient()?;
+        let lambda1 = self.lambda1.values(start_of(&rows, &gradient, p)?, n, p)?;
+        let lasso_max = lasso.penalty.dual_norm(&gradient);
+
+        let per_strength = self.ratios.len() * self.shares.len();
+        let total = lambda1.len() * per_strength;
+        let mut grid =
+            Grid { cells: Vec::new(), solutions: Vec::new(), n_lasso_fits: 0, n_cell_fits: 0 };
+        let mut start = Start { intercept: lasso.null_intercept(), ..Start::default() };
+        for lambda in lambda1 {
+            let base = solve_at(solver, &lasso, lambda, lasso_max, &start)?;
+            if lambda < lasso_max {
+                grid.n_lasso_fits += 1;
+                start = Start::at(&base);
+            }
+            let (_, point) =
+                certify_with_point(&lasso, Intercept::Best(base.intercept), &base.coefficients)?;
+            let base_idx = grid.solutions.len();
+            grid.solutions.push(base);
+            let mut cells: Vec<Option<Cell>> = vec![None; per_strength];
+            for row in &rows {
+                let mut shared = Some((&point, base_idx));
+                let mut last = base_idx;
+                for (k, places) in &row.by_k {
+                    let penalty = TwoLevel::new(lambda, row.ratio * lambda, *k, p)?;
+                    let problem = problem.with_penalty(penalty);
+                    // N does not depend on k: below the first k that needs a fit, all do.
+                    let proof = shared.and_then(|(point, idx)| grid.proof(&problem, point, idx));
+                    let (solution, certificate) = match proof {
+                        Some(certificate) => (base_idx, certificate),
+                        None => {
+                            shared = None;
+                            let fit = solver.solve(&problem, &Start::at(&grid.solutions[last]))?;
+                            let certificate = fit.certificate;
+                            grid.n_cell_fits += 1;
+                            grid.solutions.push(fit);
+                            last = grid.solutions.len() - 1;
+                            (last, certificate)
+                        }
+                    };
+                    for place in places {
+                        let share = self.shares[place % self.shares.len()];
+                        let ratio = row.ratio;
+                        cells[*place] = Some(Cell { penalty, ratio, share, solution, certificate });
+                    }
+                    let done = grid.cells.len() + cells.iter().flatten().count();
+                    tell(progress, done, total)?;
+                }
+            }
+            grid.cells.extend(cells.into_iter().flatten());
+        }
+        Ok(grid)
+    }
+
+    /// The cells of one `lambda1`, by ratio and falling `k`.
+    fn rows(&self, p: usize) -> Result<Vec<Row>> {
+        for (name, values) in [("ratios", &self.ratios), ("shares", &self.shares)] {
+            if values.is_empty() {
+                return Err(Error::Length { name, expected: 1, got: 0 });
+            }
+            for value in values {
+                number(name, "between 0 and 1", (0.0..=1.0).contains(value), *value)?;
+            }
+        }
+        let row = |(r, ratio): (usize, &f64)| {
+            let mut by_k: Vec<(usize, Vec<usize>)> = Vec::new();
+            for (s, share) in self.shares.iter().enumerate() {
+                let k = TwoLevel::with_share(1.0, *ratio, *share, p)?.k();
+                let k = if 0.0 < *share { k.max(1).min(p) } else { k };
+                let place = r * self.shares.len() + s;
+                match by_k.iter_mut().find(|(other, _)| *other == k) {
+                    Some((_, places)) => places.push(place),
+                    None => by_k.push((k, vec![place])),
+                }
+            }
+            by_k.sort_by(|a, b| b.0.cmp(&a.0));
+            Ok(Row { ratio: *ratio, by_k })
+        };
+        self.ratios.iter().enumerate().map(row).collect()
+    }
+}
+
+impl Grid {
+    /// The certificate of a LASSO's solution for another penalty, if it is as good as the LASSO's own.
+    fn proof(
+        &self,
+        problem: &Problem<'_, TwoLevel>,
+        point: &Point,
+        idx: usize,
+    ) -> Option<Certificate> {
+        let base = &self.solutions[idx];
+        let certificate = certificate_at(problem, point, &base.coefficients);
+        let enough = base.certificate.gap().max(1e-13 * base.certificate.primal.abs());
+        (certificate.gap() <= enough).then_some(certificate)
+    }
+}
+
+/// The smallest `lambda1` at which all cells are zero.
+fn start_of(rows: &[Row], gradient: &[f64], p: usize) -> Result<f64> {
+    let mut start = 0.0f64;
+    for row in rows {
+        for (k, _) in &row.by_k {
+            let top = TwoLevel::new(1.0, row.ratio, *k, p)?.dual_norm(gradient);
+            if !top.is_finite() {
+                return Err(Error::NoAlphaMax);
+            }
+            start = start.max(top);
+        }
+    }
+    Ok(start)
+}
