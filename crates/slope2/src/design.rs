@@ -81,13 +81,42 @@ impl<'a> Design<'a> {
         row_idx: &'a [usize],
         values: &'a [f64],
     ) -> Result<Self> {
-        Ok(Self::of(Entries::Sparse(Sparse::new(n, col_ptr, row_idx, values)?)))
+        let parts = (Cow::Borrowed(col_ptr), Cow::Borrowed(row_idx), Cow::Borrowed(values));
+        Ok(Self::of(Entries::Sparse(Sparse::new(n, parts.0, parts.1, parts.2)?)))
     }
 
     /// A design known by its products. Only solvers that need no single column take it.
     #[must_use]
     pub fn operator(operator: &'a dyn Operator) -> Self {
         Self::of(Entries::Operator(operator))
+    }
+
+    /// The same columns as they are stored, without copying them: not centered, not scaled.
+    #[must_use]
+    pub fn stored(&self) -> Design<'_> {
+        Design::of(match &self.entries {
+            Entries::Dense(x) => Entries::Dense(x.view()),
+            Entries::Sparse(x) => Entries::Sparse(x.view()),
+            Entries::Operator(x) => Entries::Operator(*x),
+        })
+    }
+
+    /// The given rows of the columns as they are stored: not centered, not scaled.
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`] unless rows increase and exist; [`Error::NeedsColumns`] for a design known by its products.
+    pub fn stored_rows(&self, rows: &[usize]) -> Result<Design<'static>> {
+        let n = self.n_rows();
+        let bad = (0..rows.len()).find(|i| n <= rows[*i] || (0 < *i && rows[*i] <= rows[i - 1]));
+        if let Some(i) = bad {
+            let must = "increasing and below the number of rows";
+            return Err(Error::InvalidNumber { name: "rows", must, got: rows[i] as f64 });
+        }
+        match &self.entries {
+            Entries::Dense(x) => Ok(Design::of(Entries::Dense(x.rows(rows)))),
+            Entries::Sparse(x) => Ok(Design::of(Entries::Sparse(x.rows(rows)))),
+            Entries::Operator(_) => Err(Error::NeedsColumns),
+        }
     }
 
     fn of(entries: Entries<'a>) -> Self {

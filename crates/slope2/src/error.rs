@@ -55,6 +55,14 @@ pub enum Error {
         "the penalty is zero, or zero on too many coefficients: no strength makes all of them zero"
     )]
     NoAlphaMax,
+    /// A score that says nothing about this response.
+    #[error("score {score}: {why}")]
+    Score {
+        /// The score.
+        score: &'static str,
+        /// Why it has no value.
+        why: &'static str,
+    },
     /// The caller's progress asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -9,7 +9,7 @@
 use crate::certificate::{Certificate, Intercept, Point, certificate_at, certify_with_point};
 use crate::error::{Error, Result, number};
 use crate::path::{Alphas, solve_at};
-use crate::penalty::{DualNorm, TwoLevel};
+use crate::penalty::{DualNorm, L1, TwoLevel};
 use crate::problem::{Problem, Solution};
 use crate::progress::{Progress, tell};
 use crate::solver::{Solver, Start};
@@ -52,7 +52,7 @@ pub struct Cell {
 }
 
 /// All cells of a grid.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grid {
     /// The cells: `lambda1` from large to small, in it the ratios, in them the shares, both in their given order.
     pub cells: Vec<Cell>,
@@ -94,61 +94,89 @@ impl GridSettings {
         problem: &Problem<'_, P>,
         progress: &dyn Progress,
     ) -> Result<Grid> {
-        let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
-        let rows = self.rows(p)?;
-        let lasso = problem.with_penalty(TwoLevel::new(1.0, 1.0, p, p)?);
-        let gradient = lasso.checked_null_gradient()?;
-        let lambda1 = self.lambda1.values(start_of(&rows, &gradient, p)?, n, p)?;
-        let lasso_max = lasso.penalty.dual_norm(&gradient);
+        let mut grid = Grid::default();
+        self.fit_each(solver, problem, progress, &mut |_, part| {
+            grid.append(part);
+            Ok(())
+        })?;
+        Ok(grid)
+    }
 
+    /// The higher levels, from large to small, that this grid has for a problem.
+    ///
+    /// # Errors
+    /// As [`GridSettings::fit`].
+    pub fn strengths<P>(&self, problem: &Problem<'_, P>) -> Result<Vec<f64>> {
+        let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
+        let gradient = problem.with_penalty(L1::new(1.0, p)?).checked_null_gradient()?;
+        self.lambda1.values(start_of(&self.rows(p)?, &gradient, p)?, n, p)
+    }
+
+    /// The penalty of a cell.
+    pub(crate) fn penalty(lambda1: f64, ratio: f64, share: f64, p: usize) -> Result<TwoLevel> {
+        let k = TwoLevel::with_share(1.0, 1.0, share, p)?.k();
+        let k = if 0.0 < share { k.max(1).min(p) } else { k };
+        TwoLevel::new(lambda1, ratio * lambda1, k, p)
+    }
+
+    /// As [`GridSettings::fit`], and hands over the cells of one `lambda1` after the other, with the number of cells before
+    /// them.
+    pub(crate) fn fit_each<P>(
+        &self,
+        solver: &impl Solver<TwoLevel>,
+        problem: &Problem<'_, P>,
+        progress: &dyn Progress,
+        visit: &mut dyn FnMut(usize, Grid) -> Result<()>,
+    ) -> Result<()> {
+        let p = problem.design.n_cols();
+        let rows = self.rows(p)?;
+        let lambda1 = self.strengths(problem)?;
+        let lasso = problem.with_penalty(TwoLevel::new(1.0, 1.0, p, p)?);
+        let lasso_max = lasso.alpha_max();
         let per_strength = self.ratios.len() * self.shares.len();
         let total = lambda1.len() * per_strength;
-        let mut grid =
-            Grid { cells: Vec::new(), solutions: Vec::new(), n_lasso_fits: 0, n_cell_fits: 0 };
         let mut start = Start { intercept: lasso.null_intercept(), ..Start::default() };
-        for lambda in lambda1 {
+        for (i, lambda) in lambda1.into_iter().enumerate() {
             let base = solve_at(solver, &lasso, lambda, lasso_max, &start)?;
+            let mut grid = Grid::default();
             if lambda < lasso_max {
-                grid.n_lasso_fits += 1;
+                grid.n_lasso_fits = 1;
                 start = Start::at(&base);
             }
-            let (_, point) =
-                certify_with_point(&lasso, Intercept::Best(base.intercept), &base.coefficients)?;
-            let base_idx = grid.solutions.len();
+            let intercept = Intercept::Best(base.intercept);
+            let (_, point) = certify_with_point(&lasso, intercept, &base.coefficients)?;
             grid.solutions.push(base);
             let mut cells: Vec<Option<Cell>> = vec![None; per_strength];
             for row in &rows {
-                let mut shared = Some((&point, base_idx));
-                let mut last = base_idx;
+                let (mut shared, mut last) = (true, 0);
                 for (k, places) in &row.by_k {
                     let penalty = TwoLevel::new(lambda, row.ratio * lambda, *k, p)?;
                     let problem = problem.with_penalty(penalty);
                     // N does not depend on k: below the first k that needs a fit, all do.
-                    let proof = shared.and_then(|(point, idx)| grid.proof(&problem, point, idx));
-                    let (solution, certificate) = match proof {
-                        Some(certificate) => (base_idx, certificate),
-                        None => {
-                            shared = None;
-                            let fit = solver.solve(&problem, &Start::at(&grid.solutions[last]))?;
-                            let certificate = fit.certificate;
-                            grid.n_cell_fits += 1;
-                            grid.solutions.push(fit);
-                            last = grid.solutions.len() - 1;
-                            (last, certificate)
-                        }
+                    let proof = if shared { grid.proof(&problem, &point) } else { None };
+                    let (solution, certificate) = if let Some(certificate) = proof {
+                        (0, certificate)
+                    } else {
+                        shared = false;
+                        let fit = solver.solve(&problem, &Start::at(&grid.solutions[last]))?;
+                        let certificate = fit.certificate;
+                        grid.n_cell_fits += 1;
+                        grid.solutions.push(fit);
+                        last = grid.solutions.len() - 1;
+                        (last, certificate)
                     };
                     for place in places {
                         let share = self.shares[place % self.shares.len()];
                         let ratio = row.ratio;
                         cells[*place] = Some(Cell { penalty, ratio, share, solution, certificate });
                     }
-                    let done = grid.cells.len() + cells.iter().flatten().count();
-                    tell(progress, done, total)?;
+                    tell(progress, i * per_strength + cells.iter().flatten().count(), total)?;
                 }
             }
             grid.cells.extend(cells.into_iter().flatten());
+            visit(i * per_strength, grid)?;
         }
-        Ok(grid)
+        Ok(())
     }
 
     /// The cells of one `lambda1`, by ratio and falling `k`.
@@ -164,15 +192,14 @@ impl GridSettings {
         let row = |(r, ratio): (usize, &f64)| {
             let mut by_k: Vec<(usize, Vec<usize>)> = Vec::new();
             for (s, share) in self.shares.iter().enumerate() {
-                let k = TwoLevel::with_share(1.0, *ratio, *share, p)?.k();
-                let k = if 0.0 < *share { k.max(1).min(p) } else { k };
+                let k = Self::penalty(1.0, *ratio, *share, p)?.k();
                 let place = r * self.shares.len() + s;
                 match by_k.iter_mut().find(|(other, _)| *other == k) {
                     Some((_, places)) => places.push(place),
                     None => by_k.push((k, vec![place])),
                 }
             }
-            by_k.sort_by(|a, b| b.0.cmp(&a.0));
+            by_k.sort_by_key(|(k, _)| std::cmp::Reverse(*k));
             Ok(Row { ratio: *ratio, by_k })
         };
         self.ratios.iter().enumerate().map(row).collect()
@@ -180,14 +207,18 @@ impl GridSettings {
 }
 
 impl Grid {
-    /// The certificate of a LASSO's solution for another penalty, if it is as good as the LASSO's own.
-    fn proof(
-        &self,
-        problem: &Problem<'_, TwoLevel>,
-        point: &Point,
-        idx: usize,
-    ) -> Option<Certificate> {
-        let base = &self.solutions[idx];
+    fn append(&mut self, part: Grid) {
+        let before = self.solutions.len();
+        let cells = part.cells.into_iter();
+        self.cells.extend(cells.map(|cell| Cell { solution: before + cell.solution, ..cell }));
+        self.solutions.extend(part.solutions);
+        self.n_lasso_fits += part.n_lasso_fits;
+        self.n_cell_fits += part.n_cell_fits;
+    }
+
+    /// The certificate of the first solution, a LASSO's, for another penalty, if it is as good as the LASSO's own.
+    fn proof(&self, problem: &Problem<'_, TwoLevel>, point: &Point) -> Option<Certificate> {
+        let base = self.solutions.first()?;
         let certificate = certificate_at(problem, point, &base.coefficients);
         let enough = base.certificate.gap().max(1e-13 * base.certificate.primal.abs());
         (certificate.gap() <= enough).then_some(certificate)

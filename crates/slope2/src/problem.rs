@@ -26,6 +26,15 @@ impl<'a, P> Problem<'a, P> {
         let Problem { design, datafit, intercept, .. } = *self;
         Problem { design, datafit, penalty, intercept }
     }
+
+    /// The intercept of the fit without features; 0 if there is none.
+    #[must_use]
+    pub fn null_intercept(&self) -> f64 {
+        if !self.intercept {
+            return 0.0;
+        }
+        self.datafit.intercept(&vec![0.0; self.design.n_rows()], 0.0)
+    }
 }
 
 impl<P: DualNorm> Problem<'_, P> {
@@ -44,15 +53,6 @@ impl<P: DualNorm> Problem<'_, P> {
             ));
         }
         Ok(())
-    }
-
-    /// The intercept of the fit without features; 0 if there is none.
-    #[must_use]
-    pub fn null_intercept(&self) -> f64 {
-        if !self.intercept {
-            return 0.0;
-        }
-        self.datafit.intercept(&vec![0.0; self.design.n_rows()], 0.0)
     }
 
     /// `c X' w (y - mu)` of the fit without features.

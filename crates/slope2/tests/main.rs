@@ -14,5 +14,6 @@ mod golden;
 mod grids;
 mod paths;
 mod penalties;
+mod selection;
 mod theory;
 mod zones;

@@ -35,6 +35,19 @@ impl<'a> Dense<'a> {
         Dense { data, n, p }
     }
 
+    pub(super) fn view(&self) -> Dense<'_> {
+        Dense { data: Cow::Borrowed(&self.data), n: self.n, p: self.p }
+    }
+
+    /// The given rows of all columns, in that order.
+    pub(super) fn rows(&self, rows: &[usize]) -> Dense<'static> {
+        let entries = (0..self.p).flat_map(|j| {
+            let column = self.column(j);
+            rows.iter().map(|i| column[*i])
+        });
+        Dense { data: Cow::Owned(entries.collect()), n: rows.len(), p: self.p }
+    }
+
     pub(super) fn column(&self, j: usize) -> &[f64] {
         &self.data[j * self.n..(j + 1) * self.n]
     }
@@ -54,17 +67,17 @@ impl<'a> Dense<'a> {
 /// Compressed columns.
 pub(super) struct Sparse<'a> {
     pub(super) n: usize,
-    col_ptr: &'a [usize],
-    row_idx: &'a [usize],
-    values: &'a [f64],
+    col_ptr: Cow<'a, [usize]>,
+    row_idx: Cow<'a, [usize]>,
+    values: Cow<'a, [f64]>,
 }
 
 impl<'a> Sparse<'a> {
     pub(super) fn new(
         n: usize,
-        col_ptr: &'a [usize],
-        row_idx: &'a [usize],
-        values: &'a [f64],
+        col_ptr: Cow<'a, [usize]>,
+        row_idx: Cow<'a, [usize]>,
+        values: Cow<'a, [f64]>,
     ) -> Result<Self> {
         length("values of the sparse design", row_idx.len(), values.len())?;
         let wrong = |what: &'static str, at: usize| Err(Error::SparseStructure { what, at });
@@ -81,6 +94,34 @@ impl<'a> Sparse<'a> {
             }
         }
         Ok(Sparse { n, col_ptr, row_idx, values })
+    }
+
+    pub(super) fn view(&self) -> Sparse<'_> {
+        Sparse {
+            n: self.n,
+            col_ptr: Cow::Borrowed(&self.col_ptr),
+            row_idx: Cow::Borrowed(&self.row_idx),
+            values: Cow::Borrowed(&self.values),
+        }
+    }
+
+    /// The given rows of all columns, in increasing order of `rows`.
+    pub(super) fn rows(&self, rows: &[usize]) -> Sparse<'static> {
+        let mut place = vec![None; self.n];
+        rows.iter().enumerate().for_each(|(to, from)| place[*from] = Some(to));
+        let (mut col_ptr, mut row_idx, mut values) = (vec![0], Vec::new(), Vec::new());
+        for j in 0..self.n_cols() {
+            let (from, entries) = self.column(j);
+            for (i, x) in from.iter().zip(entries) {
+                if let Some(to) = place[*i] {
+                    row_idx.push(to);
+                    values.push(*x);
+                }
+            }
+            col_ptr.push(row_idx.len());
+        }
+        let (col_ptr, row_idx) = (Cow::Owned(col_ptr), Cow::Owned(row_idx));
+        Sparse { n: rows.len(), col_ptr, row_idx, values: Cow::Owned(values) }
     }
 
     pub(super) fn n_cols(&self) -> usize {

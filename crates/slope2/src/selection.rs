@@ -1,0 +1,13 @@
+//! Which strength, and which penalty: cross-validation, information criteria, unknown noise, and the relaxed fit.
+
+mod candidates;
+mod criteria;
+mod cv;
+mod folds;
+mod score;
+
+pub use candidates::{Candidates, GridCandidates, PathCandidates, Visit};
+pub use criteria::{Criterion, Fitness};
+pub use cv::{CandidateScore, CrossValidation, Validated};
+pub use folds::{Folds, Split};
+pub use score::Score;

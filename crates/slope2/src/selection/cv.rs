@@ -1,0 +1,198 @@
+//! Cross-validation: each fold is predicted by fits on all others.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::candidates::Candidates;
+use super::folds::{Folds, Split};
+use super::score::Score;
+use crate::datafit::LossScale;
+use crate::error::{Error, Result, length};
+use crate::observations::{Observations, Preparation};
+use crate::problem::Solution;
+use crate::progress::{Progress, tell};
+
+/// How candidates are compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrossValidation {
+    /// Which rows are held out together.
+    pub folds: Folds,
+    /// What predictions are judged by.
+    pub score: Score,
+}
+
+/// The score of one candidate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CandidateScore {
+    /// Mean over all folds, each counting alike.
+    pub mean: f64,
+    /// Its standard error: the standard deviation over the folds of one repeat over the root of their number, averaged
+    /// over repeats. Further repeats do not make it smaller, since they see the same rows.
+    pub standard_error: f64,
+}
+
+/// What cross-validation found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validated {
+    /// The score of each candidate.
+    pub scores: Vec<CandidateScore>,
+    /// The scores on each fold, folds in the order of [`Folds::splits`], candidates in theirs.
+    pub by_fold: Vec<Vec<f64>>,
+    /// The candidate with the best mean; the first of equal ones.
+    pub best: usize,
+    /// The one with the strongest penalty among those that are simpler than the best and within one standard error of it.
+    pub one_standard_error: usize,
+}
+
+impl CrossValidation {
+    /// Fits all candidates in all folds, on the threads of the current pool, and scores their predictions.
+    ///
+    /// Columns are centered and scaled by the rows that are fitted on, never by those held out. Penalties are those per
+    /// observation: with [`LossScale::Sum`] they shrink with the number of rows fitted on. Results do not depend on the number
+    /// of threads.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there is not one fold for each row; those of the fits and of [`Score::of`];
+    /// [`Error::Cancelled`] if `progress` asks for it.
+    pub fn run(
+        &self,
+        observations: &Observations<'_>,
+        preparation: &Preparation,
+        candidates: &dyn Candidates,
+        progress: &dyn Progress,
+    ) -> Result<Validated> {
+        length("rows of the folds", observations.design.n_rows(), self.folds.n_rows())?;
+        if candidates.is_empty() {
+            return Err(Error::Length { name: "candidates", expected: 1, got: 0 });
+        }
+        let splits = self.folds.splits();
+        let counter = Counter {
+            done: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            total: splits.len() * candidates.len(),
+            progress,
+        };
+        let fold = |split: &Split| {
+            let scores = self.fold(observations, preparation, candidates, split, &counter);
+            if scores.is_err() {
+                counter.stopped.store(true, Ordering::Relaxed);
+            }
+            scores
+        };
+        let results: Vec<Result<Vec<f64>>> = splits.par_iter().map(fold).collect();
+        // An error of a fold counts more than that others were stopped for it.
+        let failed = results.iter().filter_map(|r| r.as_ref().err());
+        let mut failed: Vec<&Error> = failed.collect();
+        failed.sort_by_key(|e| **e == Error::Cancelled);
+        if let Some(error) = failed.first() {
+            return Err((*error).clone());
+        }
+        let by_fold: Vec<Vec<f64>> = results.into_iter().flatten().collect();
+        Ok(self.judge(&splits, by_fold, candidates))
+    }
+
+    fn fold(
+        &self,
+        observations: &Observations<'_>,
+        preparation: &Preparation,
+        candidates: &dyn Candidates,
+        split: &Split,
+        counter: &Counter<'_>,
+    ) -> Result<Vec<f64>> {
+        let family = observations.family;
+        let train = observations.rows(&split.train)?;
+        let test = observations.rows(&split.test)?;
+        let strength = match preparation.loss_scale {
+            LossScale::Mean => 1.0,
+            LossScale::Sum => 1.0 / observations.y.len() as f64,
+        };
+        let preparation = Preparation { loss_scale: LossScale::Mean, ..preparation.clone() };
+        let mut scores = vec![f64::NAN; candidates.len()];
+        let mut eta = vec![0.0; test.y.len()];
+        train.observations(family).with_problem(&preparation, |problem| {
+            candidates.fit_each(problem, strength, &mut |candidate, solution| {
+                let (intercept, coefficients) =
+                    problem.design.on_original_scale(solution.intercept, &solution.coefficients);
+                test.design.apply(&coefficients, &mut eta);
+                eta.iter_mut().for_each(|e| *e += intercept);
+                scores[candidate] =
+                    self.score.of(family, &test.y, &eta, test.weights.as_deref())?;
+                counter.count()
+            })
+        })?;
+        Ok(scores)
+    }
+
+    fn judge(
+        &self,
+        splits: &[Split],
+        by_fold: Vec<Vec<f64>>,
+        candidates: &dyn Candidates,
+    ) -> Validated {
+        let scores: Vec<CandidateScore> = (0..candidates.len())
+            .map(|c| {
+                let column: Vec<f64> = by_fold.iter().map(|scores| scores[c]).collect();
+                let mean = average(&column);
+                let mut errors = Vec::new();
+                let mut start = 0;
+                for repeat in splits.chunk_by(|a, b| a.repeat == b.repeat) {
+                    let scores = &column[start..start + repeat.len()];
+                    start += repeat.len();
+                    let center = average(scores);
+                    let squares: f64 = scores.iter().map(|s| (s - center).powi(2)).sum();
+                    let n = scores.len() as f64;
+                    errors.push((squares / (n - 1.0) / n).sqrt());
+                }
+                CandidateScore { mean, standard_error: average(&errors) }
+            })
+            .collect();
+        let loss = |c: usize| self.score.loss(scores[c].mean);
+        let mut best = 0;
+        for c in 1..scores.len() {
+            if loss(c) < loss(best) || loss(best).is_nan() {
+                best = c;
+            }
+        }
+        let limit = loss(best) + scores[best].standard_error;
+        let simpler = candidates.simpler_than(best);
+        let one_standard_error = simpler.into_iter().find(|c| loss(*c) <= limit).unwrap_or(best);
+        Validated { scores, by_fold, best, one_standard_error }
+    }
+
+    /// Fits one candidate on all rows: its solution for columns as they are fitted.
+    ///
+    /// # Errors
+    /// Those of the fit.
+    pub fn refit(
+        observations: &Observations<'_>,
+        preparation: &Preparation,
+        candidates: &dyn Candidates,
+        candidate: usize,
+    ) -> Result<Solution> {
+        length("candidate", candidates.len(), candidates.len().max(candidate + 1))?;
+        observations.with_problem(preparation, |problem| candidates.fit_one(problem, candidate))
+    }
+}
+
+fn average(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Fits that are done, of all threads.
+struct Counter<'a> {
+    done: AtomicUsize,
+    stopped: AtomicBool,
+    total: usize,
+    progress: &'a dyn Progress,
+}
+
+impl Counter<'_> {
+    fn count(&self) -> Result<()> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        tell(self.progress, done, self.total)
+    }
+}

@@ -1,0 +1,5 @@
+//! Folds, scores and cross-validation.
+
+mod cross_validation;
+mod folds;
+mod scores;
