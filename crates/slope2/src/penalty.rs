@@ -1,6 +1,6 @@
 //! Penalties: value, proximal map, dual norm.
 
-mod pava;
+pub(crate) mod pava;
 mod shape;
 mod sorted_l1;
 mod two_level;

@@ -1,10 +1,14 @@
 //! Solvers. Each stops on the duality gap over all features, computed by [`crate::certificate`].
 
+mod clusters;
 mod fista;
+mod model;
+mod outer;
 mod two_level;
 
 use crate::error::Result;
 use crate::problem::{Problem, Solution};
+pub use clusters::ClusterDescent;
 pub use fista::Fista;
 pub use two_level::ZoneDescent;
 

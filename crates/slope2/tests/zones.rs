@@ -14,21 +14,25 @@ pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
 }
 
 /// A random problem, columns one after the other.
-struct Case {
-    n: usize,
-    p: usize,
-    x: Vec<f64>,
-    y: Vec<f64>,
-    ratio: f64,
-    k: usize,
+pub(crate) struct Case {
+    pub(crate) n: usize,
+    pub(crate) p: usize,
+    pub(crate) x: Vec<f64>,
+    pub(crate) y: Vec<f64>,
+    pub(crate) ratio: f64,
+    pub(crate) k: usize,
     /// Strength relative to the smallest at which all is zero.
-    part: f64,
-    intercept: bool,
-    family: &'static dyn Family,
+    pub(crate) part: f64,
+    pub(crate) intercept: bool,
+    pub(crate) family: &'static dyn Family,
 }
 
 impl Case {
-    fn draw(rng: &mut ChaCha20Rng, largest: (usize, usize), family: &'static dyn Family) -> Case {
+    pub(crate) fn draw(
+        rng: &mut ChaCha20Rng,
+        largest: (usize, usize),
+        family: &'static dyn Family,
+    ) -> Case {
         let n = rng.random_range(5..=largest.0);
         let p = rng.random_range(3..=largest.1);
         let rho = [0.0, 0.3, 0.9, 0.99][rng.random_range(0..4)];

@@ -2,17 +2,17 @@
 
 /// Consecutive positions with one value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Block {
-    pub(super) start: usize,
-    pub(super) sum: f64,
-    pub(super) mean: f64,
+pub(crate) struct Block {
+    pub(crate) start: usize,
+    pub(crate) sum: f64,
+    pub(crate) mean: f64,
 }
 
 /// The closest non-increasing sequence to `z`, as blocks in order.
 ///
 /// # Source
 /// arXiv 1407.3824, Algorithm 4 (FastProxSL1), without the cut at zero.
-pub(super) fn non_increasing(z: impl IntoIterator<Item = f64>) -> Vec<Block> {
+pub(crate) fn non_increasing(z: impl IntoIterator<Item = f64>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for (i, z) in z.into_iter().enumerate() {
         let mut top = Block { start: i, sum: z, mean: z };

@@ -35,6 +35,14 @@ impl SortedL1 {
     pub fn lambda(&self) -> &[f64] {
         &self.lambda
     }
+
+    /// The same norm times `alpha`.
+    ///
+    /// # Errors
+    /// As [`SortedL1::new`].
+    pub fn scaled(&self, alpha: f64) -> Result<Self> {
+        Self::new(self.lambda.iter().map(|l| alpha * l).collect::<Vec<_>>())
+    }
 }
 
 /// Positions by falling magnitude; equal magnitudes in their order.
@@ -78,10 +86,11 @@ impl Penalty for SortedL1 {
 impl DualNorm for SortedL1 {
     /// `max_i (sum of the i largest magnitudes) / (sum of the i first weights)`.
     fn dual_norm(&self, v: &[f64]) -> f64 {
-        let order = by_magnitude(v, 0..v.len());
+        let mut sizes: Vec<f64> = v.iter().map(|v| v.abs()).collect();
+        sizes.sort_unstable_by(|a, b| b.total_cmp(a));
         let (mut sum, mut weight, mut best) = (0.0, 0.0, 0.0f64);
-        for (j, l) in order.iter().zip(&self.lambda) {
-            sum += v[*j].abs();
+        for (size, l) in sizes.iter().zip(&self.lambda) {
+            sum += size;
             weight += l;
             if 0.0 < sum {
                 best = best.max(sum / weight);

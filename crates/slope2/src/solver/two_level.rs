@@ -8,19 +8,19 @@
 //! hybrid coordinate descent, arXiv 2210.14780.
 
 mod inner;
-mod model;
 mod reduced;
 mod working;
 mod zone;
 
+use super::model::Model;
+use super::outer::{Method, Outer, starting};
 use super::{Solver, Start};
-use crate::certificate::{Certificate, Intercept, Point, certify_with_point};
-use crate::error::{Error, Result, entries, length, number};
+use crate::certificate::Point;
+use crate::error::Result;
 use crate::kernel::{clipped_excess, largest};
 use crate::penalty::TwoLevel;
-use crate::problem::{Problem, Report, Solution, Termination};
+use crate::problem::{Problem, Solution};
 use inner::Inner;
-use model::Model;
 use working::WorkingSet;
 use zone::{Levels, Zone};
 
@@ -46,8 +46,6 @@ impl Default for ZoneDescent {
 const EPOCHS: usize = 20;
 /// Rounds on one working set.
 const MOST_ROUNDS: usize = 100;
-/// Outer steps without a smaller gap that end a solve.
-const PATIENCE: usize = 30;
 /// The lift waits until the LASSO below it is nearly solved.
 const LIFT_FROM: f64 = 1.2;
 
@@ -102,156 +100,55 @@ impl State {
 
 impl Solver<TwoLevel> for ZoneDescent {
     fn solve(&self, problem: &Problem<'_, TwoLevel>, start: &Start) -> Result<Solution> {
-        let holds = self.tolerance.is_finite() && 0.0 <= self.tolerance;
-        number("tolerance", "finite and not negative", holds, self.tolerance)?;
-        problem.check()?;
-        if !problem.design.has_columns() {
-            return Err(Error::NeedsColumns);
-        }
-        let p = problem.design.n_cols();
-        let b = match start.coefficients.len() {
-            0 => vec![0.0; p],
-            got => {
-                length("starting coefficients", p, got)?;
-                entries("starting coefficients", "finite", &start.coefficients, f64::is_finite)?;
-                start.coefficients.clone()
-            }
-        };
+        let b = starting(problem, start, self.tolerance)?;
+        let cold = start.coefficients.is_empty() && problem.design.n_rows() < b.len();
         let mut run = Run {
-            problem: *problem,
-            settings: *self,
+            least: self.working_set,
             state: State::of(b, &Levels::of(&problem.penalty)),
-            intercept: start.intercept,
             set: WorkingSet::default(),
-            n_iters: 0,
         };
-        if start.coefficients.is_empty() && problem.design.n_rows() < p {
-            run.continue_from_zero()?;
+        let mut outer = Outer { max_iters: self.max_iters, intercept: start.intercept, n_iters: 0 };
+        if cold {
+            let scaled = |ratio| problem.penalty.scaled(ratio);
+            outer.continue_from_zero(problem, scaled, &mut run)?;
         }
-        run.solve_to(self.tolerance)
+        outer.solve(problem, &mut run, self.tolerance)
     }
 }
 
-struct Run<'a> {
-    problem: Problem<'a, TwoLevel>,
-    settings: ZoneDescent,
+struct Run {
+    /// Least number of columns that are worked on.
+    least: usize,
     state: State,
-    intercept: f64,
     set: WorkingSet,
-    n_iters: usize,
 }
 
-impl Run<'_> {
-    /// From the penalty at which all is zero down to the one asked for, halving it with a loose gap.
-    fn continue_from_zero(&mut self) -> Result<()> {
-        let target = self.problem.penalty;
-        let mut ratio = self.problem.alpha_max();
-        if !ratio.is_finite() {
-            return Ok(());
-        }
-        while 4.0 < ratio {
-            ratio *= 0.5;
-            self.problem.penalty = target.scaled(ratio)?;
-            self.solve_to(1e-2)?;
-        }
-        self.problem.penalty = target;
-        Ok(())
+impl Method<TwoLevel> for Run {
+    fn coefficients(&self) -> &[f64] {
+        &self.state.b
     }
 
-    fn is_quadratic(&self) -> bool {
-        self.problem.datafit.family().name() == "gaussian"
+    fn restart(&mut self, penalty: &TwoLevel, b: Vec<f64>) {
+        self.state = State::of(b, &Levels::of(penalty));
     }
 
-    fn solve_to(&mut self, tolerance: f64) -> Result<Solution> {
-        let mut termination = Termination::MaxIters;
-        let mut best: Option<(Certificate, f64, Vec<f64>)> = None;
-        let mut waited = 0;
-        let mut quadratic: Option<Model> = None;
-        let mut last_gap = 1.0f64;
-        for _ in 0..self.settings.max_iters {
-            let (certificate, point) =
-                certify_with_point(&self.problem, Intercept::Best(self.intercept), &self.state.b)?;
-            self.n_iters += 1;
-            self.intercept = point.intercept;
-            if let Some(j) = point.gradient.iter().position(|g| !g.is_finite()) {
-                return Err(self.not_finite(j, point.gradient[j]));
-            }
-            let better = best.as_ref().is_none_or(|(b, ..)| certificate.gap() < b.gap());
-            if better {
-                best = Some((certificate, self.intercept, self.state.b.clone()));
-                waited = 0;
-            } else {
-                waited += 1;
-            }
-            if certificate.holds(tolerance) {
-                termination = Termination::GapReached;
-                break;
-            }
-            if PATIENCE < waited {
-                termination = Termination::Stalled;
-                break;
-            }
-            last_gap = certificate.relative_gap().min(1.0).min(2.0 * last_gap);
-            if self.is_quadratic() {
-                let model = quadratic.get_or_insert_with(|| {
-                    Model::at(&self.problem.datafit, &point.eta, self.problem.intercept)
-                });
-                let model = model.clone();
-                self.step(&model, &point, last_gap);
-            } else {
-                let model = Model::at(&self.problem.datafit, &point.eta, self.problem.intercept);
-                self.set.clear();
-                let before = self.state.clone();
-                self.step(&model, &point, last_gap);
-                self.damp(&before, certificate.primal, &point);
-            }
-        }
-        let Some((certificate, intercept, coefficients)) = best else {
-            let (certificate, point) =
-                certify_with_point(&self.problem, Intercept::Best(self.intercept), &self.state.b)?;
-            return Ok(self.solution(
-                certificate,
-                point.intercept,
-                self.state.b.clone(),
-                termination,
-            ));
-        };
-        Ok(self.solution(certificate, intercept, coefficients, termination))
-    }
-
-    fn solution(
-        &self,
-        certificate: Certificate,
-        intercept: f64,
-        coefficients: Vec<f64>,
-        termination: Termination,
-    ) -> Solution {
-        let report = Report { termination, n_iters: self.n_iters };
-        Solution { intercept, coefficients, certificate, report }
-    }
-
-    fn not_finite(&self, j: usize, got: f64) -> Error {
-        self.problem.design.find_bad_entry().unwrap_or(Error::InvalidEntry {
-            name: "gradient",
-            place: format!("column {j}"),
-            must: "finite",
-            got,
-        })
+    fn forget(&mut self) {
+        self.set.clear();
     }
 
     /// One working set and the solution on it.
-    fn step(&mut self, model: &Model, point: &Point, gap: f64) {
-        let levels = Levels::of(&self.problem.penalty);
+    fn step(&mut self, problem: &Problem<'_, TwoLevel>, model: &Model, point: &Point, gap: f64) {
+        let levels = Levels::of(&problem.penalty);
         let lifted = self.lift(&levels, &point.gradient);
         let wanted = self.choose(&levels, &point.gradient);
-        self.set.update(self.problem.design, model, &wanted);
-        let cluster = model.combination(self.problem.design, self.state.members());
+        self.set.update(problem.design, model, &wanted);
+        let cluster = model.combination(problem.design, self.state.members());
         let weighted = model.weighted(&cluster);
         let dot = crate::kernel::dot;
         let m = self.set.len();
         let mut t = vec![0.0; m];
         if self.state.count(Zone::Cluster) != 0 {
-            self.problem.design.adjoint_of(&self.set.columns, &weighted, &mut t);
+            problem.design.adjoint_of(&self.set.columns, &weighted, &mut t);
         }
         let of = |v: &[f64]| -> Vec<f64> { self.set.columns.iter().map(|j| v[*j]).collect() };
         let mut inner = Inner {
@@ -304,7 +201,9 @@ impl Run<'_> {
             }
         }
     }
+}
 
+impl Run {
     /// With the height at zero, and gradients that say it should not be: all zeros above the lower level become members.
     fn lift(&mut self, levels: &Levels, gradient: &[f64]) -> bool {
         if 0.0 < self.state.h || levels.step() <= 0.0 {
@@ -330,7 +229,7 @@ impl Run<'_> {
         let State { zone, sign, h, .. } = &self.state;
         let is_free = |z: Zone| matches!(z, Zone::Low | Zone::Upper);
         let mut chosen: Vec<usize> = (0..zone.len()).filter(|j| is_free(zone[*j])).collect();
-        let size = self.settings.working_set.max(2 * chosen.len()).max(1);
+        let size = self.least.max(2 * chosen.len()).max(1);
         let room = size - chosen.len().min(size);
         let urgency = |j: usize| levels.violation(zone[j], sign[j], gradient[j], *h);
         let mut others: Vec<(f64, usize)> =
@@ -343,28 +242,5 @@ impl Run<'_> {
         }
         chosen.extend(others.into_iter().map(|(_, j)| j));
         chosen
-    }
-
-    /// Goes back toward the state before until the objective has fallen. The model is not the objective here.
-    fn damp(&mut self, before: &State, primal: f64, point: &Point) {
-        let full = self.state.b.clone();
-        let mut length = 1.0f64;
-        for _ in 0..30 {
-            let mut eta = vec![0.0; point.eta.len()];
-            self.problem.design.apply(&self.state.b, &mut eta);
-            let datafit = &self.problem.datafit;
-            let b0 =
-                if self.problem.intercept { datafit.intercept(&eta, self.intercept) } else { 0.0 };
-            eta.iter_mut().for_each(|e| *e += b0);
-            let value =
-                datafit.value(&eta) + crate::Penalty::value(&self.problem.penalty, &self.state.b);
-            if value <= primal * (1.0 + 1e-14) {
-                return;
-            }
-            length *= 0.5;
-            let mixed = before.b.iter().zip(&full).map(|(b, f)| b + length * (f - b)).collect();
-            self.state = State::of(mixed, &Levels::of(&self.problem.penalty));
-        }
-        self.state = before.clone();
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use slope2::{
-    Binomial, Certificate, Datafit, Design, DualNorm, Family, Fista, Gaussian, LossScale, Poisson,
-    Problem, Solution, Solver, SortedL1, Start, TwoLevel, ZoneDescent, certify,
+    Binomial, Certificate, ClusterDescent, Datafit, Design, DualNorm, Family, Fista, Gaussian,
+    LossScale, Poisson, Problem, Solution, Solver, SortedL1, Start, TwoLevel, ZoneDescent, certify,
 };
 
 use super::{count, file, number, numbers, section};
@@ -101,12 +101,12 @@ fn certified(problem: &Problem<'_, SortedL1>, row: &Value, p: usize) -> Certific
     certify(problem, number(row, "/intercept_value"), &coefficients(row, p)).unwrap()
 }
 
-#[test]
-fn golden_solutions_are_certified_and_found_by_the_reference() {
-    let Some(file) = file("slope_solutions.json") else { return };
-    let Some(problems) = section(&file, "problems") else { return };
+/// Calls `visit` with the name of each row of the file, the row and its problem. Returns the number of rows.
+fn each_row(mut visit: impl FnMut(&str, &Value, &Problem<'_, SortedL1>)) -> usize {
+    let Some(file) = file("slope_solutions.json") else { return 0 };
+    let Some(problems) = section(&file, "problems") else { return 0 };
     let mut n = 0;
-    for case in problems.iter().filter(|case| case["name"] != "duplicated_columns") {
+    for case in problems {
         let matrix = Matrix::read(&case["X"]);
         let design = matrix.design();
         let p = design.n_cols();
@@ -125,25 +125,94 @@ fn golden_solutions_are_certified_and_found_by_the_reference() {
                 penalty: SortedL1::new(sequence(row, p)).unwrap(),
                 intercept: row["intercept"].as_bool().unwrap(),
             };
-            let proof = certified(&problem, row, p);
-            assert!(proof.relative_gap() < 1e-10, "{name}: gap {}", proof.relative_gap());
-            assert!(-1e-12 * proof.primal.abs() <= proof.gap(), "{name}: gap {}", proof.gap());
-            if let Some(want) = row.get("alpha_max").and_then(Value::as_f64) {
-                let shape = shape(row, p);
-                let got = shape.dual_norm(&problem.null_gradient());
-                assert!(
-                    (got - want).abs() <= 1e-9 * want,
-                    "{name}: alpha_max {got}, expected {want}"
-                );
-            }
-            // A gap below rounding does not bound coefficients to 1e-8 where columns are correlated: no early stop.
-            let solver = Fista { tolerance: 0.0, max_iters: 6000, check_every: 6000 };
-            let solution = solver.solve(&problem, &Start::default()).unwrap();
-            compare(&name, row, &solution, p);
+            visit(&name, row, &problem);
             n += 1;
         }
     }
     eprintln!("{n} solutions");
+    n
+}
+
+/// Whether the file holds coefficients to compare with.
+fn is_unique(row: &Value) -> bool {
+    row.get("unique_coef").is_none_or(|u| u.as_bool() == Some(true)) && row.get("coef").is_some()
+}
+
+#[test]
+fn golden_solutions_are_certified() {
+    each_row(|name, row, problem| {
+        if !is_unique(row) {
+            return;
+        }
+        let p = problem.design.n_cols();
+        let proof = certified(problem, row, p);
+        assert!(proof.relative_gap() < 1e-10, "{name}: gap {}", proof.relative_gap());
+        assert!(-1e-12 * proof.primal.abs() <= proof.gap(), "{name}: gap {}", proof.gap());
+        if let Some(want) = row.get("alpha_max").and_then(Value::as_f64) {
+            let got = shape(row, p).dual_norm(&problem.null_gradient());
+            assert!((got - want).abs() <= 1e-9 * want, "{name}: alpha_max {got}, expected {want}");
+        }
+    });
+}
+
+/// Compares the reference with every `step`-th row.
+fn by_the_reference(step: usize) {
+    let mut i = 0;
+    each_row(|name, row, problem| {
+        i += 1;
+        if i % step == 0 && is_unique(row) {
+            // A gap below rounding does not bound coefficients to 1e-8 where columns are correlated: no early stop.
+            let solver = Fista { tolerance: 0.0, max_iters: 6000, check_every: 6000 };
+            let solution = solver.solve(problem, &Start::default()).unwrap();
+            compare(name, row, &solution, problem.design.n_cols());
+        }
+    });
+}
+
+#[test]
+fn golden_solutions_are_found_by_the_reference() {
+    by_the_reference(10);
+}
+
+#[test]
+#[ignore = "heavy: six thousand accelerated steps for each solution"]
+fn all_golden_solutions_are_found_by_the_reference() {
+    by_the_reference(1);
+}
+
+fn over_clusters(solver: ClusterDescent) {
+    each_row(|name, row, problem| {
+        let solution = solver.solve(problem, &Start::default()).unwrap();
+        let gap = solution.certificate.relative_gap();
+        assert!(gap < 1e-9, "{name}: gap {gap} after {:?}", solution.report);
+        if is_unique(row) {
+            compare(name, row, &solution, problem.design.n_cols());
+        }
+        compare_fitted(name, row, problem.design, &solution);
+    });
+}
+
+#[test]
+fn golden_solutions_are_found_over_clusters() {
+    over_clusters(ClusterDescent { tolerance: 1e-15, ..ClusterDescent::default() });
+}
+
+#[test]
+fn golden_solutions_are_found_over_clusters_in_random_order() {
+    over_clusters(ClusterDescent {
+        tolerance: 1e-15,
+        permuted: Some(3),
+        ..ClusterDescent::default()
+    });
+}
+
+fn compare_fitted(name: &str, row: &Value, design: &Design<'_>, solution: &Solution) {
+    let Some(fitted) = row.get("fitted") else { return };
+    let mut got = vec![0.0; design.n_rows()];
+    design.apply(&solution.coefficients, &mut got);
+    for (got, want) in got.iter().zip(numbers(fitted)) {
+        assert!((got - want).abs() < 1e-8 * (1.0 + want.abs()), "{name}: {got} {want}");
+    }
 }
 
 /// The penalty of which `alpha_max` is the dual norm of the null gradient.
@@ -159,50 +228,25 @@ fn shape(row: &Value, p: usize) -> SortedL1 {
 
 #[test]
 fn golden_solutions_with_two_levels_are_found_over_zones() {
-    let Some(file) = file("slope_solutions.json") else { return };
-    let Some(problems) = section(&file, "problems") else { return };
-    let mut n = 0;
-    for case in problems {
-        let matrix = Matrix::read(&case["X"]);
-        let design = matrix.design();
-        let p = design.n_cols();
-        for (i, row) in case["solutions"].as_array().unwrap().iter().enumerate() {
-            let penalty = match row["sequence"].as_str() {
-                Some("two_level") => two_level(row, p),
-                Some("lasso") => {
-                    let lambda = number(row, "/lambda");
-                    TwoLevel::new(lambda, lambda, p, p).unwrap()
-                }
-                _ => continue,
-            };
-            let kind = row["family"].as_str().unwrap();
-            let name = format!("{} {i} {kind} {}", case["name"], row["sequence"]);
-            let y = numbers(&case[format!("y_{kind}")]);
-            let scale = match row["loss_scale"].as_str() {
-                Some("1/n") => LossScale::Mean,
-                _ => LossScale::Sum,
-            };
-            let datafit = Datafit::new(family(kind), &y, scale).unwrap();
-            let intercept = row["intercept"].as_bool().unwrap();
-            let problem = Problem { design: &design, datafit, penalty, intercept };
-            let solver = ZoneDescent { tolerance: 1e-15, ..ZoneDescent::default() };
-            let solution = solver.solve(&problem, &Start::default()).unwrap();
-            let gap = solution.certificate.relative_gap();
-            assert!(gap < 1e-9, "{name}: gap {gap} after {:?}", solution.report);
-            if row.get("unique_coef").is_none_or(|u| u.as_bool() == Some(true))
-                && row.get("coef").is_some()
-            {
-                compare(&name, row, &solution, p);
+    each_row(|name, row, general| {
+        let p = general.design.n_cols();
+        let penalty = match row["sequence"].as_str() {
+            Some("two_level") => two_level(row, p),
+            Some("lasso") => {
+                let lambda = number(row, "/lambda");
+                TwoLevel::new(lambda, lambda, p, p).unwrap()
             }
-            if let Some(fitted) = row.get("fitted") {
-                let mut got = vec![0.0; y.len()];
-                design.apply(&solution.coefficients, &mut got);
-                for (got, want) in got.iter().zip(numbers(fitted)) {
-                    assert!((got - want).abs() < 1e-8 * (1.0 + want.abs()), "{name}: {got} {want}");
-                }
-            }
-            n += 1;
+            _ => return,
+        };
+        let Problem { design, datafit, intercept, .. } = *general;
+        let problem = Problem { design, datafit, penalty, intercept };
+        let solver = ZoneDescent { tolerance: 1e-15, ..ZoneDescent::default() };
+        let solution = solver.solve(&problem, &Start::default()).unwrap();
+        let gap = solution.certificate.relative_gap();
+        assert!(gap < 1e-9, "{name}: gap {gap} after {:?}", solution.report);
+        if is_unique(row) {
+            compare(name, row, &solution, p);
         }
-    }
-    eprintln!("{n} solutions");
+        compare_fitted(name, row, design, &solution);
+    });
 }

@@ -3,8 +3,8 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
-use super::model::Model;
 use crate::design::Design;
+use crate::solver::model::Model;
 
 /// A set of columns with its Gram matrix under a model's weights.
 #[derive(Debug, Default)]

@@ -1,0 +1,159 @@
+//! Clusters of coefficients, and how the gradient splits them.
+
+use super::ranks::Ranks;
+use crate::penalty::pava;
+
+/// Coefficients of one magnitude: features by number, each with its sign.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Cluster {
+    pub(super) members: Vec<(usize, f64)>,
+    pub(super) size: f64,
+}
+
+/// A part of a cluster that moves as one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Piece {
+    pub(super) members: Vec<(usize, f64)>,
+    /// The magnitude it comes from.
+    pub(super) size: f64,
+    /// How fast its magnitude rises along the steepest descent.
+    pub(super) rise: f64,
+}
+
+/// The clusters of `b` that are not zero, from large to small.
+pub(super) fn clusters(b: &[f64]) -> Vec<Cluster> {
+    let mut order: Vec<usize> = (0..b.len()).filter(|j| b[*j] != 0.0).collect();
+    order.sort_by(|i, j| b[*j].abs().total_cmp(&b[*i].abs()));
+    let same = order.chunk_by(|i, j| b[*i].abs() == b[*j].abs());
+    same.map(|part| Cluster {
+        members: part.iter().map(|j| (*j, b[*j].signum())).collect(),
+        size: b[part[0]].abs(),
+    })
+    .collect()
+}
+
+/// Members by falling pull, cut where a short proximal step would part them, with the rise of each part.
+///
+/// # Source
+/// The proximal map for a vanishing step: arXiv 1407.3824, Algorithm 4, within one cluster.
+fn parts(
+    mut members: Vec<(usize, f64)>,
+    gradient: &[f64],
+    lambda: &[f64],
+) -> Vec<(Vec<(usize, f64)>, f64)> {
+    let pull = |m: &(usize, f64)| m.1 * gradient[m.0];
+    members.sort_by(|a, b| pull(b).total_cmp(&pull(a)));
+    let blocks = pava::non_increasing(members.iter().zip(lambda).map(|(m, l)| pull(m) - l));
+    let ends = blocks.iter().skip(1).map(|b| b.start).chain([members.len()]);
+    let cut =
+        |(block, end): (&pava::Block, usize)| (members[block.start..end].to_vec(), block.mean);
+    blocks.iter().zip(ends).map(cut).collect()
+}
+
+/// Joins neighbors whose rises differ by at most `enough`, and the middle where there are more than `most`.
+fn coarse(
+    parts: Vec<(Vec<(usize, f64)>, f64)>,
+    enough: f64,
+    most: usize,
+) -> Vec<(Vec<(usize, f64)>, f64)> {
+    let mut out: Vec<(Vec<(usize, f64)>, f64)> = Vec::new();
+    let n = parts.len();
+    let (front, back) = (most.div_ceil(2), n - (most / 2).min(n));
+    let mut joins_middle = false;
+    for (i, (members, rise)) in parts.into_iter().enumerate() {
+        let is_middle = most < n && front <= i && i < back;
+        let last = out
+            .last_mut()
+            .filter(|last| (is_middle && joins_middle) || (last.1 - rise).abs() <= enough);
+        if let Some((into, mean)) = last {
+            let (a, b) = (into.len() as f64, members.len() as f64);
+            *mean = (a * *mean + b * rise) / (a + b);
+            into.extend(members);
+        } else {
+            out.push((members, rise));
+        }
+        joins_middle = is_middle;
+    }
+    out
+}
+
+/// All clusters, split as the gradient says into at most `most` parts more.
+pub(super) fn split(
+    clusters: &[Cluster],
+    gradient: &[f64],
+    ranks: &Ranks<'_>,
+    enough: f64,
+    most: usize,
+) -> Vec<Piece> {
+    let mut room = most;
+    let mut first = 0;
+    let mut pieces = Vec::new();
+    for cluster in clusters {
+        let lambda = &ranks.lambda()[first..first + cluster.members.len()];
+        first += cluster.members.len();
+        let parts = coarse(parts(cluster.members.clone(), gradient, lambda), enough, room + 1);
+        room -= (parts.len() - 1).min(room);
+        pieces.extend(parts.into_iter().map(|(mut members, rise)| {
+            members.sort_by_key(|m| m.0);
+            Piece { members, size: cluster.size, rise }
+        }));
+    }
+    pieces
+}
+
+/// Parts of the cluster of zeros that rise by more than `enough`, at most `most`.
+pub(super) fn entering(
+    b: &[f64],
+    gradient: &[f64],
+    ranks: &Ranks<'_>,
+    enough: f64,
+    most: usize,
+) -> Vec<Piece> {
+    let first = b.iter().filter(|b| **b != 0.0).count();
+    let lambda = &ranks.lambda()[first..];
+    let least = lambda.last().copied().unwrap_or(0.0);
+    let zeros: Vec<(usize, f64)> = (0..b.len())
+        .filter(|j| b[*j] == 0.0 && least < gradient[*j].abs())
+        .map(|j| (j, gradient[j].signum()))
+        .collect();
+    let rising: Vec<_> = parts(zeros, gradient, lambda)
+        .into_iter()
+        .take_while(|(_, rise)| enough < *rise)
+        .take(most)
+        .collect();
+    rising
+        .into_iter()
+        .map(|(mut members, rise)| {
+            members.sort_by_key(|m| m.0);
+            Piece { members, size: 0.0, rise }
+        })
+        .collect()
+}
+
+/// The zeros nearest to entering, each alone, at most `most`.
+pub(super) fn waiting(
+    pieces: &[Piece],
+    b: &[f64],
+    gradient: &[f64],
+    ranks: &Ranks<'_>,
+    most: usize,
+) -> Vec<Piece> {
+    let mut is_taken: Vec<bool> = b.iter().map(|b| *b != 0.0).collect();
+    pieces.iter().flat_map(|p| &p.members).for_each(|(j, _)| is_taken[*j] = true);
+    let least = 0.5 * ranks.lambda().last().copied().unwrap_or(0.0);
+    let mut zeros: Vec<(f64, usize)> = (gradient.iter().map(|g| g.abs()).zip(0..))
+        .filter(|(size, j)| !is_taken[*j] && least <= *size)
+        .collect();
+    if most < zeros.len() {
+        if 0 < most {
+            zeros.select_nth_unstable_by(most - 1, |a, b| b.0.total_cmp(&a.0));
+        }
+        zeros.truncate(most);
+    }
+    let alone = |(_, j): (f64, usize)| Piece {
+        members: vec![(j, gradient[j].signum())],
+        size: 0.0,
+        rise: 0.0,
+    };
+    zeros.into_iter().map(alone).collect()
+}
