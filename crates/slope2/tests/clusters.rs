@@ -3,11 +3,13 @@
 use chacha20::ChaCha20Rng;
 use rand::{RngExt, SeedableRng};
 use slope2::{
-    Binomial, ClusterDescent, Datafit, Design, DualNorm, Fista, Gaussian, LossScale, Operator,
-    Poisson, Problem, Solution, Solver, SortedL1, Start, ZoneDescent, certify, datafit, sequence,
+    Binomial, ClusterDescent, Datafit, Design, Gaussian, LossScale, Poisson, Problem, Solution,
+    Solver, SortedL1, Start, certify, sequence,
 };
 
-use super::zones::{Case, normal};
+use super::zones::Case;
+
+mod agreement;
 
 const SHAPES: usize = 4;
 
