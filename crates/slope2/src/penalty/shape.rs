@@ -26,6 +26,6 @@ impl Shape for L1 {
 
 impl Shape for SortedL1 {
     fn scaled(&self, alpha: f64) -> Result<Self> {
-        SortedL1::new(self.lambda().iter().map(|l| alpha * l).collect::<Vec<f64>>())
+        SortedL1::scaled(self, alpha)
     }
 }

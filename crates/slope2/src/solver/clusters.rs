@@ -10,8 +10,8 @@
 mod collapsed;
 mod inner;
 mod joint;
-mod pattern;
 mod ranks;
+mod split;
 mod strong;
 
 use super::model::Model;
@@ -19,6 +19,7 @@ use super::outer::{Method, Outer, starting};
 use super::{Solver, Start};
 use crate::certificate::Point;
 use crate::error::Result;
+use crate::pattern::clusters;
 use crate::penalty::SortedL1;
 use crate::problem::{Problem, Solution};
 use collapsed::Collapsed;
@@ -66,8 +67,7 @@ impl Solver<SortedL1> for ClusterDescent {
         };
         let mut outer = Outer { max_iters: self.max_iters, intercept: start.intercept, n_iters: 0 };
         if cold {
-            let scaled = |ratio| problem.penalty.scaled(ratio);
-            outer.continue_from_zero(problem, scaled, &mut run)?;
+            outer.continue_from_zero(problem, &mut run)?;
         }
         outer.solve(problem, &mut run, self.tolerance)
     }
@@ -134,14 +134,14 @@ impl Run {
         gradient: &[f64],
         enough: f64,
     ) -> bool {
-        let clusters = pattern::clusters(&self.b);
+        let clusters = clusters(&self.b);
         let size = self.least.max(2 * clusters.len());
-        let mut pieces = pattern::split(&clusters, gradient, ranks, enough, size / 2);
+        let mut pieces = split::split(&clusters, gradient, ranks, enough, size / 2);
         let room = size.saturating_sub(pieces.len()).max(size / 4);
-        pieces.extend(pattern::entering(&self.b, gradient, ranks, enough, room));
+        pieces.extend(split::entering(&self.b, gradient, ranks, enough, room));
         let worst = pieces.iter().map(|piece| piece.rise.abs()).fold(0.0, f64::max);
         let room = size.saturating_sub(pieces.len());
-        pieces.extend(pattern::waiting(&pieces, &self.b, gradient, ranks, room));
+        pieces.extend(split::waiting(&pieces, &self.b, gradient, ranks, room));
         let slots = self.set.arrange(problem.design, model, &pieces);
         let mut inner = Inner::new(&mut self.set, ranks, &pieces, &slots, gradient);
         inner.steepest_step();

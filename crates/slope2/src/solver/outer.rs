@@ -4,7 +4,7 @@ use super::Start;
 use super::model::Model;
 use crate::certificate::{Certificate, Intercept, Point, certify_with_point};
 use crate::error::{Error, Result, entries, length, number};
-use crate::penalty::DualNorm;
+use crate::penalty::{DualNorm, Shape};
 use crate::problem::{Problem, Report, Solution, Termination};
 
 /// Coefficients and the way to improve them on a weighted least-squares model.
@@ -54,19 +54,18 @@ pub(super) fn starting<P: DualNorm>(
 }
 
 impl Outer {
-    /// From the penalty at which all is zero down to the problem's own, halving it with a loose gap. `scaled` is the penalty
-    /// times a factor.
-    pub(super) fn continue_from_zero<'a, P: DualNorm>(
+    /// From the penalty at which all is zero down to the problem's own, halving it with a loose gap.
+    pub(super) fn continue_from_zero<P: Shape>(
         &mut self,
-        problem: &Problem<'a, P>,
-        scaled: impl Fn(f64) -> Result<P>,
+        problem: &Problem<'_, P>,
         method: &mut impl Method<P>,
     ) -> Result<()> {
         let mut ratio = problem.alpha_max();
         while ratio.is_finite() && 4.0 < ratio {
             ratio *= 0.5;
+            let penalty = problem.penalty.scaled(ratio)?;
             let Problem { design, datafit, intercept, .. } = *problem;
-            let looser = Problem { design, datafit, penalty: scaled(ratio)?, intercept };
+            let looser = Problem { design, datafit, penalty, intercept };
             self.solve(&looser, method, 1e-2)?;
         }
         Ok(())

@@ -109,8 +109,7 @@ impl Solver<TwoLevel> for ZoneDescent {
         };
         let mut outer = Outer { max_iters: self.max_iters, intercept: start.intercept, n_iters: 0 };
         if cold {
-            let scaled = |ratio| problem.penalty.scaled(ratio);
-            outer.continue_from_zero(problem, scaled, &mut run)?;
+            outer.continue_from_zero(problem, &mut run)?;
         }
         outer.solve(problem, &mut run, self.tolerance)
     }

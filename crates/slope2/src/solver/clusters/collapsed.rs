@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
-use super::pattern::Piece;
+use super::split::Piece;
 use crate::design::Design;
 use crate::kernel::axpy;
 use crate::solver::model::Model;

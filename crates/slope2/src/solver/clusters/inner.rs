@@ -1,8 +1,8 @@
 //! The problem on the collapsed columns, in terms of inner products alone: coordinate descent over clusters.
 
 use super::collapsed::Collapsed;
-use super::pattern::Piece;
 use super::ranks::Ranks;
+use super::split::Piece;
 use crate::kernel::axpy;
 
 /// The order of the coordinate steps of an epoch.

@@ -1,14 +1,8 @@
-//! Clusters of coefficients, and how the gradient splits them.
+//! How the gradient splits clusters of coefficients.
 
 use super::ranks::Ranks;
+use crate::pattern::Cluster;
 use crate::penalty::pava;
-
-/// Coefficients of one magnitude: features by number, each with its sign.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Cluster {
-    pub(super) members: Vec<(usize, f64)>,
-    pub(super) size: f64,
-}
 
 /// A part of a cluster that moves as one.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,18 +12,6 @@ pub(super) struct Piece {
     pub(super) size: f64,
     /// How fast its magnitude rises along the steepest descent.
     pub(super) rise: f64,
-}
-
-/// The clusters of `b` that are not zero, from large to small.
-pub(super) fn clusters(b: &[f64]) -> Vec<Cluster> {
-    let mut order: Vec<usize> = (0..b.len()).filter(|j| b[*j] != 0.0).collect();
-    order.sort_by(|i, j| b[*j].abs().total_cmp(&b[*i].abs()));
-    let same = order.chunk_by(|i, j| b[*i].abs() == b[*j].abs());
-    same.map(|part| Cluster {
-        members: part.iter().map(|j| (*j, b[*j].signum())).collect(),
-        size: b[part[0]].abs(),
-    })
-    .collect()
 }
 
 /// Members by falling pull, cut where a short proximal step would part them, with the rise of each part.
@@ -95,7 +77,7 @@ pub(super) fn split(
         room -= (parts.len() - 1).min(room);
         pieces.extend(parts.into_iter().map(|(mut members, rise)| {
             members.sort_by_key(|m| m.0);
-            Piece { members, size: cluster.size, rise }
+            Piece { members, size: cluster.magnitude, rise }
         }));
     }
     pieces
