@@ -4,10 +4,15 @@ mod candidates;
 mod criteria;
 mod cv;
 mod folds;
+mod noise;
+mod refit;
+mod relaxed;
 mod score;
 
 pub use candidates::{Candidates, GridCandidates, PathCandidates, Visit};
-pub use criteria::{Criterion, Fitness};
+pub use criteria::{Chosen, Criterion, Fitness};
 pub use cv::{CandidateScore, CrossValidation, Validated};
 pub use folds::{Folds, Split};
+pub use noise::{NoiseEnd, NoiseFit, UnknownNoise};
+pub use relaxed::{Relaxed, relaxed};
 pub use score::Score;

@@ -2,4 +2,5 @@
 
 mod cross_validation;
 mod folds;
+mod refits;
 mod scores;

@@ -1,6 +1,8 @@
 //! Information criteria, with the number of distinct magnitudes for degrees of freedom.
 
 use crate::error::{Error, Result, number};
+use crate::path::{Path, PathPoint};
+use crate::problem::Problem;
 
 /// What a fit costs for its size. Less is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +72,47 @@ impl Criterion {
             Criterion::Gcv if fit.n <= fit.df => f64::INFINITY,
             Criterion::Gcv => fit.deviance / n / (1.0 - df / n).powi(2),
         })
+    }
+}
+
+/// The criterion of each point of a path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// The values.
+    pub values: Vec<f64>,
+    /// The point with the least; the first of equal ones.
+    pub best: usize,
+}
+
+impl Criterion {
+    /// The criterion along a path of `problem`. For Gaussian responses without a known `variance` it is that of the weakest
+    /// penalty, its deviance over its residual degrees of freedom; without such, it is profiled out.
+    ///
+    /// # Errors
+    /// As [`Criterion::of`]; [`Error::Length`] for a path without points.
+    pub fn along<P>(
+        self,
+        path: &Path,
+        problem: &Problem<'_, P>,
+        variance: Option<f64>,
+    ) -> Result<Chosen> {
+        let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
+        let df = |point: &PathPoint| point.n_clusters + usize::from(problem.intercept);
+        let gaussian = problem.datafit.family().name() == "gaussian";
+        let of_weakest = path.points.last().filter(|point| df(point) < n && 0.0 < point.deviance);
+        let of_weakest = of_weakest.map(|point| point.deviance / (n - df(point)) as f64);
+        let variance = if gaussian { variance.or(of_weakest) } else { Some(1.0) };
+        let value = |point: &PathPoint| {
+            let n_nonzero = point.solution.coefficients.iter().filter(|b| **b != 0.0).count();
+            let (deviance, df) = (point.deviance, df(point));
+            self.of(&Fitness { deviance, n, p, n_nonzero, df, variance })
+        };
+        let values: Vec<f64> = path.points.iter().map(value).collect::<Result<_>>()?;
+        let least = (0..values.len()).min_by(|a, b| values[*a].total_cmp(&values[*b]));
+        match least {
+            Some(best) => Ok(Chosen { values, best }),
+            None => Err(Error::Length { name: "points of the path", expected: 1, got: 0 }),
+        }
     }
 }
 
