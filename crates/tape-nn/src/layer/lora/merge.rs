@@ -9,7 +9,7 @@ use super::{A, B, shape};
 use crate::error::{Error, Result};
 
 /// The model's tree with `scale B A` added to each weight that has an adapter. `scale` is
-/// [`LoraConfig::scale`]. Neither tree is changed.
+/// [`LoraConfig::scale`](super::LoraConfig::scale). Neither tree is changed.
 ///
 /// # Errors
 /// [`Error::MissingParam`] if `base` lacks the weight of an adapter or one of its two matrices is missing;
