@@ -209,3 +209,12 @@ fn a_thousand_random_problems_are_certified() {
         .collect();
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
+
+/// More free coefficients than observations near interpolation: epochs set free what joint steps put back.
+#[test]
+fn dependent_columns_do_not_stall_the_joint_steps() {
+    for seed in [7, 117] {
+        let mut rng = ChaCha20Rng::seed_from_u64(10_000 + seed);
+        check(&Case::draw(&mut rng, (200, 1000), &Gaussian), seed);
+    }
+}

@@ -175,7 +175,7 @@ impl Method<TwoLevel> for Run {
             if inner.violation() <= enough {
                 break;
             }
-            inner.reduced_step();
+            inner.reduced_steps();
             inner.height_step();
             if inner.violation() <= enough {
                 break;

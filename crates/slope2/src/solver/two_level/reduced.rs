@@ -11,6 +11,10 @@ use super::zone::Zone;
 const RIDGE: f64 = 1e-12;
 /// Least curvature of the height that the free coefficients leave, relative to its own.
 const FLOOR: f64 = 1e-10;
+/// A step that moves all coefficients by less than this, relative to the largest, gets nowhere.
+const BLOCKED: f64 = 1e-3;
+/// Most such steps in a row.
+const MOST_BLOCKED: usize = 100;
 
 /// What a coefficient meets on its way.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,16 +33,27 @@ struct Event {
 }
 
 impl Inner<'_> {
-    /// Whether a step was taken.
-    pub(super) fn reduced_step(&mut self) -> bool {
+    /// Joint steps until one gets somewhere. Coefficients that an epoch has just set free, often by less than rounding of the
+    /// others, may block the way: each such step puts one of them back.
+    pub(super) fn reduced_steps(&mut self) {
+        for _ in 0..MOST_BLOCKED {
+            match self.reduced_step() {
+                Some(moved) if moved <= BLOCKED * crate::kernel::largest(&self.b) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// The largest change of a coefficient where a step ended at a kink; none without a step or a kink.
+    fn reduced_step(&mut self) -> Option<f64> {
         let free: Vec<usize> = (0..self.b.len())
             .filter(|i| matches!(self.zone[*i], Zone::Low | Zone::Upper))
             .collect();
         let moves = 0 < self.n_cluster && 0.0 < self.h && 0.0 < self.tt;
         if free.is_empty() && !moves {
-            return false;
+            return None;
         }
-        let Some((d, dh)) = self.newton(&free, moves) else { return false };
+        let (d, dh) = self.newton(&free, moves)?;
         self.search(&free, &d, dh)
     }
 
@@ -103,7 +118,7 @@ impl Inner<'_> {
         }
     }
 
-    fn search(&mut self, free: &[usize], d: &[f64], dh: f64) -> bool {
+    fn search(&mut self, free: &[usize], d: &[f64], dh: f64) -> Option<f64> {
         // Products of the direction with the set.
         let mut along = vec![0.0; self.b.len()];
         for (i, d) in free.iter().zip(d) {
@@ -118,7 +133,7 @@ impl Inner<'_> {
             curvature += d * along[*i];
         }
         if 0.0 <= slope || slope.is_nan() {
-            return false;
+            return None;
         }
         let mut events = Vec::new();
         for (a, (i, d)) in free.iter().zip(d).enumerate() {
@@ -144,7 +159,7 @@ impl Inner<'_> {
             least.min(end)
         });
         self.go(free, d, dh, length, &along, t_d, stopped);
-        true
+        stopped.map(|_| length * crate::kernel::largest(d).max(dh.abs()))
     }
 
     #[allow(clippy::too_many_arguments, reason = "one move and the products that follow it")]
