@@ -123,19 +123,25 @@ fn dual_value<P: DualNorm>(problem: &Problem<'_, P>, pull: &[f64], dual_norm: f6
         .enumerate()
         .map(|(i, pull)| if w(i) == 0.0 { 0.0 } else { pull / (c * w(i)) })
         .collect();
-    let largest = if dual_norm <= 1.0 { 1.0 } else { 1.0 / dual_norm };
-    let t = if datafit.family().name() == "gaussian" {
-        // The dual is a parabola along the residual. With an intercept the residual has mean zero, so that `y` may stand
-        // for the centered response.
-        let (mut along, mut square) = (0.0, 0.0);
-        for (i, theta) in theta.iter().enumerate() {
-            along += w(i) * theta * datafit.y()[i];
-            square += w(i) * theta * theta;
-        }
-        let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
-        if square == 0.0 { largest } else { (along / square).clamp(-limit, limit) }
-    } else {
-        largest
+    if datafit.family().name() != "gaussian" {
+        let t = if dual_norm <= 1.0 { 1.0 } else { 1.0 / dual_norm };
+        return datafit.dual(theta.iter().map(|theta| t * theta));
+    }
+    // The dual is a parabola along the residual. With an intercept the residual has mean zero, and the response may be taken
+    // from its mean: a large mean would otherwise multiply the rounding of that zero.
+    let total: f64 = (0..theta.len()).map(w).sum();
+    let mean = |v: &dyn Fn(usize) -> f64| {
+        let sum: f64 = (0..theta.len()).map(|i| w(i) * v(i)).sum();
+        if problem.intercept && 0.0 < total { sum / total } else { 0.0 }
     };
-    datafit.dual(theta.iter().map(|theta| t * theta))
+    let (center, excess) = (mean(&|i| datafit.y()[i]), mean(&|i| theta[i]));
+    let (mut along, mut square) = (0.0, 0.0);
+    for (i, theta) in theta.iter().enumerate() {
+        let theta = theta - excess;
+        along += w(i) * theta * (datafit.y()[i] - center);
+        square += w(i) * theta * theta;
+    }
+    let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
+    let t = if square == 0.0 { 0.0 } else { (along / square).clamp(-limit, limit) };
+    c * (t * along - 0.5 * t * t * square)
 }

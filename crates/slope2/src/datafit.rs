@@ -147,6 +147,8 @@ impl<'a> Datafit<'a> {
                 (g + w * (y - self.family.mean(at)), h + w * self.family.curvature(at))
             })
         };
+        // Where the curvature changes, a step from far away may be huge; where it does not, the first one is exact.
+        let far = if self.family.name() == "gaussian" { f64::INFINITY } else { 10.0 };
         let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
         let mut b = start;
         for _ in 0..200 {
@@ -161,8 +163,7 @@ impl<'a> Datafit<'a> {
             }
             let newton = b + g / h;
             let next = if newton.is_finite() && low < newton && newton < high {
-                // Far from the solution a step may be huge.
-                newton.clamp(b - 10.0, b + 10.0)
+                newton.clamp(b - far, b + far)
             } else if low.is_finite() && high.is_finite() {
                 0.5 * (low + high)
             } else {

@@ -63,6 +63,27 @@ pub enum Error {
         /// Why it has no value.
         why: &'static str,
     },
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Settings(&'static str),
+    /// A saved fit of a version that this one does not know.
+    #[error("saved fit: expected version {known}, got {got}")]
+    UnknownVersion {
+        /// The version that is written.
+        known: u64,
+        /// What was found.
+        got: String,
+    },
+    /// A saved fit that cannot be read.
+    #[error("saved fit, line {line}, column {column}: {what}")]
+    Malformed {
+        /// Line, counted from 1; 0 if the place is not known.
+        line: usize,
+        /// Column, counted from 1; 0 if the place is not known.
+        column: usize,
+        /// What was expected.
+        what: String,
+    },
     /// The caller's progress asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod datafit;
 pub mod design;
+pub mod estimator;
 pub mod grid;
 pub mod observations;
 pub mod path;
@@ -26,6 +27,7 @@ pub use certificate::{Certificate, certify};
 pub use datafit::{Binomial, Datafit, Family, Gaussian, LossScale, Poisson};
 pub use design::{Center, Design, Operator, Scale};
 pub use error::{Error, Result};
+pub use estimator::{Fitted, Slope2};
 pub use grid::{Cell, Grid, GridSettings};
 pub use observations::{Observations, Preparation};
 pub use path::{Alphas, Path, PathEnd, PathPoint, PathSettings};

@@ -89,10 +89,9 @@ impl PathSettings {
         problem: &Problem<'_, P>,
         progress: &dyn Progress,
     ) -> Result<Path> {
-        let alpha_max = problem.penalty.dual_norm(&problem.checked_null_gradient()?);
+        let Null { deviance: null_deviance, alpha_max } = Null::of(problem)?;
         let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
         let alphas = self.alphas.values(alpha_max, n, p)?;
-        let null_deviance = null_deviance(problem);
         let mut path =
             Path { points: Vec::new(), alpha_max, null_deviance, end: PathEnd::AllSolved };
         let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
@@ -143,13 +142,26 @@ impl Start {
     }
 }
 
-/// The deviance of the fit without features; exactly 0 where rounding leaves nothing to explain.
-fn null_deviance<P: Shape>(problem: &Problem<'_, P>) -> f64 {
-    let datafit = &problem.datafit;
-    let n = datafit.y().len();
-    let deviance = datafit.deviance(&vec![problem.null_intercept(); n]);
-    let whole = datafit.deviance(&vec![0.0; n]);
-    if deviance <= 1e-26 * n as f64 * whole { 0.0 } else { deviance }
+/// What the fit without features leaves to explain.
+pub(crate) struct Null {
+    /// Its deviance; exactly 0 where only rounding is left.
+    pub(crate) deviance: f64,
+    /// The smallest strength at which all coefficients are zero; 0 if there is nothing to explain.
+    pub(crate) alpha_max: f64,
+}
+
+impl Null {
+    pub(crate) fn of<P: Shape>(problem: &Problem<'_, P>) -> Result<Null> {
+        let gradient = problem.checked_null_gradient()?;
+        let datafit = &problem.datafit;
+        let n = datafit.y().len();
+        let deviance = datafit.deviance(&vec![problem.null_intercept(); n]);
+        let whole = datafit.deviance(&vec![0.0; n]);
+        if deviance <= 1e-26 * n as f64 * whole {
+            return Ok(Null { deviance: 0.0, alpha_max: 0.0 });
+        }
+        Ok(Null { deviance, alpha_max: problem.penalty.dual_norm(&gradient) })
+    }
 }
 
 /// The solution with `alpha` times the penalty. From `alpha_max` on it is the fit without features, and no solver is asked.

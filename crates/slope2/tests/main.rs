@@ -11,6 +11,8 @@
 
 mod clusters;
 mod data;
+mod edges;
+mod estimator;
 mod golden;
 mod grids;
 mod paths;

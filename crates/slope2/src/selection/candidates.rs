@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::grid::GridSettings;
-use crate::path::{Alphas, solve_at};
+use crate::path::{Alphas, Null, solve_at};
 use crate::penalty::{Shape, TwoLevel};
 use crate::problem::{Problem, Solution};
 use crate::progress::Silent;
@@ -65,7 +65,7 @@ impl<P: Shape + Sync, S: Solver<P> + Sync> Candidates for PathCandidates<P, S> {
         visit: &mut Visit<'_>,
     ) -> Result<()> {
         let problem = problem.with_penalty(self.shape.clone());
-        let alpha_max = problem.penalty.dual_norm(&problem.checked_null_gradient()?);
+        let alpha_max = Null::of(&problem)?.alpha_max;
         let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
         for (i, alpha) in self.alphas.iter().enumerate() {
             let alpha = strength * alpha;
@@ -81,7 +81,7 @@ impl<P: Shape + Sync, S: Solver<P> + Sync> Candidates for PathCandidates<P, S> {
     fn fit_one(&self, problem: &Problem<'_, ()>, candidate: usize) -> Result<Solution> {
         let alpha = self.alphas.get(candidate).copied().unwrap_or(0.0);
         let problem = problem.with_penalty(self.shape.clone());
-        let alpha_max = problem.penalty.dual_norm(&problem.checked_null_gradient()?);
+        let alpha_max = Null::of(&problem)?.alpha_max;
         let start = Start { intercept: problem.null_intercept(), ..Start::default() };
         solve_at(&self.solver, &problem, alpha, alpha_max, &start)
     }

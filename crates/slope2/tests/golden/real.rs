@@ -1,10 +1,8 @@
 //! Section `real` of `slope_solutions.json`: diabetes and breast cancer, columns centered and divided by their population
 //! standard deviation.
 
-use slope2::{
-    Binomial, Center, Datafit, DualNorm, Family, Gaussian, LossScale, Problem, Scale, Solver,
-    Start, TwoLevel, ZoneDescent,
-};
+use slope2::estimator::{FamilyKind, FittedPenalty, PenaltyForm, Strength};
+use slope2::{PathSettings, Silent, Slope2};
 
 use super::solutions::two_level;
 use super::{file, number, numbers, section, text};
@@ -15,27 +13,39 @@ fn golden_fits_of_diabetes_and_breast_cancer_are_found() {
     let Some(file) = file("slope_solutions.json") else { return };
     let Some(rows) = section(&file, "real") else { return };
     for (i, row) in rows.iter().enumerate() {
-        let (family, data): (&dyn Family, _) = match text(row, "/family") {
-            "gaussian" => (&Gaussian, diabetes()),
-            _ => (&Binomial, breast_cancer()),
+        let (family, data) = match text(row, "/family") {
+            "gaussian" => (FamilyKind::Gaussian, diabetes()),
+            _ => (FamilyKind::Binomial, breast_cancer()),
         };
-        let design = data.design().standardized(&Center::Mean, &Scale::Sd, None).unwrap();
-        let penalty = two_level(row, data.p);
-        let datafit = Datafit::new(family, &data.y, LossScale::Mean).unwrap();
-        let problem = Problem { design: &design, datafit, penalty, intercept: true };
-        let shape =
-            TwoLevel::new(1.0, penalty.lambda2() / penalty.lambda1(), penalty.k(), data.p).unwrap();
-        let (top, want) = (shape.dual_norm(&problem.null_gradient()), number(row, "/alpha_max"));
+        let p = data.p;
+        let wanted = two_level(row, p);
+        let (lambda1, lambda2, k) = (wanted.lambda1(), wanted.lambda2(), wanted.k());
+        let (ratio, share) = (lambda2 / lambda1, k as f64 / p as f64);
+        let slope = Slope2::builder()
+            .penalty(PenaltyForm::TwoLevel { ratio, share })
+            .family(family)
+            .strength(Strength::Alpha(lambda1))
+            .tolerance(1e-14)
+            .build()
+            .unwrap();
+        let design = data.design();
+        let fit = slope.fit(&design, &data.y).unwrap();
+        let FittedPenalty::TwoLevel { lambda2: got, k: got_k, .. } = *fit.penalty() else {
+            panic!()
+        };
+        assert!(got_k == k && (got - lambda2).abs() < 1e-13 * lambda1, "row {i}: penalty");
+        let path =
+            slope.fit_path(&design, &data.y, None, &PathSettings::default(), &Silent).unwrap();
+        let (top, want) = (path.alpha_max, number(row, "/alpha_max"));
         assert!((top - want).abs() < 1e-9 * want, "row {i}: alpha_max {top}, expected {want}");
-        let solver = ZoneDescent { tolerance: 1e-14, ..ZoneDescent::default() };
-        let fit = solver.solve(&problem, &Start::default()).unwrap();
         let primal = number(row, "/primal");
-        assert!((fit.certificate.primal - primal).abs() < 1e-10 * primal, "row {i}: objective");
+        assert!((fit.certificate().primal - primal).abs() < 1e-10 * primal, "row {i}: objective");
         let want = numbers(&row["coef"]);
         let scale = want.iter().fold(1.0, |top: f64, b| top.max(b.abs()));
-        let apart = distance(&fit.coefficients, &want);
-        assert!(apart < 1e-7 * scale, "row {i}: coefficients differ by {apart}");
-        let apart = (fit.intercept - number(row, "/intercept_value")).abs();
-        assert!(apart < 1e-7, "row {i}: intercepts differ by {apart}");
+        let apart = distance(fit.standardized_coefficients(), &want);
+        let tolerance = if family == FamilyKind::Gaussian { 1e-8 } else { 1e-7 };
+        assert!(apart < tolerance * scale, "row {i}: coefficients differ by {apart}");
+        let apart = (fit.standardized_intercept() - number(row, "/intercept_value")).abs();
+        assert!(apart < tolerance * scale, "row {i}: intercepts differ by {apart}");
     }
 }

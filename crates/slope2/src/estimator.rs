@@ -1,0 +1,319 @@
+//! One face for everything: settings in, a fit out, coefficients for the columns as they are given.
+
+mod engine;
+mod fitted;
+#[cfg(feature = "serde")]
+mod saved;
+mod settings;
+
+use chacha20::ChaCha20Rng;
+use rand::SeedableRng;
+
+use crate::datafit::LossScale;
+use crate::design::{Center, Design, Scale};
+use crate::error::{Error, Result, number};
+use crate::grid::GridSettings;
+use crate::observations::{Observations, Preparation};
+use crate::path::{Null, Path, PathSettings, solve_at};
+use crate::penalty::Shape;
+use crate::problem::Problem;
+use crate::progress::{Progress, Silent};
+use crate::selection::{
+    Candidates, CrossValidation, Folds, GridCandidates, PathCandidates, Score, UnknownNoise,
+    Validated,
+};
+use crate::solver::{Solver, Start};
+use engine::Engine;
+pub use fitted::{Fitted, FittedPenalty};
+pub use settings::{FamilyKind, FoldPlan, PenaltyForm, Rule, Strength};
+use settings::{Shaped, per_noise};
+
+/// An estimator: settings alone, ready to be fitted to any data.
+///
+/// # Examples
+/// ```
+/// use slope2::{Design, Slope2, estimator::{PenaltyForm, Strength}};
+///
+/// let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.3, -0.2, 0.5, -0.4, 0.1, 0.2];
+/// let design = Design::from_columns(&x[..], 6, 2)?;
+/// let slope = Slope2::builder()
+///     .penalty(PenaltyForm::TwoLevel { ratio: 0.5, share: 0.5 })
+///     .strength(Strength::Relative(0.1))
+///     .build()?;
+/// let fit = slope.fit(&design, &[2.1, 4.3, 5.8, 8.3, 9.7, 12.4])?;
+/// assert!((fit.predict(&design)?[5] - 12.4).abs() < 1.0);
+/// # Ok::<(), slope2::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slope2 {
+    penalty: PenaltyForm,
+    family: FamilyKind,
+    strength: Strength,
+    preparation: Preparation,
+    engine: Engine,
+}
+
+/// Settings of a [`Slope2`] that are not yet complete.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Builder(Slope2);
+
+impl Builder {
+    /// The shape of the penalty. Default: two levels, ratio 1/2, a fifth of the coefficients at the higher one.
+    pub fn penalty(mut self, penalty: PenaltyForm) -> Self {
+        self.0.penalty = penalty;
+        self
+    }
+
+    /// The family of the response. Default: Gaussian.
+    pub fn family(mut self, family: FamilyKind) -> Self {
+        self.0.family = family;
+        self
+    }
+
+    /// The strength, or how it is chosen. Default: a tenth of the smallest at which all coefficients are zero.
+    pub fn strength(mut self, strength: Strength) -> Self {
+        self.0.strength = strength;
+        self
+    }
+
+    /// How columns are centered and scaled. Default: to mean 0 and population standard deviation 1.
+    pub fn standardize(mut self, center: Center, scale: Scale) -> Self {
+        (self.0.preparation.center, self.0.preparation.scale) = (center, scale);
+        self
+    }
+
+    /// Whether there is an intercept. Default: yes.
+    pub fn intercept(mut self, intercept: bool) -> Self {
+        self.0.preparation.intercept = intercept;
+        self
+    }
+
+    /// The factor of the loss. Default: the mean.
+    pub fn loss_scale(mut self, scale: LossScale) -> Self {
+        self.0.preparation.loss_scale = scale;
+        self
+    }
+
+    /// The relative duality gap to stop at. Default: 1e-8.
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
+        self.0.engine.tolerance = tolerance;
+        self
+    }
+
+    /// Most outer steps of each fit. Default: 1000.
+    pub fn max_iters(mut self, max_iters: usize) -> Self {
+        self.0.engine.max_iters = max_iters;
+        self
+    }
+
+    /// The estimator.
+    ///
+    /// # Errors
+    /// [`Error::InvalidNumber`] for a number that cannot be meant; [`Error::Settings`] for a grid without cross-validation.
+    pub fn build(self) -> Result<Slope2> {
+        let slope = self.0;
+        let tolerance = slope.engine.tolerance;
+        let holds = |x: f64| x.is_finite() && 0.0 <= x;
+        number("tolerance", "finite and not negative", holds(tolerance), tolerance)?;
+        match slope.strength {
+            Strength::Alpha(a) => number("alpha", "finite and not negative", holds(a), a)?,
+            Strength::Relative(a) => {
+                number("relative alpha", "finite and not negative", holds(a), a)?
+            }
+            _ => {}
+        }
+        let is_grid = matches!(slope.penalty, PenaltyForm::TwoLevelGrid { .. });
+        if is_grid && !matches!(slope.strength, Strength::CrossValidated { .. }) {
+            return Err(Error::Settings("a grid of penalties is for cross-validation"));
+        }
+        if let PenaltyForm::Sequence(lambda) = &slope.penalty {
+            crate::SortedL1::new(lambda.clone())?;
+        }
+        if let PenaltyForm::TwoLevel { ratio, share } = slope.penalty {
+            number("ratio", "between 0 and 1", (0.0..=1.0).contains(&ratio), ratio)?;
+            number("share", "between 0 and 1", (0.0..=1.0).contains(&share), share)?;
+        }
+        Ok(slope)
+    }
+}
+
+impl Slope2 {
+    /// Defaults, to be changed.
+    pub fn builder() -> Builder {
+        Builder(Slope2 {
+            penalty: PenaltyForm::TwoLevel { ratio: 0.5, share: 0.2 },
+            family: FamilyKind::default(),
+            strength: Strength::Relative(0.1),
+            preparation: Preparation::default(),
+            engine: Engine::default(),
+        })
+    }
+
+    /// Fits the columns of `x` as they are stored; its own centers and scales are not looked at.
+    ///
+    /// # Errors
+    /// Entries that are not finite or unknown to the family, sizes that do not fit, and those of the parts that are used.
+    /// Not reaching the gap is no error: see [`Fitted::converged`].
+    pub fn fit(&self, x: &Design<'_>, y: &[f64]) -> Result<Fitted> {
+        self.fit_with(x, y, None, &Silent)
+    }
+
+    /// As [`Slope2::fit`], with weights of the rows, of any sum, and with progress.
+    ///
+    /// # Errors
+    /// As [`Slope2::fit`]; [`Error::Cancelled`] if `progress` asks for it.
+    pub fn fit_with(
+        &self,
+        x: &Design<'_>,
+        y: &[f64],
+        weights: Option<&[f64]>,
+        progress: &dyn Progress,
+    ) -> Result<Fitted> {
+        let observations = self.observations(x, y, weights);
+        observations.with_problem(&self.preparation, |problem| {
+            let fit = Fit { slope: self, observations, problem, progress };
+            match self.penalty.shape(x.n_rows(), x.n_cols())? {
+                Shaped::Two(shape) => fit.shaped(shape),
+                Shaped::Sorted(shape) => fit.shaped(shape),
+                Shaped::Grid { ratios, shares } => fit.grid(&ratios, &shares),
+            }
+        })
+    }
+
+    /// The whole path of the penalty's strengths; the estimator's own strength is not looked at.
+    ///
+    /// # Errors
+    /// As [`Slope2::fit_with`]; [`Error::Settings`] for a grid of penalties.
+    pub fn fit_path(
+        &self,
+        x: &Design<'_>,
+        y: &[f64],
+        weights: Option<&[f64]>,
+        settings: &PathSettings,
+        progress: &dyn Progress,
+    ) -> Result<Path> {
+        self.observations(x, y, weights).with_problem(&self.preparation, |problem| {
+            match self.penalty.shape(x.n_rows(), x.n_cols())? {
+                Shaped::Two(shape) => {
+                    settings.fit(&self.engine, &problem.with_penalty(shape), progress)
+                }
+                Shaped::Sorted(shape) => {
+                    settings.fit(&self.engine, &problem.with_penalty(shape), progress)
+                }
+                Shaped::Grid { .. } => {
+                    Err(Error::Settings("a grid of penalties is for cross-validation"))
+                }
+            }
+        })
+    }
+
+    fn observations<'a>(
+        &self,
+        design: &'a Design<'a>,
+        y: &'a [f64],
+        weights: Option<&'a [f64]>,
+    ) -> Observations<'a> {
+        Observations { design, y, weights, family: self.family.family() }
+    }
+}
+
+/// One fit under way.
+struct Fit<'a, 'b> {
+    slope: &'a Slope2,
+    observations: Observations<'a>,
+    problem: &'a Problem<'b, ()>,
+    progress: &'a dyn Progress,
+}
+
+impl Fit<'_, '_> {
+    fn shaped<P>(&self, shape: P) -> Result<Fitted>
+    where
+        P: Shape + Sync + Into<FittedPenalty>,
+        Engine: Solver<P>,
+    {
+        let engine = self.slope.engine;
+        let problem = self.problem.with_penalty(shape.clone());
+        let alpha_max = Null::of(&problem)?.alpha_max;
+        let alpha = match &self.slope.strength {
+            Strength::Alpha(alpha) => *alpha,
+            Strength::Relative(part) => {
+                if !alpha_max.is_finite() {
+                    return Err(Error::NoAlphaMax);
+                }
+                part * alpha_max
+            }
+            Strength::Noise => {
+                let unit = per_noise(self.slope.preparation.loss_scale, self.observations.y.len());
+                let problem = problem.with_penalty(shape.scaled(unit)?);
+                let noise = UnknownNoise::default().fit(&engine, &problem, self.progress)?;
+                let alpha = unit * noise.noise_std;
+                let penalty = shape.scaled(alpha)?;
+                return Ok(self.finish(penalty.into(), alpha, &noise.solution, None));
+            }
+            Strength::Criterion { path, criterion } => {
+                let path = path.fit(&engine, &problem, self.progress)?;
+                let chosen = criterion.along(&path, &problem, None)?.best;
+                let point = &path.points[chosen];
+                let penalty = shape.scaled(point.alpha)?;
+                return Ok(self.finish(penalty.into(), point.alpha, &point.solution, None));
+            }
+            Strength::CrossValidated { alphas, .. } => {
+                let settings = PathSettings { alphas: alphas.clone(), ..PathSettings::default() };
+                let path = settings.fit(&engine, &problem, &Silent)?;
+                let alphas = path.points.iter().map(|point| point.alpha).collect();
+                let candidates = PathCandidates { shape: shape.clone(), alphas, solver: engine };
+                let (chosen, found) = self.validate(&candidates)?;
+                let point = &path.points[chosen];
+                let penalty = shape.scaled(point.alpha)?;
+                return Ok(self.finish(penalty.into(), point.alpha, &point.solution, Some(found)));
+            }
+        };
+        let start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let solution = solve_at(&engine, &problem, alpha, alpha_max, &start)?;
+        Ok(self.finish(shape.scaled(alpha)?.into(), alpha, &solution, None))
+    }
+
+    fn grid(&self, ratios: &[f64], shares: &[f64]) -> Result<Fitted> {
+        let Strength::CrossValidated { alphas, .. } = &self.slope.strength else {
+            return Err(Error::Settings("a grid of penalties is for cross-validation"));
+        };
+        let (lambda1, ratios, shares) = (alphas.clone(), ratios.to_vec(), shares.to_vec());
+        let settings = GridSettings { lambda1, ratios, shares };
+        let candidates = GridCandidates::new(&settings, self.problem, self.slope.engine)?;
+        let (chosen, found) = self.validate(&candidates)?;
+        let solution = candidates.fit_one(self.problem, chosen)?;
+        let (lambda1, ratio, share) = candidates.cell(chosen).unwrap_or((0.0, 1.0, 1.0));
+        let penalty = GridSettings::penalty(lambda1, ratio, share, self.problem.design.n_cols())?;
+        Ok(self.finish(penalty.into(), lambda1, &solution, Some(found)))
+    }
+
+    fn validate(&self, candidates: &dyn Candidates) -> Result<(usize, Validated)> {
+        let Strength::CrossValidated { folds, score, rule, .. } = &self.slope.strength else {
+            return Err(Error::Settings("folds are for cross-validation"));
+        };
+        let (family, y) = (self.observations.family, self.observations.y);
+        let folds = match folds {
+            FoldPlan::Seeded { n_folds, n_repeats, seed } => {
+                let make = |rng: &mut ChaCha20Rng| match self.slope.family {
+                    FamilyKind::Binomial => Folds::stratified(y, *n_folds, rng),
+                    _ => Folds::k_fold(y.len(), *n_folds, rng),
+                };
+                Folds::repeated(*n_repeats, make, &mut ChaCha20Rng::seed_from_u64(*seed))?
+            }
+            FoldPlan::Grouped { groups, n_folds, seed } => {
+                Folds::grouped(groups, *n_folds, &mut ChaCha20Rng::seed_from_u64(*seed))?
+            }
+            FoldPlan::Given(folds) => Folds::given(folds)?,
+        };
+        let score = score.unwrap_or_else(|| Score::usual(family));
+        let validation = CrossValidation { folds, score };
+        let preparation = &self.slope.preparation;
+        let found = validation.run(&self.observations, preparation, candidates, self.progress)?;
+        let chosen = match rule {
+            Rule::Best => found.best,
+            Rule::OneStandardError => found.one_standard_error,
+        };
+        Ok((chosen, found))
+    }
+}
