@@ -152,7 +152,7 @@ impl Run {
             if inner.violation() <= enough {
                 break;
             }
-            inner.newton_step();
+            inner.newton_steps();
             if inner.violation() <= enough {
                 break;
             }

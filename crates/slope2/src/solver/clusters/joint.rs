@@ -5,11 +5,15 @@ use faer::{Mat, Side};
 
 use super::inner::Inner;
 use super::ranks::Ranks;
-use crate::kernel::axpy;
+use crate::kernel::{axpy, largest};
 
 /// Relative ridge: more clusters than observations are normal on the way, and this sends them along the null directions until
 /// they meet a kink.
 const RIDGE: f64 = 1e-12;
+/// A step that moves all magnitudes by less than this, relative to the largest, gets nowhere.
+const BLOCKED: f64 = 1e-3;
+/// Most such steps in a row.
+const MOST_BLOCKED: usize = 100;
 /// Halvings of the bracket of the minimum along a direction.
 const HALVINGS: usize = 60;
 
@@ -101,31 +105,46 @@ impl Ray<'_> {
 
 impl Inner<'_> {
     /// The step that parts the pieces of split clusters.
-    pub(super) fn steepest_step(&mut self) -> bool {
+    pub(super) fn steepest_step(&mut self) {
         let moves = |a: &usize| 0.0 < self.c[*a] || 0.0 < self.rise[*a];
         let free: Vec<usize> = self.order.iter().copied().filter(moves).collect();
         let d: Vec<f64> = free.iter().map(|a| self.rise[*a]).collect();
         self.rise.fill(0.0);
-        self.search(&free, d)
+        self.search(&free, d);
     }
 
-    /// The joint Newton step of all magnitudes that are not zero. Whether a step was taken.
-    pub(super) fn newton_step(&mut self) -> bool {
+    /// Newton steps until one gets somewhere. Clusters that an epoch has just moved, often by less than rounding of the
+    /// others, may block the way: each such step joins one of them, or puts it back to zero.
+    pub(super) fn newton_steps(&mut self) {
+        for _ in 0..MOST_BLOCKED {
+            match self.newton_step() {
+                Some(moved) if moved <= BLOCKED * largest(&self.c) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// The joint Newton step of all magnitudes that are not zero; returns as [`Self::search`].
+    fn newton_step(&mut self) -> Option<f64> {
         let free = self.order[..self.n_positive].to_vec();
         let m = free.len();
         let mut block = Mat::<f64>::zeros(m, m);
         self.set.block(&free, block.as_mut());
         let top = (0..m).map(|i| block[(i, i)]).fold(0.0, f64::max);
         (0..m).for_each(|i| block[(i, i)] += RIDGE * top);
-        let Ok(factor) = block.llt(Side::Lower) else { return false };
+        let factor = block.llt(Side::Lower).ok()?;
         let rhs = Mat::<f64>::from_fn(m, 1, |k, _| self.q[free[k]] - self.level(k));
         let solved = factor.solve(&rhs);
         let d: Vec<f64> = (0..m).map(|k| solved[(k, 0)]).collect();
-        d.iter().all(|d| d.is_finite()) && self.search(&free, d)
+        if d.iter().any(|d| !d.is_finite()) {
+            return None;
+        }
+        self.search(&free, d)
     }
 
-    /// Goes to the minimum along a direction of these clusters. Those that meet there are joined.
-    fn search(&mut self, free: &[usize], d: Vec<f64>) -> bool {
+    /// Goes to the minimum along a direction of these clusters. Those that meet there are joined. Returns the largest change of a
+    /// magnitude where it ended at a kink; none without a step or a kink.
+    fn search(&mut self, free: &[usize], d: Vec<f64>) -> Option<f64> {
         let mut along = vec![0.0; self.c.len()];
         for (a, d) in free.iter().zip(&d).filter(|(_, d)| **d != 0.0) {
             axpy(*d, self.set.row(*a), &mut along);
@@ -140,7 +159,7 @@ impl Inner<'_> {
             pull,
             curvature,
         };
-        let Some((low, high)) = ray.minimum() else { return false };
+        let (low, high) = ray.minimum()?;
         axpy(-high.at, &along, &mut self.q);
         for (i, a) in free.iter().enumerate() {
             self.c[*a] = ray.value(i, high.at);
@@ -164,7 +183,7 @@ impl Inner<'_> {
             }
         }
         self.sort();
-        true
+        (low.at < high.at).then(|| high.at * largest(&ray.d))
     }
 }
 
