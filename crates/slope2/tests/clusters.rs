@@ -10,6 +10,7 @@ use slope2::{
 use super::zones::Case;
 
 mod agreement;
+mod edges;
 
 const SHAPES: usize = 4;
 
