@@ -32,7 +32,7 @@ fn parts(
     blocks.iter().zip(ends).map(cut).collect()
 }
 
-/// Joins neighbors whose rises differ by at most `enough`, and the middle where there are more than `most`.
+/// Joins neighbors whose rises differ by at most `enough`, and the middle where there are more than `most` cuts.
 fn coarse(
     parts: Vec<(Vec<(usize, f64)>, f64)>,
     enough: f64,
@@ -43,7 +43,7 @@ fn coarse(
     let (front, back) = (most.div_ceil(2), n - (most / 2).min(n));
     let mut joins_middle = false;
     for (i, (members, rise)) in parts.into_iter().enumerate() {
-        let is_middle = most < n && front <= i && i < back;
+        let is_middle = most + 1 < n && front <= i && i < back;
         let last = out
             .last_mut()
             .filter(|last| (is_middle && joins_middle) || (last.1 - rise).abs() <= enough);
@@ -73,7 +73,7 @@ pub(super) fn split(
     for cluster in clusters {
         let lambda = &ranks.lambda()[first..first + cluster.members.len()];
         first += cluster.members.len();
-        let parts = coarse(parts(cluster.members.clone(), gradient, lambda), enough, room + 1);
+        let parts = coarse(parts(cluster.members.clone(), gradient, lambda), enough, room);
         room -= (parts.len() - 1).min(room);
         pieces.extend(parts.into_iter().map(|(mut members, rise)| {
             members.sort_by_key(|m| m.0);
@@ -138,4 +138,41 @@ pub(super) fn waiting(
         rise: 0.0,
     };
     zeros.into_iter().map(alone).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::clusters;
+    use crate::{Penalty, SortedL1};
+
+    #[test]
+    fn a_short_proximal_step_parts_clusters_alike() {
+        let lambda = [2.0, 1.6, 1.5, 1.1, 0.7, 0.4, 0.3, 0.1];
+        let b = [3.0, -3.0, 3.0, 0.0, 1.0, 0.0, 1.0, 0.0];
+        let gradient = [1.0, -2.5, 1.8, 0.6, 0.2, -0.5, 1.9, 0.05];
+        let ranks = Ranks::new(&lambda);
+        let mut pieces = split(&clusters(&b), &gradient, &ranks, 1e-12, 10);
+        pieces.extend(entering(&b, &gradient, &ranks, 1e-12, 10));
+        let step = 1e-6;
+        let mut near: Vec<f64> = b.iter().zip(&gradient).map(|(b, g)| b + step * g).collect();
+        SortedL1::new(lambda).unwrap().prox(&mut near, step);
+        let mut seen = 0;
+        for piece in &pieces {
+            for (j, sign) in &piece.members {
+                let moved = (sign * near[*j] - piece.size) / step;
+                assert!((moved - piece.rise).abs() < 1e-8, "{j}: {moved} and {}", piece.rise);
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, near.iter().filter(|b| **b != 0.0).count());
+    }
+
+    #[test]
+    fn few_parts_keep_the_ends_and_join_the_middle() {
+        let parts = (0..6).map(|i| (vec![(i, 1.0)], 5.0 - i as f64)).collect();
+        let ends: Vec<usize> =
+            coarse(parts, 0.1, 3).iter().map(|(members, _)| members.len()).collect();
+        assert_eq!(ends, [1, 1, 3, 1]);
+    }
 }

@@ -29,3 +29,22 @@ pub(super) fn kept(gradient: &[f64], ranks: &Ranks<'_>, b: &[f64]) -> Vec<usize>
     order[..n_kept].iter().for_each(|(_, j)| is_kept[*j] = true);
     (0..b.len()).filter(|j| is_kept[*j]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_level_keeps_what_the_rule_of_the_lasso_keeps() {
+        let gradient = [1.2, -0.75, 0.81, 0.2, -1.1, 0.0];
+        let ranks = Ranks::new(&[1.0; 6]);
+        // |g| >= 2 lambda - 1.2 lambda.
+        assert_eq!(kept(&gradient, &ranks, &[0.0; 6]), [0, 2, 4]);
+        assert_eq!(kept(&gradient, &ranks, &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]), [0, 2, 3, 4]);
+    }
+
+    #[test]
+    fn far_from_the_penalty_everything_is_kept() {
+        assert_eq!(kept(&[2.0, 0.0, 0.1], &Ranks::new(&[1.0, 0.5, 0.5]), &[0.0; 3]), [0, 1, 2]);
+    }
+}
