@@ -1,32 +1,23 @@
 //! One face for everything: settings in, a fit out, coefficients for the columns as they are given.
 
 mod engine;
+mod fit;
 mod fitted;
 #[cfg(feature = "serde")]
 mod saved;
 mod settings;
 
-use chacha20::ChaCha20Rng;
-use rand::SeedableRng;
-
 use crate::datafit::LossScale;
 use crate::design::{Center, Design, Scale};
 use crate::error::{Error, Result, number};
-use crate::grid::GridSettings;
 use crate::observations::{Observations, Preparation};
-use crate::path::{Null, Path, PathSettings, solve_at};
-use crate::penalty::Shape;
-use crate::problem::Problem;
+use crate::path::{Path, PathSettings};
 use crate::progress::{Progress, Silent};
-use crate::selection::{
-    Candidates, CrossValidation, Folds, GridCandidates, PathCandidates, Score, UnknownNoise,
-    Validated,
-};
-use crate::solver::{Solver, Start};
 use engine::Engine;
+use fit::Fit;
 pub use fitted::{Fitted, FittedPenalty};
+use settings::Shaped;
 pub use settings::{FamilyKind, FoldPlan, PenaltyForm, Rule, Strength};
-use settings::{Shaped, per_noise};
 
 /// An estimator: settings alone, ready to be fitted to any data.
 ///
@@ -215,105 +206,5 @@ impl Slope2 {
         weights: Option<&'a [f64]>,
     ) -> Observations<'a> {
         Observations { design, y, weights, family: self.family.family() }
-    }
-}
-
-/// One fit under way.
-struct Fit<'a, 'b> {
-    slope: &'a Slope2,
-    observations: Observations<'a>,
-    problem: &'a Problem<'b, ()>,
-    progress: &'a dyn Progress,
-}
-
-impl Fit<'_, '_> {
-    fn shaped<P>(&self, shape: P) -> Result<Fitted>
-    where
-        P: Shape + Sync + Into<FittedPenalty>,
-        Engine: Solver<P>,
-    {
-        let engine = self.slope.engine;
-        let problem = self.problem.with_penalty(shape.clone());
-        let alpha_max = Null::of(&problem)?.alpha_max;
-        let alpha = match &self.slope.strength {
-            Strength::Alpha(alpha) => *alpha,
-            Strength::Relative(part) => {
-                if !alpha_max.is_finite() {
-                    return Err(Error::NoAlphaMax);
-                }
-                part * alpha_max
-            }
-            Strength::Noise => {
-                let unit = per_noise(self.slope.preparation.loss_scale, self.observations.y.len());
-                let problem = problem.with_penalty(shape.scaled(unit)?);
-                let noise = UnknownNoise::default().fit(&engine, &problem, self.progress)?;
-                let alpha = unit * noise.noise_std;
-                let penalty = shape.scaled(alpha)?;
-                return Ok(self.finish(penalty.into(), alpha, &noise.solution, None));
-            }
-            Strength::Criterion { path, criterion } => {
-                let path = path.fit(&engine, &problem, self.progress)?;
-                let chosen = criterion.along(&path, &problem, None)?.best;
-                let point = &path.points[chosen];
-                let penalty = shape.scaled(point.alpha)?;
-                return Ok(self.finish(penalty.into(), point.alpha, &point.solution, None));
-            }
-            Strength::CrossValidated { alphas, .. } => {
-                let settings = PathSettings { alphas: alphas.clone(), ..PathSettings::default() };
-                let path = settings.fit(&engine, &problem, &Silent)?;
-                let alphas = path.points.iter().map(|point| point.alpha).collect();
-                let candidates = PathCandidates { shape: shape.clone(), alphas, solver: engine };
-                let (chosen, found) = self.validate(&candidates)?;
-                let point = &path.points[chosen];
-                let penalty = shape.scaled(point.alpha)?;
-                return Ok(self.finish(penalty.into(), point.alpha, &point.solution, Some(found)));
-            }
-        };
-        let start = Start { intercept: problem.null_intercept(), ..Start::default() };
-        let solution = solve_at(&engine, &problem, alpha, alpha_max, &start)?;
-        Ok(self.finish(shape.scaled(alpha)?.into(), alpha, &solution, None))
-    }
-
-    fn grid(&self, ratios: &[f64], shares: &[f64]) -> Result<Fitted> {
-        let Strength::CrossValidated { alphas, .. } = &self.slope.strength else {
-            return Err(Error::Settings("a grid of penalties is for cross-validation"));
-        };
-        let (lambda1, ratios, shares) = (alphas.clone(), ratios.to_vec(), shares.to_vec());
-        let settings = GridSettings { lambda1, ratios, shares };
-        let candidates = GridCandidates::new(&settings, self.problem, self.slope.engine)?;
-        let (chosen, found) = self.validate(&candidates)?;
-        let solution = candidates.fit_one(self.problem, chosen)?;
-        let (lambda1, ratio, share) = candidates.cell(chosen).unwrap_or((0.0, 1.0, 1.0));
-        let penalty = GridSettings::penalty(lambda1, ratio, share, self.problem.design.n_cols())?;
-        Ok(self.finish(penalty.into(), lambda1, &solution, Some(found)))
-    }
-
-    fn validate(&self, candidates: &dyn Candidates) -> Result<(usize, Validated)> {
-        let Strength::CrossValidated { folds, score, rule, .. } = &self.slope.strength else {
-            return Err(Error::Settings("folds are for cross-validation"));
-        };
-        let (family, y) = (self.observations.family, self.observations.y);
-        let folds = match folds {
-            FoldPlan::Seeded { n_folds, n_repeats, seed } => {
-                let make = |rng: &mut ChaCha20Rng| match self.slope.family {
-                    FamilyKind::Binomial => Folds::stratified(y, *n_folds, rng),
-                    _ => Folds::k_fold(y.len(), *n_folds, rng),
-                };
-                Folds::repeated(*n_repeats, make, &mut ChaCha20Rng::seed_from_u64(*seed))?
-            }
-            FoldPlan::Grouped { groups, n_folds, seed } => {
-                Folds::grouped(groups, *n_folds, &mut ChaCha20Rng::seed_from_u64(*seed))?
-            }
-            FoldPlan::Given(folds) => Folds::given(folds)?,
-        };
-        let score = score.unwrap_or_else(|| Score::usual(family));
-        let validation = CrossValidation { folds, score };
-        let preparation = &self.slope.preparation;
-        let found = validation.run(&self.observations, preparation, candidates, self.progress)?;
-        let chosen = match rule {
-            Rule::Best => found.best,
-            Rule::OneStandardError => found.one_standard_error,
-        };
-        Ok((chosen, found))
     }
 }

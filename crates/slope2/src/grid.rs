@@ -8,7 +8,7 @@
 
 use crate::certificate::{Certificate, Intercept, Point, certificate_at, certify_with_point};
 use crate::error::{Error, Result, number};
-use crate::path::{Alphas, solve_at};
+use crate::path::{Alphas, Null, solve_at};
 use crate::penalty::{DualNorm, L1, TwoLevel};
 use crate::problem::{Problem, Solution};
 use crate::progress::{Progress, tell};
@@ -108,8 +108,10 @@ impl GridSettings {
     /// As [`GridSettings::fit`].
     pub fn strengths<P>(&self, problem: &Problem<'_, P>) -> Result<Vec<f64>> {
         let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
-        let gradient = problem.with_penalty(L1::new(1.0, p)?).checked_null_gradient()?;
-        self.lambda1.values(start_of(&self.rows(p)?, &gradient, p)?, n, p)
+        let lasso = problem.with_penalty(L1::new(1.0, p)?);
+        let start = start_of(&self.rows(p)?, &lasso.checked_null_gradient()?, p)?;
+        let explained = Null::of(&lasso)?.deviance == 0.0;
+        self.lambda1.values(if explained { 0.0 } else { start }, n, p)
     }
 
     /// The penalty of a cell.
@@ -132,7 +134,7 @@ impl GridSettings {
         let rows = self.rows(p)?;
         let lambda1 = self.strengths(problem)?;
         let lasso = problem.with_penalty(TwoLevel::new(1.0, 1.0, p, p)?);
-        let lasso_max = lasso.alpha_max();
+        let lasso_max = Null::of(&lasso)?.alpha_max;
         let per_strength = self.ratios.len() * self.shares.len();
         let total = lambda1.len() * per_strength;
         let mut start = Start { intercept: lasso.null_intercept(), ..Start::default() };

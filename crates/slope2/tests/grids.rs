@@ -70,6 +70,13 @@ fn grids_that_cannot_be_meant_are_refused_and_a_grid_can_be_cancelled() {
     assert_eq!(fit(of(&[0.0], &[0.0])), Err(Error::NoAlphaMax));
     // A share of the least size still has one coefficient.
     assert_eq!(fit(of(&[0.0], &[0.001])).unwrap().cells[0].penalty.k(), 1);
+    // Nothing to explain: one strength, one solution for all cells.
+    let constant = vec![0.1; 20];
+    let datafit = Datafit::new(&Gaussian, &constant, LossScale::Mean).unwrap();
+    let nothing = Problem { datafit, ..problem };
+    let grid = GridSettings::default().fit(&zone(), &nothing, &Silent).unwrap();
+    assert_eq!((grid.cells.len(), grid.solutions.len()), (36, 1));
+    assert!(grid.solutions[0].coefficients.iter().all(|b| *b == 0.0));
     let stop = |done: usize, _: usize| {
         if done < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };

@@ -1,7 +1,8 @@
 //! What a fit knows and can say.
 
+use super::Slope2;
+use super::fit::Fit;
 use super::settings::FamilyKind;
-use super::{Fit, Slope2};
 use crate::certificate::Certificate;
 use crate::design::Design;
 use crate::error::{Error, Result, length};
