@@ -59,7 +59,7 @@ fn coarse(
     out
 }
 
-/// All clusters, split as the gradient says into at most `most` parts more.
+/// All clusters, split as the gradient says into at most `most` parts more; each may at least fall in two.
 pub(super) fn split(
     clusters: &[Cluster],
     gradient: &[f64],
@@ -73,7 +73,7 @@ pub(super) fn split(
     for cluster in clusters {
         let lambda = &ranks.lambda()[first..first + cluster.members.len()];
         first += cluster.members.len();
-        let parts = coarse(parts(cluster.members.clone(), gradient, lambda), enough, room);
+        let parts = coarse(parts(cluster.members.clone(), gradient, lambda), enough, room.max(1));
         room -= (parts.len() - 1).min(room);
         pieces.extend(parts.into_iter().map(|(mut members, rise)| {
             members.sort_by_key(|m| m.0);
