@@ -67,15 +67,15 @@ fn tests(part: Part) -> Result<()> {
     test::verdict(counts, &failures)
 }
 
-/// The accountant must build and pass its tests without the tensor half of dp-core.
+/// The accountant and its tests must build without the tensor half of dp-core. They run with the others: running them here
+/// too would build candle once more, with the features that dev-dependencies ask for.
 fn without_candle() -> Result<()> {
     if !workspace::root().join("crates/dp-core").is_dir() {
         bail!("crates/dp-core is gone: adapt this step");
     }
     let package = ["--package", "dp-core", "--no-default-features"];
     let lints = ["--all-targets", "--", "--deny", "warnings"];
-    workspace::run(cargo(["clippy"]).args(package).args(lints))?;
-    workspace::run(cargo(["test"]).args(package).arg("--tests"))
+    workspace::run(cargo(["clippy"]).args(package).args(lints))
 }
 
 fn table(done: &[(&str, Duration, bool)]) -> String {
