@@ -1,68 +1,12 @@
 //! Files of golden values. Their folder is `GOLDEN_DIR` if set, else the repository's own.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 mod accountant;
 #[cfg(feature = "tensor")]
 mod clipping;
 
-/// The parsed file; none, with a line that names it, if it is not there. An unreadable file fails.
+/// The parsed file of the folder of golden values; none if it is not there.
 pub(crate) fn file(name: &str) -> Option<Value> {
-    let folder = std::env::var_os("GOLDEN_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/golden")),
-        PathBuf::from,
-    );
-    let path = folder.join(name);
-    if !path.exists() {
-        eprintln!("skipped: no file {}", path.display());
-        return None;
-    }
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
-}
-
-/// The cases of a section; none, with a line that names it, if it is not there.
-pub(crate) fn section<'a>(file: &'a Value, name: &str) -> Option<&'a [Value]> {
-    let Some(section) = file.get(name) else {
-        eprintln!("skipped: no section `{name}`");
-        return None;
-    };
-    Some(section.as_array().unwrap_or_else(|| panic!("section `{name}` is not a list")))
-}
-
-/// A number, where infinities are text; none if it is missing or null.
-pub(crate) fn optional(case: &Value, pointer: &str) -> Option<f64> {
-    match case.pointer(pointer)? {
-        Value::Null => None,
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) if text == "inf" => Some(f64::INFINITY),
-        Value::String(text) if text == "-inf" => Some(f64::NEG_INFINITY),
-        other => panic!("`{pointer}` is not a number: {other}"),
-    }
-}
-
-/// A number that must be there.
-pub(crate) fn number(case: &Value, pointer: &str) -> f64 {
-    optional(case, pointer).unwrap_or_else(|| panic!("`{pointer}` is missing in {case}"))
-}
-
-/// The elements of a list.
-#[cfg(feature = "tensor")]
-pub(crate) fn array(value: &Value) -> &[Value] {
-    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
-}
-
-/// The numbers of a list.
-#[cfg(feature = "tensor")]
-pub(crate) fn numbers(value: &Value) -> Vec<f64> {
-    let number = |v: &Value| v.as_f64().unwrap_or_else(|| panic!("not a number: {v}"));
-    array(value).iter().map(number).collect()
-}
-
-/// A text.
-#[cfg(feature = "tensor")]
-pub(crate) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
+    report::golden::file(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/golden"), name)
 }

@@ -4,6 +4,8 @@ pub mod atomic;
 mod error;
 mod escape;
 pub mod figures;
+#[cfg(feature = "golden")]
+pub mod golden;
 pub mod html;
 pub mod json_lines;
 pub mod number;

@@ -84,6 +84,14 @@ pub enum Error {
         /// What was expected.
         what: String,
     },
+    /// A candidate that is not in the list.
+    #[error("candidate: expected a number below {n}, got {candidate}")]
+    NoCandidate {
+        /// What was asked for, counted from 0.
+        candidate: usize,
+        /// Number of candidates.
+        n: usize,
+    },
     /// The caller's progress asked to stop.
     #[error("cancelled")]
     Cancelled,

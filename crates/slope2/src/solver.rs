@@ -2,6 +2,7 @@
 
 mod clusters;
 mod fista;
+mod gram;
 mod model;
 mod outer;
 mod two_level;

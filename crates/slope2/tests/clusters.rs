@@ -7,7 +7,7 @@ use slope2::{
     Solver, SortedL1, Start, certify, sequence,
 };
 
-use super::zones::Case;
+use super::cases::{Case, wrong_gap};
 
 mod agreement;
 mod edges;
@@ -69,56 +69,47 @@ fn violation(problem: &Problem<'_, SortedL1>, solution: &Solution) -> f64 {
         }
         first += block.len();
     }
-    worst / problem.penalty.lambda()[0]
+    // A maximum leaves out what is not a number.
+    if g.iter().all(|g| g.is_finite()) { worst / problem.penalty.lambda()[0] } else { f64::NAN }
 }
 
-/// Calls `f` with the problem of a case and a sequence, if it has a solution.
-fn with(case: &Case, shape: Vec<f64>, f: impl FnOnce(&Problem<'_, SortedL1>)) {
+/// Calls `f` with the problem of a case and a sequence, unless there is none: no penalty, or nothing to explain.
+fn with<R>(case: &Case, shape: Vec<f64>, f: impl FnOnce(&Problem<'_, SortedL1>) -> R) -> Option<R> {
     let design = Design::from_columns(case.x.as_slice(), case.n, case.p).unwrap();
     let datafit = Datafit::new(case.family, &case.y, LossScale::Mean).unwrap();
     let penalty = SortedL1::new(shape).unwrap();
     let mut problem = Problem { design: &design, datafit, penalty, intercept: case.intercept };
-    if problem.check().is_err() {
-        return;
-    }
+    problem.check().ok()?;
     let top = problem.alpha_max();
     if !top.is_finite() || top <= 1e-12 {
-        return;
+        return None;
     }
     problem.penalty = problem.penalty.scaled(case.part * top).unwrap();
-    f(&problem);
+    Some(f(&problem))
 }
 
-fn check(case: &Case, shape: Vec<f64>, solver: ClusterDescent, name: &str) -> Option<String> {
-    let mut wrong = None;
+/// What is wrong with the solution, if anything; none if the case has no problem.
+fn outcome(
+    case: &Case,
+    shape: Vec<f64>,
+    solver: ClusterDescent,
+    name: &str,
+) -> Option<Result<(), String>> {
     with(case, shape, |problem| {
         let solution = solver.solve(problem, &Start::default()).unwrap();
         let proof = certify(problem, solution.intercept, &solution.coefficients).unwrap();
-        let what = format!(
-            "{name}: {} n {} p {} k {} ratio {} part {} intercept {} {:?}",
-            case.family.name(),
-            case.n,
-            case.p,
-            case.k,
-            case.ratio,
-            case.part,
-            case.intercept,
-            solution.report
-        );
-        let size = proof.primal.abs();
-        let worst = violation(problem, &solution);
-        if 1e-9 * size < proof.gap() || proof.gap() < -1e-12 * size {
-            wrong = Some(format!("{what}: gap {:e}", proof.relative_gap()));
-        } else if 1e-3 < worst {
-            wrong = Some(format!("{what}: violation {worst:e}"));
+        let what = case.describe(name, solution.report);
+        if let Some(gap) = wrong_gap(&proof) {
+            return Err(format!("{what}: {gap}"));
         }
-    });
-    wrong
+        let worst = violation(problem, &solution);
+        if worst <= 1e-3 { Ok(()) } else { Err(format!("{what}: violation {worst:e}")) }
+    })
 }
 
-/// Problems up to this size for each family.
-fn failures(n_cases: u64, first: u64, largest: (usize, usize)) -> Vec<String> {
-    let mut failures = Vec::new();
+/// Solves problems up to this size. Two of three cases must have one, or the test would check little.
+fn check(n_cases: u64, first: u64, largest: (usize, usize)) {
+    let (mut failures, mut n_solved) = (Vec::new(), 0);
     for seed in first..first + n_cases {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let families: [&dyn slope2::Family; 3] = [&Gaussian, &Binomial, &Poisson];
@@ -128,21 +119,23 @@ fn failures(n_cases: u64, first: u64, largest: (usize, usize)) -> Vec<String> {
             let shape = shape(which, &case, &mut rng);
             let permuted = (seed % 4 == 0).then_some(seed);
             let solver = ClusterDescent { tolerance: 1e-10, permuted, ..ClusterDescent::default() };
-            failures.extend(check(&case, shape, solver, &format!("seed {seed} shape {which}")));
+            let outcome = outcome(&case, shape, solver, &format!("seed {seed} shape {which}"));
+            n_solved += u64::from(outcome.is_some());
+            failures.extend(outcome.and_then(Result::err));
         }
     }
-    failures
+    let n = n_cases * SHAPES as u64;
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert!(2 * n <= 3 * n_solved, "only {n_solved} of {n} cases had a problem");
 }
 
 #[test]
 fn random_problems_are_certified_over_clusters() {
-    let failures = failures(120, 20_000, (40, 80));
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    check(120, 20_000, (40, 80));
 }
 
 #[test]
 #[ignore = "heavy: two thousand problems with up to a thousand features"]
 fn many_random_problems_are_certified_over_clusters() {
-    let failures = failures(500, 30_000, (200, 1000));
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    check(500, 30_000, (200, 1000));
 }

@@ -6,7 +6,7 @@ use chacha20::ChaCha20Rng;
 use rand::{RngExt, SeedableRng};
 use slope2::{Design, Family};
 
-use crate::zones::normal;
+use crate::cases::normal;
 
 /// A design, columns one after the other, and a response.
 pub(crate) struct Data {

@@ -18,6 +18,28 @@ fn is_null(fit: &Fitted, intercept: f64) {
 }
 
 #[test]
+fn views_of_a_matrix_in_any_order_are_the_columns_they_show() {
+    let whole = faer::Mat::from_fn(4, 3, |i, j| (10 * j + i) as f64);
+    let b = [1.0, -2.0, 0.5];
+    for view in [
+        whole.as_ref(),
+        whole.as_ref().reverse_cols(),
+        whole.as_ref().reverse_rows(),
+        whole.as_ref().get(1..3, ..),
+        whole.as_ref().get(.., 1..2),
+        whole.transpose().get(..3, ..3),
+    ] {
+        let design = Design::dense(view);
+        let mut got = vec![0.0; view.nrows()];
+        design.apply(&b[..view.ncols()], &mut got);
+        for (i, got) in got.iter().enumerate() {
+            let want: f64 = (0..view.ncols()).map(|j| view[(i, j)] * b[j]).sum();
+            assert_eq!(*got, want, "row {i} of {view:?}");
+        }
+    }
+}
+
+#[test]
 fn one_row_is_fitted_by_the_intercept() {
     is_null(&fit(FamilyKind::Gaussian, &[1.0, 2.0, 3.0], &[7.0], 3).unwrap(), 7.0);
 }

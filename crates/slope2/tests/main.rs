@@ -9,6 +9,7 @@
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
+mod cases;
 mod clusters;
 mod data;
 mod edges;

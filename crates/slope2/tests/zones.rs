@@ -1,104 +1,13 @@
 //! Zone descent on random problems, checked by code that no solver uses.
 
 use chacha20::ChaCha20Rng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::SeedableRng;
 use slope2::{
-    Binomial, Datafit, Design, DualNorm, Family, Gaussian, LossScale, Poisson, Problem, Solution,
-    Solver, SortedL1, Start, TwoLevel, ZoneDescent, certify,
+    Binomial, Family, Gaussian, Poisson, Problem, Solution, Solver, SortedL1, Start, TwoLevel,
+    ZoneDescent, certify,
 };
 
-/// A normal by Box and Muller.
-pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-}
-
-/// A random problem, columns one after the other.
-pub(crate) struct Case {
-    pub(crate) n: usize,
-    pub(crate) p: usize,
-    pub(crate) x: Vec<f64>,
-    pub(crate) y: Vec<f64>,
-    pub(crate) ratio: f64,
-    pub(crate) k: usize,
-    /// Strength relative to the smallest at which all is zero.
-    pub(crate) part: f64,
-    pub(crate) intercept: bool,
-    pub(crate) family: &'static dyn Family,
-}
-
-impl Case {
-    pub(crate) fn draw(
-        rng: &mut ChaCha20Rng,
-        largest: (usize, usize),
-        family: &'static dyn Family,
-    ) -> Case {
-        let n = rng.random_range(5..=largest.0);
-        let p = rng.random_range(3..=largest.1);
-        let rho = [0.0, 0.3, 0.9, 0.99][rng.random_range(0..4)];
-        let mut x = vec![0.0; n * p];
-        for i in 0..n {
-            let mut last = normal(rng);
-            for j in 0..p {
-                last = rho * last + (1.0f64 - rho * rho).sqrt() * normal(rng);
-                x[j * n + i] = last;
-            }
-        }
-        // Duplicated, negated, zero and integer columns.
-        for j in 1..p {
-            match rng.random_range(0..12) {
-                0 => x.copy_within((j - 1) * n..j * n, j * n),
-                1 => (0..n).for_each(|i| x[j * n + i] = -x[(j - 1) * n + i]),
-                2 => x[j * n..(j + 1) * n].fill(0.0),
-                3 => x[j * n..(j + 1) * n].iter_mut().for_each(|x| *x = x.round()),
-                _ => {}
-            }
-        }
-        let mut eta = vec![0.0; n];
-        for j in (0..p).step_by(p.div_ceil(5)) {
-            let b = normal(rng);
-            (0..n).for_each(|i| eta[i] += b * x[j * n + i]);
-        }
-        let y = eta
-            .iter()
-            .map(|eta| match family.name() {
-                "binomial" => f64::from(rng.random::<f64>() < family.mean(0.5 * *eta)),
-                "poisson" => (0.3 * eta).clamp(-2.0, 2.0).exp().round(),
-                _ => eta + normal(rng),
-            })
-            .collect();
-        let ratio = [0.0, 0.1, 0.5, 0.99, 1.0][rng.random_range(0..5)];
-        let part = [0.9, 0.5, 0.1, 0.02, 0.001]
-            [rng.random_range(0..if family.name() == "gaussian" { 5 } else { 3 })];
-        Case {
-            n,
-            p,
-            x,
-            y,
-            ratio,
-            k: rng.random_range(0..=p),
-            part,
-            intercept: rng.random(),
-            family,
-        }
-    }
-
-    fn with<R>(&self, f: impl FnOnce(&Problem<'_, TwoLevel>) -> R) -> Option<R> {
-        let design = Design::from_columns(self.x.as_slice(), self.n, self.p).unwrap();
-        let datafit = Datafit::new(self.family, &self.y, LossScale::Mean).unwrap();
-        let unit = TwoLevel::new(1.0, self.ratio, self.k, self.p).unwrap();
-        let mut problem =
-            Problem { design: &design, datafit, penalty: unit, intercept: self.intercept };
-        problem.check().ok()?;
-        let top = unit.dual_norm(&problem.null_gradient());
-        // No penalty at all, or nothing to explain.
-        if !top.is_finite() || top <= 1e-12 {
-            return None;
-        }
-        problem.penalty = unit.scaled(self.part * top).unwrap();
-        Some(f(&problem))
-    }
-}
+use super::cases::{Case, wrong_gap};
 
 /// The largest violation of the optimality conditions of two levels, from the coefficients alone.
 ///
@@ -138,35 +47,19 @@ fn violation(problem: &Problem<'_, TwoLevel>, solution: &Solution) -> f64 {
     if problem.intercept {
         worst = worst.max(pull.iter().sum::<f64>().abs());
     }
-    worst
+    // A maximum leaves out what is not a number.
+    if g.iter().all(|g| g.is_finite()) { worst } else { f64::NAN }
 }
 
-fn check(case: &Case, seed: u64) {
-    if let Some(failure) = failure(case, seed) {
-        panic!("{failure}");
-    }
-}
-
-/// What is wrong with the solution of a case, if anything.
-fn failure(case: &Case, seed: u64) -> Option<String> {
+/// What is wrong with the solution of a case, if anything; none if the case has no problem.
+fn outcome(case: &Case, seed: u64) -> Option<Result<(), String>> {
     case.with(|problem| {
         let solver = ZoneDescent { tolerance: 1e-10, ..ZoneDescent::default() };
         let solution = solver.solve(problem, &Start::default()).unwrap();
         let proof = certify(problem, solution.intercept, &solution.coefficients).unwrap();
-        let what = format!(
-            "seed {seed}: {} n {} p {} k {} ratio {} part {} intercept {} {:?}",
-            case.family.name(),
-            case.n,
-            case.p,
-            case.k,
-            case.ratio,
-            case.part,
-            case.intercept,
-            solution.report
-        );
-        let size = proof.primal.abs();
-        if 1e-9 * size < proof.gap() || proof.gap() < -1e-12 * size {
-            return Some(format!("{what}: gap {:e}", proof.relative_gap()));
+        let what = case.describe(&format!("seed {seed}"), solution.report);
+        if let Some(wrong) = wrong_gap(&proof) {
+            return Err(format!("{what}: {wrong}"));
         }
         let general = Problem {
             design: problem.design,
@@ -175,46 +68,39 @@ fn failure(case: &Case, seed: u64) -> Option<String> {
             intercept: problem.intercept,
         };
         let other = certify(&general, solution.intercept, &solution.coefficients).unwrap();
-        if 1e-12 * size < (other.primal - proof.primal).abs() {
-            return Some(format!("{what}: {} and {}", other.primal, proof.primal));
+        if 1e-12 * proof.primal.abs() < (other.primal - proof.primal).abs() {
+            return Err(format!("{what}: {} and {}", other.primal, proof.primal));
         }
         // The gap bounds the objective; gradients follow with its root.
         let worst = violation(problem, &solution) / problem.penalty.lambda1().max(1e-300);
-        (1e-3 < worst).then(|| format!("{what}: violation {worst:e} of lambda1"))
+        if worst <= 1e-3 { Ok(()) } else { Err(format!("{what}: violation {worst:e} of lambda1")) }
     })
-    .flatten()
+}
+
+/// Solves a case of each seed. Two of three must have a problem: small cases often have
+/// one class or no counts at all, and fewer would check little.
+fn check(seeds: std::ops::Range<u64>, largest: (usize, usize), family: &'static dyn Family) {
+    let (mut n_solved, n) = (0, seeds.end - seeds.start);
+    let mut failures = Vec::new();
+    for seed in seeds {
+        let case = Case::draw(&mut ChaCha20Rng::seed_from_u64(seed), largest, family);
+        let outcome = outcome(&case, seed);
+        n_solved += u64::from(outcome.is_some());
+        failures.extend(outcome.and_then(Result::err));
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert!(2 * n <= 3 * n_solved, "only {n_solved} of {n} cases had a problem");
 }
 
 #[test]
 fn random_problems_are_certified() {
-    for seed in 0..150 {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        check(&Case::draw(&mut rng, (40, 80), &Gaussian), seed);
-    }
-    for seed in 0..40 {
-        let mut rng = ChaCha20Rng::seed_from_u64(1000 + seed);
-        check(&Case::draw(&mut rng, (40, 60), &Binomial), seed);
-        check(&Case::draw(&mut rng, (40, 60), &Poisson), seed);
-    }
+    check(0..150, (40, 80), &Gaussian);
+    check(1000..1040, (40, 60), &Binomial);
+    check(2000..2040, (40, 60), &Poisson);
 }
 
 #[test]
 #[ignore = "heavy: a thousand problems with up to a thousand features"]
 fn a_thousand_random_problems_are_certified() {
-    let failures: Vec<String> = (0..1000)
-        .filter_map(|seed| {
-            let mut rng = ChaCha20Rng::seed_from_u64(10_000 + seed);
-            failure(&Case::draw(&mut rng, (200, 1000), &Gaussian), seed)
-        })
-        .collect();
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-}
-
-/// More free coefficients than observations near interpolation: epochs set free what joint steps put back.
-#[test]
-fn dependent_columns_do_not_stall_the_joint_steps() {
-    for seed in [7, 117] {
-        let mut rng = ChaCha20Rng::seed_from_u64(10_000 + seed);
-        check(&Case::draw(&mut rng, (200, 1000), &Gaussian), seed);
-    }
+    check(10_000..11_000, (200, 1000), &Gaussian);
 }

@@ -4,7 +4,9 @@ use dp_core::calibrate::{self, Target};
 use dp_core::{Accountant, Delta, DpEvent, Epsilon, NoiseMultiplier, RdpAccountant, RenyiOrder};
 use serde_json::Value;
 
-use super::{file, number, optional, section};
+use report::golden::{number, optional, section};
+
+use super::file;
 
 const FILE: &str = "accountant.json";
 

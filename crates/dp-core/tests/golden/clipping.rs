@@ -12,7 +12,9 @@ use tensor_tree::{
     Tree,
 };
 
-use super::{array, file, numbers, section, text};
+use report::golden::{array, numbers, section, text};
+
+use super::file;
 
 mod network;
 mod noise;
@@ -38,17 +40,17 @@ fn check(what: &str, got: &[f64], want: &[f64], tolerance: f64) {
 
 fn clipping(clip: &Value, params: &Tree) -> Clipping {
     let stability = clip["stability"].as_f64().unwrap();
-    let function = match text(&clip["fn"]).as_str() {
+    let function = match text(&clip["fn"], "") {
         "abadi" => ClipFunction::Abadi { stability },
         "auto_v" => ClipFunction::AutoV,
         "auto_s" => ClipFunction::AutoS { gamma: stability },
         other => panic!("clip function {other}"),
     };
     let lists = || {
-        let names = |g: &Value| array(g).iter().map(text).collect();
+        let names = |g: &Value| array(g).iter().map(|m| text(m, "").to_owned()).collect();
         array(&clip["groups"]).iter().map(names).collect()
     };
-    let style = match text(&clip["style"]).as_str() {
+    let style = match text(&clip["style"], "") {
         "flat" => ClipStyle::Flat,
         "layer" => ClipStyle::PerLayer,
         "param" => ClipStyle::PerParam,
@@ -71,7 +73,7 @@ fn clipped_sum(grads: impl PerSample, clipping: &Clipping) -> Tree {
 fn run(dtype: DType) {
     let Some(file) = file("dp_clipping.json") else { return };
     for case in section(&file, "cases").unwrap_or_default() {
-        let name = text(&case["name"]);
+        let name = text(&case["name"], "").to_owned();
         if !KNOWN.contains(&name.as_str()) {
             eprintln!("skipped: no network for case `{name}` of dp_clipping.json");
             continue;
@@ -89,7 +91,7 @@ fn run(dtype: DType) {
 }
 
 fn params(case: &Value, dtype: DType) -> Tree {
-    let leaf = |p: &Value| (text(&p["name"]), tensor(p, dtype));
+    let leaf = |p: &Value| (text(&p["name"], "").to_owned(), tensor(p, dtype));
     Tree::from_leaves(array(&case["params"]).iter().map(leaf)).unwrap()
 }
 
@@ -143,8 +145,9 @@ fn check_case(case: &Value, name: &str, dtype: DType, tolerance: f64) {
         let squared = per_sample.squared_norms(clipping.groups()).unwrap();
         let factors = clipping.factors(&squared).unwrap();
         for (k, members) in groups.iter().enumerate() {
-            let ours = clipping.groups().of(&text(&members[0])).unwrap();
-            let names: Vec<String> = array(members).iter().map(text).collect();
+            let ours = clipping.groups().of(text(&members[0], "")).unwrap();
+            let names: Vec<String> =
+                array(members).iter().map(|m| text(m, "").to_owned()).collect();
             assert!(
                 clipping.groups().members(ours).all(|m| names.iter().any(|n| n == m)),
                 "{what}"

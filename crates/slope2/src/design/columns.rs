@@ -17,14 +17,14 @@ pub(super) struct Dense<'a> {
 impl<'a> Dense<'a> {
     pub(super) fn new(x: MatRef<'a, f64>) -> Self {
         let (n, p) = (x.nrows(), x.ncols());
-        let contiguous = x.try_as_col_major().filter(|x| x.col_stride().unsigned_abs() == n);
+        let contiguous =
+            x.try_as_col_major().filter(|x| isize::try_from(n).is_ok_and(|n| x.col_stride() == n));
         let data = match contiguous {
             Some(whole) if 0 < n * p => {
-                // One column of a matrix whose columns follow each other without gaps.
-                let first = whole.col(0).as_slice().as_ptr();
+                let first = whole.as_ptr();
                 #[allow(unsafe_code)]
                 // SAFETY: rows are contiguous and the distance of columns is their length, so that the `n p`
-                // entries of the borrowed matrix lie one after the other.
+                // entries of the borrowed matrix lie one after the other from its first.
                 Cow::Borrowed(unsafe { std::slice::from_raw_parts(first, n * p) })
             }
             _ => {

@@ -1,6 +1,6 @@
 //! The penalties among which is chosen.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::GridSettings;
 use crate::path::{Alphas, Null, solve_at};
 use crate::penalty::{Shape, TwoLevel};
@@ -35,7 +35,7 @@ pub trait Candidates: Sync {
     /// Fits one candidate.
     ///
     /// # Errors
-    /// Those of the fit.
+    /// [`Error::NoCandidate`] and those of the fit.
     fn fit_one(&self, problem: &Problem<'_, ()>, candidate: usize) -> Result<Solution>;
 
     /// Candidates that differ from this one by a stronger penalty, strongest first.
@@ -79,7 +79,8 @@ impl<P: Shape + Sync, S: Solver<P> + Sync> Candidates for PathCandidates<P, S> {
     }
 
     fn fit_one(&self, problem: &Problem<'_, ()>, candidate: usize) -> Result<Solution> {
-        let alpha = self.alphas.get(candidate).copied().unwrap_or(0.0);
+        let none = Error::NoCandidate { candidate, n: self.len() };
+        let alpha = *self.alphas.get(candidate).ok_or(none)?;
         let problem = problem.with_penalty(self.shape.clone());
         let alpha_max = Null::of(&problem)?.alpha_max;
         let start = Start { intercept: problem.null_intercept(), ..Start::default() };
@@ -145,7 +146,8 @@ impl<S: Solver<TwoLevel> + Sync> Candidates for GridCandidates<S> {
     }
 
     fn fit_one(&self, problem: &Problem<'_, ()>, candidate: usize) -> Result<Solution> {
-        let (lambda1, ratio, share) = self.cell(candidate).unwrap_or((0.0, 1.0, 1.0));
+        let none = Error::NoCandidate { candidate, n: self.len() };
+        let (lambda1, ratio, share) = self.cell(candidate).ok_or(none)?;
         let p = problem.design.n_cols();
         let penalty = GridSettings::penalty(lambda1, ratio, share, p)?;
         let start = Start { intercept: problem.null_intercept(), ..Start::default() };

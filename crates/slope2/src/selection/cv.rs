@@ -116,8 +116,9 @@ impl CrossValidation {
                     problem.design.on_original_scale(solution.intercept, &solution.coefficients);
                 test.design.apply(&coefficients, &mut eta);
                 eta.iter_mut().for_each(|e| *e += intercept);
-                scores[candidate] =
-                    self.score.of(family, &test.y, &eta, test.weights.as_deref())?;
+                let score = self.score.of(family, &test.y, &eta, test.weights.as_deref())?;
+                let none = Error::NoCandidate { candidate, n: scores.len() };
+                *scores.get_mut(candidate).ok_or(none)? = score;
                 counter.count()
             })
         })?;
@@ -155,22 +156,21 @@ impl CrossValidation {
             }
         }
         let limit = loss(best) + scores[best].standard_error;
-        let simpler = candidates.simpler_than(best);
-        let one_standard_error = simpler.into_iter().find(|c| loss(*c) <= limit).unwrap_or(best);
+        let mut simpler = candidates.simpler_than(best).into_iter().filter(|c| *c < scores.len());
+        let one_standard_error = simpler.find(|c| loss(*c) <= limit).unwrap_or(best);
         Validated { scores, by_fold, best, one_standard_error }
     }
 
     /// Fits one candidate on all rows: its solution for columns as they are fitted.
     ///
     /// # Errors
-    /// Those of the fit.
+    /// [`Error::NoCandidate`] and those of the fit.
     pub fn refit(
         observations: &Observations<'_>,
         preparation: &Preparation,
         candidates: &dyn Candidates,
         candidate: usize,
     ) -> Result<Solution> {
-        length("candidate", candidates.len(), candidates.len().max(candidate + 1))?;
         observations.with_problem(preparation, |problem| candidates.fit_one(problem, candidate))
     }
 }

@@ -14,15 +14,15 @@ mod ranks;
 mod split;
 mod strong;
 
+use super::gram::Gram;
 use super::model::Model;
-use super::outer::{Method, Outer, starting};
+use super::outer::{self, Method};
 use super::{Solver, Start};
 use crate::certificate::Point;
 use crate::error::Result;
 use crate::pattern::clusters;
 use crate::penalty::SortedL1;
 use crate::problem::{Problem, Solution};
-use collapsed::Collapsed;
 use inner::{Inner, Order};
 use ranks::Ranks;
 
@@ -57,19 +57,12 @@ const MOST_PASSES: usize = 10;
 
 impl Solver<SortedL1> for ClusterDescent {
     fn solve(&self, problem: &Problem<'_, SortedL1>, start: &Start) -> Result<Solution> {
-        let b = starting(problem, start, self.tolerance)?;
-        let cold = start.coefficients.is_empty() && problem.design.n_rows() < b.len();
-        let mut run = Run {
+        outer::solve(problem, start, (self.max_iters, self.tolerance), |b| Run {
             least: self.working_set.max(1),
             order: self.permuted.map_or(Order::Cyclic, Order::permuted),
             b,
-            set: Collapsed::default(),
-        };
-        let mut outer = Outer { max_iters: self.max_iters, intercept: start.intercept, n_iters: 0 };
-        if cold {
-            outer.continue_from_zero(problem, &mut run)?;
-        }
-        outer.solve(problem, &mut run, self.tolerance)
+            set: Gram::default(),
+        })
     }
 }
 
@@ -78,7 +71,7 @@ struct Run {
     least: usize,
     order: Order,
     b: Vec<f64>,
-    set: Collapsed,
+    set: Gram,
 }
 
 impl Method<SortedL1> for Run {

@@ -1,8 +1,9 @@
 //! Accelerated proximal gradients: the robust reference.
 
+use super::outer::starting;
 use super::{Solver, Start};
 use crate::certificate::certify;
-use crate::error::{Result, entries, length};
+use crate::error::Result;
 use crate::penalty::DualNorm;
 use crate::problem::{Problem, Report, Solution, Termination};
 
@@ -35,16 +36,7 @@ struct At {
 
 impl<P: DualNorm> Solver<P> for Fista {
     fn solve(&self, problem: &Problem<'_, P>, start: &Start) -> Result<Solution> {
-        problem.check()?;
-        let p = problem.design.n_cols();
-        let mut b = match start.coefficients.len() {
-            0 => vec![0.0; p],
-            got => {
-                length("starting coefficients", p, got)?;
-                entries("starting coefficients", "finite", &start.coefficients, f64::is_finite)?;
-                start.coefficients.clone()
-            }
-        };
+        let mut b = starting(problem, start, self.tolerance)?;
         let mut intercept = start.intercept;
         let mut z = b.clone();
         let (mut momentum, mut step) = (1.0f64, 1.0);

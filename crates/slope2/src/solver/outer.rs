@@ -26,13 +26,34 @@ const HALVINGS: usize = 30;
 
 /// What lasts over several penalties.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outer {
-    pub(super) max_iters: usize,
-    pub(super) intercept: f64,
-    pub(super) n_iters: usize,
+struct Outer {
+    max_iters: usize,
+    intercept: f64,
+    n_iters: usize,
 }
 
-/// Checks what each of these solvers needs, and returns the coefficients to start from.
+/// Solves with the method that `method` makes for the coefficients to start from. Without any, and with fewer rows than
+/// columns, the penalty first falls from where all coefficients are zero.
+pub(super) fn solve<P: Shape, M: Method<P>>(
+    problem: &Problem<'_, P>,
+    start: &Start,
+    (max_iters, tolerance): (usize, f64),
+    method: impl FnOnce(Vec<f64>) -> M,
+) -> Result<Solution> {
+    let b = starting(problem, start, tolerance)?;
+    if !problem.design.has_columns() {
+        return Err(Error::NeedsColumns);
+    }
+    let cold = start.coefficients.is_empty() && problem.design.n_rows() < b.len();
+    let mut method = method(b);
+    let mut outer = Outer { max_iters, intercept: start.intercept, n_iters: 0 };
+    if cold {
+        outer.continue_from_zero(problem, &mut method)?;
+    }
+    outer.solve(problem, &mut method, tolerance)
+}
+
+/// Checks what each solver needs, and returns the coefficients to start from.
 pub(super) fn starting<P: DualNorm>(
     problem: &Problem<'_, P>,
     start: &Start,
@@ -41,9 +62,6 @@ pub(super) fn starting<P: DualNorm>(
     let holds = tolerance.is_finite() && 0.0 <= tolerance;
     number("tolerance", "finite and not negative", holds, tolerance)?;
     problem.check()?;
-    if !problem.design.has_columns() {
-        return Err(Error::NeedsColumns);
-    }
     let p = problem.design.n_cols();
     if start.coefficients.is_empty() {
         return Ok(vec![0.0; p]);
@@ -55,7 +73,7 @@ pub(super) fn starting<P: DualNorm>(
 
 impl Outer {
     /// From the penalty at which all is zero down to the problem's own, halving it with a loose gap.
-    pub(super) fn continue_from_zero<P: Shape>(
+    fn continue_from_zero<P: Shape>(
         &mut self,
         problem: &Problem<'_, P>,
         method: &mut impl Method<P>,
@@ -72,7 +90,7 @@ impl Outer {
     }
 
     /// Steps until the gap is at most `tolerance`, or nothing improves. Returns the best that was seen.
-    pub(super) fn solve<P: DualNorm>(
+    fn solve<P: DualNorm>(
         &mut self,
         problem: &Problem<'_, P>,
         method: &mut impl Method<P>,

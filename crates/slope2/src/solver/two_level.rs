@@ -13,7 +13,7 @@ mod working;
 mod zone;
 
 use super::model::Model;
-use super::outer::{Method, Outer, starting};
+use super::outer::{self, Method};
 use super::{Solver, Start};
 use crate::certificate::Point;
 use crate::error::Result;
@@ -100,18 +100,11 @@ impl State {
 
 impl Solver<TwoLevel> for ZoneDescent {
     fn solve(&self, problem: &Problem<'_, TwoLevel>, start: &Start) -> Result<Solution> {
-        let b = starting(problem, start, self.tolerance)?;
-        let cold = start.coefficients.is_empty() && problem.design.n_rows() < b.len();
-        let mut run = Run {
-            least: self.working_set,
+        outer::solve(problem, start, (self.max_iters, self.tolerance), |b| Run {
+            least: self.working_set.max(1),
             state: State::of(b, &Levels::of(&problem.penalty)),
             set: WorkingSet::default(),
-        };
-        let mut outer = Outer { max_iters: self.max_iters, intercept: start.intercept, n_iters: 0 };
-        if cold {
-            outer.continue_from_zero(problem, &mut run)?;
-        }
-        outer.solve(problem, &mut run, self.tolerance)
+        })
     }
 }
 
@@ -144,7 +137,7 @@ impl Method<TwoLevel> for Run {
         let cluster = model.combination(problem.design, self.state.members());
         let weighted = model.weighted(&cluster);
         let dot = crate::kernel::dot;
-        let m = self.set.len();
+        let m = self.set.columns.len();
         let mut t = vec![0.0; m];
         if self.state.count(Zone::Cluster) != 0 {
             problem.design.adjoint_of(&self.set.columns, &weighted, &mut t);
@@ -162,7 +155,7 @@ impl Method<TwoLevel> for Run {
             tt: dot(&weighted, &cluster),
             tr: dot(&point.pull, &cluster),
             t,
-            set: &self.set,
+            set: &self.set.gram,
         };
         if lifted {
             inner.first_height();

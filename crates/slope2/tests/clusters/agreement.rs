@@ -8,7 +8,7 @@ use slope2::{
     datafit, sequence,
 };
 
-use crate::zones::normal;
+use crate::cases::normal;
 
 /// A design without ties, half of its entries zero, and a response.
 struct Data {

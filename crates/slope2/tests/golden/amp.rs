@@ -6,7 +6,9 @@ use slope2::theory::{
     lasso_threshold, slope_upper_fdp, state_evolution, two_level_fdp,
 };
 
-use super::{file, number, optional, section, text};
+use report::golden::{number, optional, section, text};
+
+use super::file;
 
 const FILE: &str = "slope_amp.json";
 

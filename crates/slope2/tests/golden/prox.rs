@@ -2,7 +2,9 @@
 
 use slope2::{DualNorm, SortedL1, TwoLevel};
 
-use super::{count, file, number, numbers, optional, section};
+use report::golden::{count, number, numbers, optional, section};
+
+use super::file;
 
 const TOLERANCE: f64 = 1e-12;
 

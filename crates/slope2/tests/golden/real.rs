@@ -5,7 +5,9 @@ use slope2::estimator::{FamilyKind, FittedPenalty, PenaltyForm, Strength};
 use slope2::{PathSettings, Silent, Slope2};
 
 use super::solutions::two_level;
-use super::{file, number, numbers, section, text};
+use report::golden::{number, numbers, section, text};
+
+use super::file;
 use crate::data::{breast_cancer, diabetes, distance};
 
 #[test]

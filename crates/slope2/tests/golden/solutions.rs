@@ -6,7 +6,9 @@ use slope2::{
     LossScale, Poisson, Problem, Solution, Solver, SortedL1, Start, TwoLevel, ZoneDescent, certify,
 };
 
-use super::{count, file, number, numbers, section};
+use report::golden::{count, number, numbers, section};
+
+use super::file;
 
 /// A design that owns its entries.
 pub(crate) enum Matrix {

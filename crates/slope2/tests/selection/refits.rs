@@ -8,8 +8,8 @@ use slope2::{
     Problem, Scale, Silent, Solver, SortedL1, Start, TwoLevel, ZoneDescent, clusters, sequence,
 };
 
+use crate::cases::normal;
 use crate::data::{Data, distance};
-use crate::zones::normal;
 
 fn zone() -> ZoneDescent {
     ZoneDescent { tolerance: 1e-12, ..ZoneDescent::default() }

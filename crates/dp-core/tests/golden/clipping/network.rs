@@ -9,7 +9,7 @@ use tape_nn::{
 };
 use tensor_tree::{Losses, Tree};
 
-use crate::golden::{array, numbers, text};
+use report::golden::{array, numbers, text};
 
 /// A network of the file, by the layers its parameters name.
 pub(super) struct Network {
@@ -55,7 +55,7 @@ impl Network {
 
     /// The number that follows `word` in the description of the layers, if the word is there.
     fn optional_setting(&self, word: &str) -> Option<f64> {
-        let layers = text(&self.case["layers"]);
+        let layers = text(&self.case["layers"], "").to_owned();
         let rest = &layers[layers.find(word)? + word.len()..];
         let number = |c: char| c.is_ascii_digit() || ['.', 'e', '-'].contains(&c);
         let end = rest.find(|c: char| !number(c)).unwrap_or(rest.len());
@@ -94,7 +94,7 @@ impl TapeLoss for Network {
     type Batch = ();
 
     fn losses(&self, cx: &Context<'_>, (): &()) -> tape_nn::Result<Losses> {
-        let name = text(&self.case["name"]);
+        let name = text(&self.case["name"], "").to_owned();
         Ok(match name.as_str() {
             "mlp" | "seq_mlp" => {
                 let h = self.linear("fc1").forward_then(cx, &self.input("x"), Activation::Tanh)?;

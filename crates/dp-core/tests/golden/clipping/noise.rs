@@ -15,7 +15,7 @@ fn normals(seed: u64, params: &Tree) -> Tree {
 fn unflatten(case: &Value, params: &Tree, numbers: &[f64]) -> Tree {
     let mut rest = numbers;
     let leaves = array(&case["params"]).iter().map(|p| {
-        let name = text(&p["name"]);
+        let name = text(&p["name"], "").to_owned();
         let like = params.leaf(&name).unwrap();
         let (own, after) = rest.split_at(like.elem_count());
         rest = after;
@@ -35,7 +35,7 @@ fn golden_clipping_noise_convention() {
     const SEED: u64 = 12;
     let Some(file) = file("dp_clipping.json") else { return };
     for case in section(&file, "cases").unwrap_or_default() {
-        let name = text(&case["name"]);
+        let name = text(&case["name"], "").to_owned();
         if !KNOWN.contains(&name.as_str()) {
             continue;
         }

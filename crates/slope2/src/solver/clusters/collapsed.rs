@@ -1,46 +1,11 @@
-//! Clusters as single columns, with their inner products.
-
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+//! Clusters as single columns.
 
 use super::split::Piece;
 use crate::design::Design;
-use crate::kernel::axpy;
+use crate::solver::gram::Gram;
 use crate::solver::model::Model;
 
-/// Sums of signed columns with their Gram matrix under a model's weights.
-#[derive(Debug, Default)]
-pub(super) struct Collapsed {
-    /// Features of each column by number, with signs.
-    members: Vec<Vec<(usize, f64)>>,
-    /// Columns scaled by the roots of the weights and centered, one after the other; empty for sparse designs.
-    scaled: Vec<f64>,
-    n: usize,
-    /// The Gram matrix, `capacity` entries a column.
-    gram: Vec<f64>,
-    capacity: usize,
-}
-
-impl Collapsed {
-    pub(super) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Features of each column, with signs.
-    pub(super) fn members(&self) -> &[Vec<(usize, f64)>] {
-        &self.members
-    }
-
-    /// Inner products of a column with all.
-    pub(super) fn row(&self, a: usize) -> &[f64] {
-        &self.gram[a * self.capacity..a * self.capacity + self.len()]
-    }
-
-    /// Forgets all columns, as after a change of the weights.
-    pub(super) fn clear(&mut self) {
-        *self = Collapsed::default();
-    }
-
+impl Gram {
     /// Brings in the columns of all pieces and returns the place of each. Single columns that no piece has stay as long as
     /// the set is at most half as large again as what is wanted.
     pub(super) fn arrange(
@@ -49,15 +14,14 @@ impl Collapsed {
         model: &Model,
         pieces: &[Piece],
     ) -> Vec<usize> {
-        self.n = design.n_rows();
         let mut of_feature = vec![usize::MAX; design.n_cols()];
-        for (a, members) in self.members.iter().enumerate() {
+        for (a, members) in self.members().iter().enumerate() {
             members.iter().for_each(|(j, _)| of_feature[*j] = a);
         }
         let found = |piece: &Piece| {
             let (j, sign) = *piece.members.first()?;
             let a = Some(of_feature[j]).filter(|a| *a != usize::MAX)?;
-            let here = &self.members[a];
+            let here = &self.members()[a];
             let flip = if here.first()?.1 == sign { 1.0 } else { -1.0 };
             let same = here.len() == piece.members.len()
                 && here.iter().zip(&piece.members).all(|(h, p)| h.0 == p.0 && h.1 == flip * p.1);
@@ -69,7 +33,7 @@ impl Collapsed {
         let mut is_wanted = vec![false; design.n_cols()];
         pieces.iter().flat_map(|p| &p.members).for_each(|(j, _)| is_wanted[*j] = true);
         let mut room = pieces.len() / 2;
-        for (a, members) in self.members.iter().enumerate() {
+        for (a, members) in self.members().iter().enumerate() {
             if !stays[a] && 0 < room && members.len() == 1 && !is_wanted[members[0].0] {
                 stays[a] = true;
                 room -= 1;
@@ -100,142 +64,5 @@ impl Collapsed {
         }
         self.append(design, model, new);
         slots
-    }
-
-    /// Keeps these columns alone.
-    pub(super) fn retain(&mut self, stays: &[bool]) {
-        let kept: Vec<usize> = (0..self.len()).filter(|a| stays[*a]).collect();
-        if kept.len() == self.len() {
-            return;
-        }
-        let (n, capacity) = (self.n, self.capacity);
-        for (new, old) in kept.iter().enumerate() {
-            if !self.scaled.is_empty() {
-                self.scaled.copy_within(old * n..(old + 1) * n, new * n);
-            }
-            for (i, from) in kept.iter().enumerate() {
-                self.gram[new * capacity + i] = self.gram[old * capacity + from];
-            }
-            self.members.swap(new, *old);
-        }
-        self.members.truncate(kept.len());
-        if !self.scaled.is_empty() {
-            self.scaled.truncate(kept.len() * n);
-        }
-    }
-
-    /// Turns the sign of a column.
-    pub(super) fn negate(&mut self, a: usize) {
-        self.members[a].iter_mut().for_each(|m| m.1 = -m.1);
-        if !self.scaled.is_empty() {
-            self.scaled[a * self.n..(a + 1) * self.n].iter_mut().for_each(|x| *x = -*x);
-        }
-        for k in 0..self.len() {
-            if k != a {
-                let value = -self.gram[a * self.capacity + k];
-                self.set(a, k, value);
-            }
-        }
-    }
-
-    /// Adds the column `a` to the column `into`. `a` is left without members.
-    pub(super) fn absorb(&mut self, into: usize, a: usize) {
-        let own = self.row(into)[into] + 2.0 * self.row(into)[a] + self.row(a)[a];
-        let other = self.row(a).to_vec();
-        let (start, m) = (into * self.capacity, self.len());
-        axpy(1.0, &other, &mut self.gram[start..start + m]);
-        for k in 0..m {
-            let value = self.gram[start + k];
-            self.gram[k * self.capacity + into] = value;
-        }
-        self.set(into, into, own.max(0.0));
-        if !self.scaled.is_empty() {
-            let n = self.n;
-            let column = self.scaled[a * n..(a + 1) * n].to_vec();
-            axpy(1.0, &column, &mut self.scaled[into * n..(into + 1) * n]);
-        }
-        let more = std::mem::take(&mut self.members[a]);
-        self.members[into].extend(more);
-        self.members[into].sort_by_key(|m| m.0);
-    }
-
-    fn set(&mut self, a: usize, b: usize, value: f64) {
-        self.gram[a * self.capacity + b] = value;
-        self.gram[b * self.capacity + a] = value;
-    }
-
-    fn append(&mut self, design: &Design<'_>, model: &Model, new: Vec<Vec<(usize, f64)>>) {
-        let (old, n) = (self.len(), self.n);
-        let n_new = new.len();
-        let m = old + n_new;
-        self.grow(m);
-        self.members.extend(new);
-        if n_new == 0 {
-            return;
-        }
-        if design.is_sparse() {
-            self.sparse_products(design, model, old);
-            return;
-        }
-        let roots: Vec<f64> = model.omega.iter().map(|w| w.sqrt()).collect();
-        self.scaled.resize(m * n, 0.0);
-        let columns = self.scaled[old * n..].chunks_exact_mut(n.max(1));
-        for (members, column) in self.members[old..].iter().zip(columns) {
-            design.add_columns(members.iter().copied(), column);
-            model.center(column);
-            column.iter_mut().zip(&roots).for_each(|(x, root)| *x *= root);
-        }
-        let all = MatRef::from_column_major_slice(&self.scaled, n, m);
-        let mut products = Mat::<f64>::zeros(m, n_new);
-        let fresh = all.get(.., old..);
-        matmul(products.as_mut(), Accum::Replace, all.transpose(), fresh, 1.0, Par::Seq);
-        for i in 0..n_new {
-            for k in 0..m {
-                self.set(k, old + i, products[(k, i)]);
-            }
-        }
-    }
-
-    fn grow(&mut self, m: usize) {
-        if m <= self.capacity {
-            return;
-        }
-        let capacity = m + m / 2;
-        let mut gram = vec![0.0; capacity * capacity];
-        for a in 0..self.len() {
-            gram[a * capacity..a * capacity + self.len()].copy_from_slice(self.row(a));
-        }
-        (self.gram, self.capacity) = (gram, capacity);
-    }
-
-    /// One written-out column at a time against the stored entries of the others.
-    fn sparse_products(&mut self, design: &Design<'_>, model: &Model, old: usize) {
-        let features: Vec<usize> = self.members.iter().flatten().map(|m| m.0).collect();
-        let mut products = vec![0.0; features.len()];
-        let mut end: usize = self.members[..old].iter().map(Vec::len).sum();
-        for i in old..self.len() {
-            end += self.members[i].len();
-            let column = model.combination(design, self.members[i].iter().copied());
-            let weighted = model.weighted(&column);
-            design.adjoint_of(&features[..end], &weighted, &mut products[..end]);
-            let mut first = 0;
-            for k in 0..=i {
-                let members = &self.members[k];
-                let own = &products[first..first + members.len()];
-                first += members.len();
-                let value = members.iter().zip(own).map(|(m, product)| m.1 * product).sum();
-                self.set(k, i, value);
-            }
-        }
-    }
-
-    /// The block of the Gram matrix at these positions.
-    pub(super) fn block(&self, positions: &[usize], mut out: MatMut<'_, f64>) {
-        for (b, j) in positions.iter().enumerate() {
-            let row = self.row(*j);
-            for (a, i) in positions.iter().enumerate() {
-                out[(a, b)] = row[*i];
-            }
-        }
     }
 }

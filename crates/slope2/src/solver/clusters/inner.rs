@@ -1,9 +1,9 @@
 //! The problem on the collapsed columns, in terms of inner products alone: coordinate descent over clusters.
 
-use super::collapsed::Collapsed;
 use super::ranks::Ranks;
 use super::split::Piece;
 use crate::kernel::axpy;
+use crate::solver::gram::Gram;
 
 /// The order of the coordinate steps of an epoch.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ const GONE: usize = usize::MAX;
 /// Magnitudes of the clusters, and the inner products that follow them.
 #[derive(Debug)]
 pub(super) struct Inner<'a> {
-    pub(super) set: &'a mut Collapsed,
+    pub(super) set: &'a mut Gram,
     pub(super) ranks: &'a Ranks<'a>,
     /// The magnitude of each cluster.
     pub(super) c: Vec<f64>,
@@ -75,7 +75,7 @@ pub(super) struct Inner<'a> {
 
 impl<'a> Inner<'a> {
     pub(super) fn new(
-        set: &'a mut Collapsed,
+        set: &'a mut Gram,
         ranks: &'a Ranks<'a>,
         pieces: &[Piece],
         slots: &[usize],

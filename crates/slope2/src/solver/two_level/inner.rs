@@ -1,8 +1,8 @@
 //! The problem on the working set, in terms of inner products alone: nothing here touches a column.
 
-use super::working::WorkingSet;
 use super::zone::{Levels, Zone};
 use crate::kernel::axpy;
+use crate::solver::gram::Gram;
 
 /// Coordinates that the cluster may swallow in one step of the height.
 const MOST_JOINS: usize = 8;
@@ -13,7 +13,7 @@ type Neighbor = (usize, f64);
 /// Coefficients of the working set, the height, and the inner products that follow them.
 #[derive(Debug)]
 pub(super) struct Inner<'a> {
-    pub(super) set: &'a WorkingSet,
+    pub(super) set: &'a Gram,
     pub(super) levels: Levels,
     /// Coefficients of the set.
     pub(super) b: Vec<f64>,
