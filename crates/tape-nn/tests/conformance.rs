@@ -1,10 +1,8 @@
 //! The batteries of tensor-tree on networks of this crate and on one of candle-nn's layers.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Module, VarBuilder};
-use tape_nn::net::{Cnn, CnnConfig, Gpt, GptConfig, Mlp, NextToken, Texts};
+use tape_nn::net::{Cnn, Gpt, GptConfig, Mlp, NextToken, Texts};
 use tape_nn::rebuilt::{Rebuilt, SampleLoss, VarModel};
 use tape_nn::{Activation, Builder, Classifier, LabeledBatch, LoraConfig, TapeLoss, Taped, lora};
 use tensor_tree::conformance::{check_differentiable, check_per_sample};
@@ -63,15 +61,7 @@ fn a_perceptron_conforms() {
 #[test]
 fn a_convolutional_network_conforms() {
     let builder = Builder::init(Key::from_seed(1), DType::F64, &Device::Cpu);
-    let config = CnnConfig {
-        size: (8, 8),
-        channels: vec![4, 6],
-        groups: 2,
-        hidden: 5,
-        classes: 3,
-        ..CnnConfig::default()
-    };
-    let cnn = Cnn::new(config, builder.vb()).unwrap();
+    let cnn = Cnn::new(crate::small_cnn(), builder.vb()).unwrap();
     let params = moved(builder.into_tree().unwrap());
     let batch = LabeledBatch::new(normal(&[4, 8, 8, 1], 2), labels(4, 3)).with_sample_ids(0..4);
     // ReLU and maxima have kinks, so differences are left to the tests of the layers.

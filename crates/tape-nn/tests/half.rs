@@ -1,9 +1,7 @@
 //! Half precision on the host: gradients and norms close to those of single precision, in the parameters' type.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use candle_core::{DType, Device, Tensor};
-use tape_nn::net::{Cnn, CnnConfig, Gpt, GptConfig, NextToken, Texts};
+use tape_nn::net::{Cnn, Gpt, GptConfig, NextToken, Texts};
 use tape_nn::{Builder, Classifier, LabeledBatch, TapeLoss, Taped};
 use tensor_tree::{
     Differentiable, Groups, Key, Label, Pass, PerSample, PerSampleDifferentiable, ProbePoint,
@@ -66,15 +64,7 @@ fn a_language_model_trains_in_half_precision() {
 #[test]
 fn a_convolutional_network_trains_in_half_precision() {
     let builder = Builder::init(Key::from_seed(1), DType::F32, &Device::Cpu);
-    let config = CnnConfig {
-        size: (8, 8),
-        channels: vec![4, 6],
-        groups: 2,
-        hidden: 5,
-        classes: 3,
-        ..CnnConfig::default()
-    };
-    let objective = Taped(Classifier::new(Cnn::new(config, builder.vb()).unwrap()));
+    let objective = Taped(Classifier::new(Cnn::new(crate::small_cnn(), builder.vb()).unwrap()));
     let params = params(builder);
     let zero = Tensor::zeros((4, 8, 8, 1), DType::F32, &Device::Cpu).unwrap();
     let images = Key::from_seed(2).normal_like(&zero).unwrap();

@@ -1,7 +1,5 @@
 //! Published models compute what they should: tokens, losses, logits and greedy texts against reference values.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
