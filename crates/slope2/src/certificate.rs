@@ -37,7 +37,7 @@ impl Certificate {
 }
 
 /// Everything at one point that the dual needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Point {
     /// The intercept of the primal objective.
     pub(crate) intercept: f64,
@@ -47,6 +47,19 @@ pub(crate) struct Point {
     pub(crate) pull: Vec<f64>,
     /// `X' pull`.
     pub(crate) gradient: Vec<f64>,
+    /// `F(b0 + X b)`.
+    pub(crate) loss: f64,
+    /// The loss of zeros, where the certificate is that of second moments: their rounding is relative to it.
+    pub(crate) scale: f64,
+}
+
+/// What the certificate of a Gaussian problem needs of the response if columns and response are known by their second
+/// moments.
+pub(crate) struct Moments<'a> {
+    /// `X' Omega y`.
+    pub(crate) xy: &'a [f64],
+    /// `y' Omega y`.
+    pub(crate) yy: f64,
 }
 
 /// Certifies `(intercept, coefficients)`.
@@ -96,7 +109,8 @@ pub(crate) fn certify_with_point<P: DualNorm>(
     }
     let mut gradient = vec![0.0; coefficients.len()];
     design.adjoint(&pull, &mut gradient);
-    let point = Point { intercept, eta, pull, gradient };
+    let loss = datafit.value(&eta);
+    let point = Point { intercept, eta, pull, gradient, loss, scale: 0.0 };
     Ok((certificate_at(problem, &point, coefficients), point))
 }
 
@@ -106,10 +120,37 @@ pub(crate) fn certificate_at<P: DualNorm>(
     point: &Point,
     coefficients: &[f64],
 ) -> Certificate {
-    let primal = problem.datafit.value(&point.eta) + problem.penalty.value(coefficients);
+    let primal = point.loss + problem.penalty.value(coefficients);
     let dual_norm = problem.penalty.dual_norm(&point.gradient);
     let dual = dual_value(problem, &point.pull, dual_norm);
     Certificate { primal, dual, dual_norm }
+}
+
+/// The certificate of coefficients of a Gaussian problem from second moments, and the loss: the same numbers as from the
+/// residual, up to rounding relative to the loss of zeros.
+pub(crate) fn certificate_of_moments<P: DualNorm>(
+    penalty: &P,
+    moments: &Moments<'_>,
+    coefficients: &[f64],
+    gradient: &[f64],
+) -> (Certificate, f64) {
+    let (mut along, mut square) = (moments.yy, moments.yy);
+    for ((b, xy), g) in coefficients.iter().zip(moments.xy).zip(gradient) {
+        along -= b * xy;
+        square -= b * (xy + g);
+    }
+    let square = square.max(0.0);
+    let loss = 0.5 * square;
+    let dual_norm = penalty.dual_norm(gradient);
+    let dual = parabola(along, square, dual_norm);
+    (Certificate { primal: loss + penalty.value(coefficients), dual, dual_norm }, loss)
+}
+
+/// The largest value of `t along - t^2 square / 2` for multiples `t` that are feasible.
+fn parabola(along: f64, square: f64, dual_norm: f64) -> f64 {
+    let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
+    let t = if square == 0.0 { 0.0 } else { (along / square).clamp(-limit, limit) };
+    t * along - 0.5 * t * t * square
 }
 
 /// The largest dual value that scaling the residual gives.
@@ -141,7 +182,5 @@ fn dual_value<P: DualNorm>(problem: &Problem<'_, P>, pull: &[f64], dual_norm: f6
         along += w(i) * theta * (datafit.y()[i] - center);
         square += w(i) * theta * theta;
     }
-    let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
-    let t = if square == 0.0 { 0.0 } else { (along / square).clamp(-limit, limit) };
-    c * (t * along - 0.5 * t * t * square)
+    c * parabola(along, square, dual_norm)
 }

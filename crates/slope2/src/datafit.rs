@@ -127,9 +127,14 @@ impl<'a> Datafit<'a> {
     /// The deviance: `2 sum_i w_i (f(eta_i, y_i) - min f(., y_i))`. For Gaussian responses the residual sum of squares.
     #[must_use]
     pub fn deviance(&self, eta: &[f64]) -> f64 {
+        self.deviance_of(self.value(eta))
+    }
+
+    /// The deviance that belongs to a value of `F`.
+    pub(crate) fn deviance_of(&self, value: f64) -> f64 {
         // The dual term at 0 is the smallest loss.
         let least = self.dual(std::iter::repeat_n(0.0, self.y.len()));
-        2.0 * (self.value(eta) - least).max(0.0) / self.factor()
+        2.0 * (value - least).max(0.0) / self.factor()
     }
 
     /// The constant that, added to every `eta_i`, makes `F` smallest: Newton's method from `start`, kept inside a bracket.

@@ -266,6 +266,31 @@ impl<'a> Design<'a> {
         self.add_columns(std::iter::once((j, 1.0)), out);
     }
 
+    /// Rows of a stored column of a dense design; of others none.
+    pub(crate) fn stored_entries(&self, j: usize, rows: std::ops::Range<usize>) -> &[f64] {
+        match &self.entries {
+            Entries::Dense(x) => &x.column(j)[rows],
+            _ => &[],
+        }
+    }
+
+    /// `x_j' v` with the stored column. A design known by its products gives 0.
+    pub(crate) fn stored_dot(&self, j: usize, v: &[f64]) -> f64 {
+        match &self.entries {
+            Entries::Dense(x) => dot(x.column(j), v),
+            Entries::Sparse(x) => x.dot(j, v),
+            Entries::Operator(_) => 0.0,
+        }
+    }
+
+    /// Visits the stored entries of a column of a sparse design, each with its row.
+    pub(crate) fn scatter(&self, j: usize, mut visit: impl FnMut(usize, f64)) {
+        if let Entries::Sparse(x) = &self.entries {
+            let (rows, values) = x.column(j);
+            rows.iter().zip(values).for_each(|(row, x)| visit(*row, *x));
+        }
+    }
+
     /// The first entry that is not finite, as an error.
     pub(crate) fn find_bad_entry(&self) -> Option<Error> {
         let (row, column, got) = match &self.entries {

@@ -138,8 +138,9 @@ impl GridSettings {
         let per_strength = self.ratios.len() * self.shares.len();
         let total = lambda1.len() * per_strength;
         let mut start = Start { intercept: lasso.null_intercept(), ..Start::default() };
+        let mut session = solver.session(&lasso);
         for (i, lambda) in lambda1.into_iter().enumerate() {
-            let base = solve_at(solver, &lasso, lambda, lasso_max, &start)?;
+            let base = solve_at(&mut *session, &lasso, lambda, lasso_max, &start)?;
             let mut grid = Grid::default();
             if lambda < lasso_max {
                 grid.n_lasso_fits = 1;
@@ -160,7 +161,7 @@ impl GridSettings {
                         (0, certificate)
                     } else {
                         shared = false;
-                        let fit = solver.solve(&problem, &Start::at(&grid.solutions[last]))?;
+                        let fit = session.solve(&penalty, &Start::at(&grid.solutions[last]))?;
                         let certificate = fit.certificate;
                         grid.n_cell_fits += 1;
                         grid.solutions.push(fit);

@@ -35,4 +35,4 @@ pub use pattern::{Cluster, clusters, n_clusters};
 pub use penalty::{DualNorm, L1, Penalty, Shape, SortedL1, TwoLevel};
 pub use problem::{Problem, Report, Solution, Termination};
 pub use progress::{Progress, Silent};
-pub use solver::{ClusterDescent, Fista, Solver, Start, ZoneDescent};
+pub use solver::{ClusterDescent, Fista, Session, Solver, Start, ZoneDescent};

@@ -2,13 +2,13 @@
 
 mod alphas;
 
-use crate::certificate::certify;
+use crate::certificate::{Intercept, certify_with_point};
 use crate::error::Result;
 use crate::pattern::n_clusters;
 use crate::penalty::Shape;
 use crate::problem::{Problem, Report, Solution, Termination};
 use crate::progress::{Progress, tell};
-use crate::solver::{Solver, Start};
+use crate::solver::{Session, Solver, Start};
 pub use alphas::Alphas;
 
 /// Which strengths, and when a geometric grid ends early. Given strengths are never stopped early.
@@ -95,8 +95,9 @@ impl PathSettings {
         let mut path =
             Path { points: Vec::new(), alpha_max, null_deviance, end: PathEnd::AllSolved };
         let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let mut session = solver.session(problem);
         for (i, alpha) in alphas.iter().enumerate() {
-            let solution = solve_at(solver, problem, *alpha, alpha_max, &start)?;
+            let solution = solve_at(&mut *session, problem, *alpha, alpha_max, &start)?;
             // A start without coefficients lets the solver choose its own way to a first small strength.
             if *alpha < alpha_max {
                 start = Start::at(&solution);
@@ -166,21 +167,23 @@ impl Null {
 
 /// The solution with `alpha` times the penalty. From `alpha_max` on it is the fit without features, and no solver is asked.
 pub(crate) fn solve_at<P: Shape>(
-    solver: &impl Solver<P>,
+    session: &mut (dyn Session<P> + '_),
     problem: &Problem<'_, P>,
     alpha: f64,
     alpha_max: f64,
     start: &Start,
 ) -> Result<Solution> {
-    let scaled = problem.with_penalty(problem.penalty.scaled(alpha)?);
+    let penalty = problem.penalty.scaled(alpha)?;
     if alpha < alpha_max {
-        return solver.solve(&scaled, start);
+        return session.solve(&penalty, start);
     }
     let coefficients = vec![0.0; problem.design.n_cols()];
     let intercept = problem.null_intercept();
-    let certificate = certify(&scaled, intercept, &coefficients)?;
+    let certified = Intercept::Fixed(intercept);
+    let (certificate, point) =
+        certify_with_point(&problem.with_penalty(penalty), certified, &coefficients)?;
     let report = Report { termination: Termination::GapReached, n_iters: 0 };
-    Ok(Solution { intercept, coefficients, certificate, report })
+    Ok(Solution { intercept, coefficients, loss: point.loss, certificate, report })
 }
 
 fn describe<P>(
@@ -190,10 +193,7 @@ fn describe<P>(
     solution: Solution,
 ) -> PathPoint {
     let Problem { design, datafit, .. } = problem;
-    let mut eta = vec![0.0; design.n_rows()];
-    design.apply(&solution.coefficients, &mut eta);
-    eta.iter_mut().for_each(|e| *e += solution.intercept);
-    let deviance = datafit.deviance(&eta);
+    let deviance = datafit.deviance_of(solution.loss);
     let deviance_ratio = if 0.0 < null_deviance { 1.0 - deviance / null_deviance } else { 1.0 };
     let (original_intercept, original_coefficients) =
         design.on_original_scale(solution.intercept, &solution.coefficients);

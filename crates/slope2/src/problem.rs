@@ -96,6 +96,8 @@ pub struct Solution {
     pub intercept: f64,
     /// The coefficients of the columns as they were fitted (centered and scaled).
     pub coefficients: Vec<f64>,
+    /// `F(b0 + X b)`: the objective without the penalty.
+    pub loss: f64,
     /// What is proven about it.
     pub certificate: Certificate,
     /// How the solver ended.

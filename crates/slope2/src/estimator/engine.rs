@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::penalty::{SortedL1, TwoLevel};
 use crate::problem::{Problem, Solution};
-use crate::solver::{ClusterDescent, Fista, Solver, Start, ZoneDescent};
+use crate::solver::{ClusterDescent, Fista, Separate, Session, Solver, Start, ZoneDescent};
 
 /// Descent over zones for two levels, over clusters for other sequences, and accelerated gradients where single columns cannot
 /// be had.
@@ -25,6 +25,16 @@ impl Engine {
         let (tolerance, max_iters) = (self.tolerance, self.max_iters.saturating_mul(100));
         Fista { tolerance, max_iters, ..Fista::default() }
     }
+
+    fn zones(&self) -> ZoneDescent {
+        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
+        ZoneDescent { tolerance, max_iters, ..ZoneDescent::default() }
+    }
+
+    fn clusters(&self) -> ClusterDescent {
+        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
+        ClusterDescent { tolerance, max_iters, ..ClusterDescent::default() }
+    }
 }
 
 impl Solver<TwoLevel> for Engine {
@@ -32,8 +42,17 @@ impl Solver<TwoLevel> for Engine {
         if !problem.design.has_columns() {
             return self.fista().solve(problem, start);
         }
-        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
-        ZoneDescent { tolerance, max_iters, ..ZoneDescent::default() }.solve(problem, start)
+        self.zones().solve(problem, start)
+    }
+
+    fn session<'a>(&'a self, problem: &Problem<'a, TwoLevel>) -> Box<dyn Session<TwoLevel> + 'a>
+    where
+        TwoLevel: 'a,
+    {
+        if !problem.design.has_columns() {
+            return Box::new(Separate::new(self, problem.clone()));
+        }
+        self.zones().at_work(problem)
     }
 }
 
@@ -42,7 +61,16 @@ impl Solver<SortedL1> for Engine {
         if !problem.design.has_columns() {
             return self.fista().solve(problem, start);
         }
-        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
-        ClusterDescent { tolerance, max_iters, ..ClusterDescent::default() }.solve(problem, start)
+        self.clusters().solve(problem, start)
+    }
+
+    fn session<'a>(&'a self, problem: &Problem<'a, SortedL1>) -> Box<dyn Session<SortedL1> + 'a>
+    where
+        SortedL1: 'a,
+    {
+        if !problem.design.has_columns() {
+            return Box::new(Separate::new(self, problem.clone()));
+        }
+        self.clusters().at_work(problem)
     }
 }

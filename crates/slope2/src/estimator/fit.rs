@@ -73,7 +73,7 @@ impl Fit<'_, '_> {
             }
         };
         let start = Start { intercept: problem.null_intercept(), ..Start::default() };
-        let solution = solve_at(&engine, &problem, alpha, alpha_max, &start)?;
+        let solution = solve_at(&mut *engine.session(&problem), &problem, alpha, alpha_max, &start)?;
         Ok(self.finish(shape.scaled(alpha)?.into(), alpha, &solution, None))
     }
 

@@ -67,7 +67,7 @@ impl Fit<'_, '_> {
     ) -> Fitted {
         let Slope2 { family, .. } = self.slope;
         let design = self.problem.design;
-        let Solution { intercept, coefficients, certificate, report } = solution.clone();
+        let Solution { intercept, coefficients, certificate, report, .. } = solution.clone();
         Fitted {
             family: *family,
             penalty,

@@ -67,9 +67,10 @@ impl<P: Shape + Sync, S: Solver<P> + Sync> Candidates for PathCandidates<P, S> {
         let problem = problem.with_penalty(self.shape.clone());
         let alpha_max = Null::of(&problem)?.alpha_max;
         let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let mut session = self.solver.session(&problem);
         for (i, alpha) in self.alphas.iter().enumerate() {
             let alpha = strength * alpha;
-            let solution = solve_at(&self.solver, &problem, alpha, alpha_max, &start)?;
+            let solution = solve_at(&mut *session, &problem, alpha, alpha_max, &start)?;
             visit(i, &solution)?;
             if alpha < alpha_max {
                 start = Start::at(&solution);
@@ -84,7 +85,7 @@ impl<P: Shape + Sync, S: Solver<P> + Sync> Candidates for PathCandidates<P, S> {
         let problem = problem.with_penalty(self.shape.clone());
         let alpha_max = Null::of(&problem)?.alpha_max;
         let start = Start { intercept: problem.null_intercept(), ..Start::default() };
-        solve_at(&self.solver, &problem, alpha, alpha_max, &start)
+        solve_at(&mut *self.solver.session(&problem), &problem, alpha, alpha_max, &start)
     }
 
     fn simpler_than(&self, candidate: usize) -> Vec<usize> {

@@ -83,10 +83,10 @@ impl UnknownNoise {
             // One row, or a constant response: any strength gives zeros.
             Estimate::Saturated | Estimate::Exact => 1.0,
         };
+        let mut session = solver.session(problem);
         loop {
             history.push(noise);
-            let scaled = problem.with_penalty(problem.penalty.scaled(noise)?);
-            let solution = solver.solve(&scaled, &start)?;
+            let solution = session.solve(&problem.penalty.scaled(noise)?, &start)?;
             start = Start::at(&solution);
             tell(progress, history.len(), self.max_rounds)?;
             let found: Vec<usize> = (0..solution.coefficients.len())

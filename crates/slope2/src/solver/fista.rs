@@ -2,7 +2,7 @@
 
 use super::outer::starting;
 use super::{Solver, Start};
-use crate::certificate::certify;
+use crate::certificate::{Intercept, certify_with_point};
 use crate::error::Result;
 use crate::penalty::DualNorm;
 use crate::problem::{Problem, Report, Solution, Termination};
@@ -41,7 +41,9 @@ impl<P: DualNorm> Solver<P> for Fista {
         let mut z = b.clone();
         let (mut momentum, mut step) = (1.0f64, 1.0);
         let mut report = Report { termination: Termination::MaxIters, n_iters: 0 };
-        let mut certificate = certify(problem, intercept, &b)?;
+        let certified =
+            |intercept, b: &[f64]| certify_with_point(problem, Intercept::Fixed(intercept), b);
+        let (mut certificate, mut point) = certified(intercept, &b)?;
         for iter in 1..=self.max_iters {
             report.n_iters = iter;
             let at = smooth(problem, &z, intercept);
@@ -87,14 +89,14 @@ impl<P: DualNorm> Solver<P> for Fista {
             b = next;
             intercept = next_intercept;
             if iter % self.check_every.max(1) == 0 || iter == self.max_iters {
-                certificate = certify(problem, intercept, &b)?;
+                (certificate, point) = certified(intercept, &b)?;
                 if certificate.holds(self.tolerance) {
                     report.termination = Termination::GapReached;
                     break;
                 }
             }
         }
-        Ok(Solution { intercept, coefficients: b, certificate, report })
+        Ok(Solution { intercept, coefficients: b, loss: point.loss, certificate, report })
     }
 }
 

@@ -33,10 +33,20 @@ impl Model {
         Model { omega, centered, total }
     }
 
+    /// The weighted mean.
+    pub(super) fn mean(&self, v: &[f64]) -> f64 {
+        if 0.0 < self.total { crate::kernel::dot(&self.omega, v) / self.total } else { 0.0 }
+    }
+
+    /// The roots of the weights.
+    pub(super) fn roots(&self) -> Vec<f64> {
+        self.omega.iter().map(|w| w.sqrt()).collect()
+    }
+
     /// Takes the weighted mean off.
     pub(super) fn center(&self, v: &mut [f64]) {
-        if self.centered && 0.0 < self.total {
-            let mean = self.omega.iter().zip(&*v).map(|(w, v)| w * v).sum::<f64>() / self.total;
+        if self.centered {
+            let mean = self.mean(v);
             v.iter_mut().for_each(|v| *v -= mean);
         }
     }

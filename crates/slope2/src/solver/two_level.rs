@@ -12,10 +12,9 @@ mod reduced;
 mod working;
 mod zone;
 
-use super::model::Model;
-use super::outer::{self, Method};
-use super::{Solver, Start};
-use crate::certificate::Point;
+use super::outer::{Descent, Method};
+use super::source::{Along, Source};
+use super::{Session, Solver, Start};
 use crate::error::Result;
 use crate::kernel::{clipped_excess, largest};
 use crate::penalty::TwoLevel;
@@ -59,7 +58,8 @@ struct State {
 }
 
 impl State {
-    /// Zones for given coefficients: the height is the magnitude that is met most often, if the penalty may hold one.
+    /// Zones for given coefficients. If the penalty may hold a height, it is the magnitude that most share, or else the one
+    /// with `k` larger ones.
     fn of(b: Vec<f64>, levels: &Levels) -> Self {
         let mut state = State {
             zone: vec![Zone::Zero; b.len()],
@@ -68,13 +68,14 @@ impl State {
             h: 0.0,
         };
         if 0.0 < levels.step() {
-            let mut sizes: Vec<f64> = state.b.iter().map(|b| b.abs()).collect();
-            sizes.sort_by(|a, b| b.total_cmp(a));
+            let mut sizes: Vec<f64> =
+                state.b.iter().map(|b| b.abs()).filter(|size| 0.0 < *size).collect();
+            sizes.sort_unstable_by(|a, b| b.total_cmp(a));
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
             let k = levels.k as usize;
-            // The k-th and the next largest magnitude are equal where the height is held by a cluster; between them elsewhere.
-            let next = sizes.get(k).copied().unwrap_or(0.0);
-            state.h = if 0.0 < next { next } else { 0.0 };
+            let most = sizes.chunk_by(|a, b| a == b).max_by_key(|same| same.len());
+            let shared = most.filter(|same| 1 < same.len()).map(|same| same[0]);
+            state.h = shared.or(sizes.get(k).copied()).unwrap_or(0.0);
         }
         let h = state.h;
         for (zone, b) in state.zone.iter_mut().zip(&state.b) {
@@ -100,11 +101,31 @@ impl State {
 
 impl Solver<TwoLevel> for ZoneDescent {
     fn solve(&self, problem: &Problem<'_, TwoLevel>, start: &Start) -> Result<Solution> {
-        outer::solve(problem, start, (self.max_iters, self.tolerance), |b| Run {
+        self.at_work(problem).solve(&problem.penalty, start)
+    }
+
+    fn session<'a>(
+        &'a self,
+        problem: &Problem<'a, TwoLevel>,
+    ) -> Box<dyn Session<TwoLevel> + 'a>
+    where
+        TwoLevel: 'a,
+    {
+        self.at_work(problem)
+    }
+}
+
+impl ZoneDescent {
+    pub(crate) fn at_work<'a>(
+        &self,
+        problem: &Problem<'a, TwoLevel>,
+    ) -> Box<dyn Session<TwoLevel> + 'a> {
+        let method = Run {
             least: self.working_set.max(1),
-            state: State::of(b, &Levels::of(&problem.penalty)),
+            state: State::of(Vec::new(), &Levels::of(&problem.penalty)),
             set: WorkingSet::default(),
-        })
+        };
+        Box::new(Descent::new(problem, (self.max_iters, self.tolerance), method))
     }
 }
 
@@ -121,7 +142,11 @@ impl Method<TwoLevel> for Run {
     }
 
     fn restart(&mut self, penalty: &TwoLevel, b: Vec<f64>) {
-        self.state = State::of(b, &Levels::of(penalty));
+        let levels = Levels::of(penalty);
+        // The same coefficients keep their zones, whatever the penalty.
+        if b != self.state.b || (0.0 < self.state.h && levels.step() <= 0.0) {
+            self.state = State::of(b, &levels);
+        }
     }
 
     fn forget(&mut self) {
@@ -129,18 +154,17 @@ impl Method<TwoLevel> for Run {
     }
 
     /// One working set and the solution on it.
-    fn step(&mut self, problem: &Problem<'_, TwoLevel>, model: &Model, point: &Point, gap: f64) {
-        let levels = Levels::of(&problem.penalty);
-        let lifted = self.lift(&levels, &point.gradient);
-        let wanted = self.choose(&levels, &point.gradient);
-        self.set.update(problem.design, model, &wanted);
-        let cluster = model.combination(problem.design, self.state.members());
-        let weighted = model.weighted(&cluster);
-        let dot = crate::kernel::dot;
-        let m = self.set.columns.len();
-        let mut t = vec![0.0; m];
-        if self.state.count(Zone::Cluster) != 0 {
-            problem.design.adjoint_of(&self.set.columns, &weighted, &mut t);
+    fn step(&mut self, penalty: &TwoLevel, source: &Source<'_>, gradient: &[f64], gap: f64) {
+        let levels = Levels::of(penalty);
+        let lifted = self.lift(&levels, gradient);
+        let wanted = self.choose(&levels, gradient);
+        self.set.update(source, &wanted);
+        let n_cluster = self.state.count(Zone::Cluster);
+        let (mut t, mut tt, mut tr) = (vec![0.0; self.set.columns.len()], 0.0, 0.0);
+        if n_cluster != 0 {
+            let Along { features, own } = source.along(self.state.members(), &self.set.columns);
+            (t, tt) = (features, own);
+            tr = self.state.members().map(|(j, sign)| sign * gradient[j]).sum();
         }
         let of = |v: &[f64]| -> Vec<f64> { self.set.columns.iter().map(|j| v[*j]).collect() };
         let mut inner = Inner {
@@ -149,11 +173,11 @@ impl Method<TwoLevel> for Run {
             zone: self.set.columns.iter().map(|j| self.state.zone[*j]).collect(),
             sign: of(&self.state.sign),
             h: self.state.h,
-            n_cluster: self.state.count(Zone::Cluster),
+            n_cluster,
             n_upper: self.state.count(Zone::Upper),
-            q: of(&point.gradient),
-            tt: dot(&weighted, &cluster),
-            tr: dot(&point.pull, &cluster),
+            q: of(gradient),
+            tt,
+            tr,
             t,
             set: &self.set.gram,
         };
