@@ -283,6 +283,14 @@ impl<'a> Design<'a> {
         }
     }
 
+    /// Number of stored entries of a column.
+    pub(crate) fn n_stored_in(&self, j: usize) -> usize {
+        match &self.entries {
+            Entries::Sparse(x) => x.column(j).0.len(),
+            _ => self.n_rows(),
+        }
+    }
+
     /// Visits the stored entries of a column of a sparse design, each with its row.
     pub(crate) fn scatter(&self, j: usize, mut visit: impl FnMut(usize, f64)) {
         if let Entries::Sparse(x) = &self.entries {

@@ -198,7 +198,7 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
         let kept = self.model.take();
         let model =
             kept.unwrap_or_else(|| Model::at(datafit, &point.eta, self.problem.intercept));
-        let source = Source::Columns(design, &model);
+        let source = Source::Columns { design, model: &model, pull: &point.pull };
         self.method.step(&self.problem.penalty, &source, &point.gradient, gap);
         if self.is_quadratic() {
             self.model = Some(model);

@@ -12,7 +12,12 @@ use crate::kernel::dot;
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     /// Columns under the weights of a model.
-    Columns(&'a Design<'a>, &'a Model),
+    Columns {
+        design: &'a Design<'a>,
+        model: &'a Model,
+        /// The weighted residual.
+        pull: &'a [f64],
+    },
     /// The moments of a Gaussian problem.
     Moments(&'a Moments),
 }
@@ -29,19 +34,19 @@ impl Source<'_> {
     /// Number of features.
     pub(super) fn n_features(&self) -> usize {
         match self {
-            Source::Columns(design, _) => design.n_cols(),
+            Source::Columns { design, .. } => design.n_cols(),
             Source::Moments(moments) => moments.n_features(),
         }
     }
 
     /// Whether sums of features are worth keeping.
     pub(super) fn keeps_sums(&self) -> bool {
-        matches!(self, Source::Columns(design, _) if !design.is_sparse())
+        matches!(self, Source::Columns { design, .. } if !design.is_sparse())
     }
 
     /// The stored sum of features, not centered by the model.
     pub(super) fn sum(&self, members: &[(usize, f64)]) -> Vec<f64> {
-        let Source::Columns(design, _) = self else { return Vec::new() };
+        let Source::Columns { design, .. } = self else { return Vec::new() };
         let mut out = vec![0.0; design.n_rows()];
         design.add_columns(members.iter().copied(), &mut out);
         out
@@ -54,7 +59,7 @@ impl Source<'_> {
         features: &[usize],
     ) -> Along {
         match self {
-            Source::Columns(design, model) => {
+            Source::Columns { design, model, .. } => {
                 let sum = model.combination(design, moves);
                 let weighted = model.weighted(&sum);
                 let mut products = vec![0.0; features.len()];
@@ -78,10 +83,10 @@ impl Source<'_> {
         old: usize,
     ) -> Mat<f64> {
         match self {
-            Source::Columns(design, model) if design.is_sparse() => {
+            Source::Columns { design, model, .. } if design.is_sparse() => {
                 products::sparse(design, model, columns, old)
             }
-            Source::Columns(design, model) => {
+            Source::Columns { design, model, .. } => {
                 let dense: Vec<Column<'_>> = (columns.iter().zip(sums))
                     .map(|(members, sum)| match (sum, members.as_slice()) {
                         (Some(sum), _) => Column::Sum(sum),

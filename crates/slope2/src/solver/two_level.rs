@@ -7,8 +7,11 @@
 //! Source: derived from the optimality conditions of two levels; the joint treatment of a cluster as one column is that of
 //! hybrid coordinate descent, arXiv 2210.14780.
 
+mod by_products;
+mod by_residual;
 mod inner;
 mod reduced;
+mod space;
 mod working;
 mod zone;
 
@@ -19,7 +22,10 @@ use crate::error::Result;
 use crate::kernel::{clipped_excess, largest};
 use crate::penalty::TwoLevel;
 use crate::problem::{Problem, Solution};
+use by_products::ByProducts;
+use by_residual::BySparseResidual;
 use inner::Inner;
+use space::Space;
 use working::WorkingSet;
 use zone::{Levels, Zone};
 
@@ -45,6 +51,10 @@ impl Default for ZoneDescent {
 const EPOCHS: usize = 20;
 /// Rounds on one working set.
 const MOST_ROUNDS: usize = 100;
+/// Inner products that are kept for what one entry of a sparse column costs in a step.
+const PRODUCTS_PER_ENTRY: usize = 4;
+/// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
+const COLUMNS_PER_SQUARE: usize = 16;
 /// The lift waits until the LASSO below it is nearly solved.
 const LIFT_FROM: f64 = 1.2;
 
@@ -157,65 +167,40 @@ impl Method<TwoLevel> for Run {
     fn step(&mut self, penalty: &TwoLevel, source: &Source<'_>, gradient: &[f64], gap: f64) {
         let levels = Levels::of(penalty);
         let lifted = self.lift(&levels, gradient);
-        let wanted = self.choose(&levels, gradient);
-        self.set.update(source, &wanted);
-        let n_cluster = self.state.count(Zone::Cluster);
-        let (mut t, mut tt, mut tr) = (vec![0.0; self.set.columns.len()], 0.0, 0.0);
-        if n_cluster != 0 {
-            let Along { features, own } = source.along(self.state.members(), &self.set.columns);
-            (t, tt) = (features, own);
+        let has_cluster = self.state.zone.contains(&Zone::Cluster);
+        let (mut tt, mut tr) = (0.0, 0.0);
+        if has_cluster {
             tr = self.state.members().map(|(j, sign)| sign * gradient[j]).sum();
         }
-        let of = |v: &[f64]| -> Vec<f64> { self.set.columns.iter().map(|j| v[*j]).collect() };
-        let mut inner = Inner {
-            levels,
-            b: of(&self.state.b),
-            zone: self.set.columns.iter().map(|j| self.state.zone[*j]).collect(),
-            sign: of(&self.state.sign),
-            h: self.state.h,
-            n_cluster,
-            n_upper: self.state.count(Zone::Upper),
-            q: of(gradient),
-            tt,
-            tr,
-            t,
-            set: &self.set.gram,
-        };
-        if lifted {
-            inner.first_height();
-        }
         let enough = 1e-3 * gap * levels.lambda1;
-        for _ in 0..MOST_ROUNDS {
-            for _ in 0..EPOCHS {
-                inner.epoch();
-            }
-            if inner.violation() <= enough {
-                break;
-            }
-            inner.reduced_steps();
-            inner.height_step();
-            if inner.violation() <= enough {
-                break;
-            }
-        }
-        let Inner { b, zone, sign, h, .. } = inner;
-        self.state.h = h;
-        for (i, j) in self.set.columns.iter().enumerate() {
-            self.state.b[*j] = b[i];
-            self.state.zone[*j] = zone[i];
-            self.state.sign[*j] = sign[i];
-        }
-        // Members outside the set moved with the height.
-        for j in 0..self.state.b.len() {
-            if self.state.zone[j] == Zone::Cluster {
-                if 0.0 < h {
-                    self.state.b[j] = self.state.sign[j] * h;
-                } else {
-                    self.state.b[j] = 0.0;
-                    self.state.zone[j] = Zone::Zero;
+        if let Source::Columns { design, model, pull } = source
+            && design.is_sparse()
+        {
+            let wanted = self.choose(&levels, gradient, true);
+            let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
+            if PRODUCTS_PER_ENTRY * n_entries < wanted.len() * wanted.len() {
+                self.set.clear();
+                let cluster = model.combination(design, self.state.members());
+                if has_cluster {
+                    tt = model.weighted(&cluster).iter().zip(&cluster).map(|(a, b)| a * b).sum();
                 }
+                let space = BySparseResidual::new(design, model, &wanted, pull, &cluster);
+                return self.descend(space, wanted, (levels, lifted), (tt, tr), enough);
             }
         }
+        let wanted = self.choose(&levels, gradient, false);
+        self.set.update(source, &wanted);
+        let columns = self.set.columns.clone();
+        let mut t = vec![0.0; columns.len()];
+        if has_cluster {
+            let Along { features, own } = source.along(self.state.members(), &columns);
+            (t, tt) = (features, own);
+        }
+        let q = columns.iter().map(|j| gradient[*j]).collect();
+        let set = std::mem::take(&mut self.set);
+        let space = ByProducts::new(&set.gram, q, t);
+        self.descend(space, columns, (levels, lifted), (tt, tr), enough);
+        self.set = set;
     }
 }
 
@@ -240,16 +225,79 @@ impl Run {
         true
     }
 
-    /// All free coefficients, and those nearest to leaving their zone.
-    fn choose(&self, levels: &Levels, gradient: &[f64]) -> Vec<usize> {
+    /// Solves on the working set until nothing in it violates optimality by more than `enough`.
+    fn descend<S: Space>(
+        &mut self,
+        space: S,
+        columns: Vec<usize>,
+        (levels, lifted): (Levels, bool),
+        (tt, tr): (f64, f64),
+        enough: f64,
+    ) {
+        let of = |v: &[f64]| -> Vec<f64> { columns.iter().map(|j| v[*j]).collect() };
+        let mut inner = Inner {
+            space,
+            levels,
+            b: of(&self.state.b),
+            zone: columns.iter().map(|j| self.state.zone[*j]).collect(),
+            sign: of(&self.state.sign),
+            h: self.state.h,
+            n_cluster: self.state.count(Zone::Cluster),
+            n_upper: self.state.count(Zone::Upper),
+            tt,
+            tr,
+        };
+        if lifted {
+            inner.first_height();
+        }
+        for _ in 0..MOST_ROUNDS {
+            for _ in 0..EPOCHS {
+                inner.epoch();
+            }
+            if inner.violation() <= enough {
+                break;
+            }
+            inner.reduced_steps(enough);
+            inner.height_step();
+            if inner.violation() <= enough {
+                break;
+            }
+        }
+        let Inner { b, zone, sign, h, .. } = inner;
+        self.state.h = h;
+        for (i, j) in columns.iter().enumerate() {
+            self.state.b[*j] = b[i];
+            self.state.zone[*j] = zone[i];
+            self.state.sign[*j] = sign[i];
+        }
+        // Members outside the set moved with the height.
+        for j in 0..self.state.b.len() {
+            if self.state.zone[j] == Zone::Cluster {
+                if 0.0 < h {
+                    self.state.b[j] = self.state.sign[j] * h;
+                } else {
+                    self.state.b[j] = 0.0;
+                    self.state.zone[j] = Zone::Zero;
+                }
+            }
+        }
+    }
+
+    /// All free coefficients, and those nearest to leaving their zone; with `all` everybody who wants to leave.
+    fn choose(&self, levels: &Levels, gradient: &[f64], all: bool) -> Vec<usize> {
         let State { zone, sign, h, .. } = &self.state;
         let is_free = |z: Zone| matches!(z, Zone::Low | Zone::Upper);
         let mut chosen: Vec<usize> = (0..zone.len()).filter(|j| is_free(zone[*j])).collect();
-        let size = self.least.max(2 * chosen.len()).max(1);
-        let room = size - chosen.len().min(size);
+        // Inner products of the set are to cost no more than one pass over all columns.
+        let balanced = (COLUMNS_PER_SQUARE * zone.len()).isqrt().max(10);
+        let size = self.least.min(balanced).max(2 * chosen.len());
+        let mut room = size - chosen.len().min(size);
         let urgency = |j: usize| levels.violation(zone[j], sign[j], gradient[j], *h);
         let mut others: Vec<(f64, usize)> =
             (0..zone.len()).filter(|j| !is_free(zone[*j])).map(|j| (urgency(j), j)).collect();
+        if all {
+            room = room.max(others.iter().filter(|(urgency, _)| 0.0 < *urgency).count());
+        }
         if room < others.len() {
             if 0 < room {
                 others.select_nth_unstable_by(room - 1, |a, b| b.0.total_cmp(&a.0));
