@@ -154,7 +154,8 @@ fn main() -> Result<()> {
             };
             let (seconds, grid) = timed(|| settings.fit(&zones, &with(two), &Silent))?;
             let (cells, fits) = (grid.cells.len(), grid.n_cell_fits);
-            println!("mid grid: {seconds:.4} s, {cells} cells, {fits} fits");
+            let steps: usize = grid.solutions.iter().map(|s| s.report.n_iters).sum();
+            println!("mid grid: {seconds:.4} s, {cells} cells, {fits} fits, {steps} steps");
         }
         if !wants("clusters") {
             continue;

@@ -60,6 +60,36 @@ impl NullaryFnOnce for Axpy<'_> {
     }
 }
 
+/// `out_i = (x_i - shift) factor roots_i`.
+pub(crate) fn shifted_and_scaled(
+    x: &[f64],
+    shift: f64,
+    factor: f64,
+    roots: &[f64],
+    out: &mut [f64],
+) {
+    run(Scaled { x, shift, factor, roots, out });
+}
+
+struct Scaled<'a> {
+    x: &'a [f64],
+    shift: f64,
+    factor: f64,
+    roots: &'a [f64],
+    out: &'a mut [f64],
+}
+
+impl NullaryFnOnce for Scaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for ((out, x), root) in self.out.iter_mut().zip(self.x).zip(self.roots) {
+            *out = (x - self.shift) * (self.factor * root);
+        }
+    }
+}
+
 /// What one pass over magnitudes says about a level: how many lie above the window of width `width` over `low`, how many
 /// inside, and the sum of those inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -29,8 +29,8 @@ const PATIENCE: usize = 30;
 /// Halvings of a step that did not lower the objective.
 const HALVINGS: usize = 30;
 
-/// Second moments are computed once so many products with the design were spent that they cost no more: one product for
-/// this many columns.
+/// Second moments cost about one product with the design for this many columns. They are computed within a solve once four
+/// times that was spent, and between two solves once half of it was: more are to come.
 const COLUMNS_PER_PRODUCT: usize = 32;
 /// Most columns whose second moments are kept.
 const MOST_MOMENTS: usize = 4096;
@@ -71,6 +71,9 @@ impl<P: Shape, M: Method<P>> Session<P> for Descent<'_, P, M> {
             self.point = None;
         }
         self.method.restart(penalty, b);
+        if 0 < self.n_products {
+            self.use_moments(1);
+        }
         if start.coefficients.is_empty() && self.problem.design.n_rows() < penalty.len() {
             self.continue_from_zero()?;
         }
@@ -222,7 +225,7 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
     /// The certificate of the coefficients, over all features.
     fn evaluate(&mut self) -> Result<(Certificate, Point)> {
         self.n_iters += 1;
-        self.use_moments();
+        self.use_moments(8);
         let b = self.method.coefficients();
         if let Some(moments) = &self.moments {
             let gradient = moments.gradient(b);
@@ -249,9 +252,9 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
     }
 
     /// Computes the second moments once they have paid for themselves.
-    fn use_moments(&mut self) {
+    fn use_moments(&mut self, halves: usize) {
         let p = self.problem.design.n_cols();
-        let enough = (p / COLUMNS_PER_PRODUCT).max(2);
+        let enough = (halves * p / (2 * COLUMNS_PER_PRODUCT)).max(2);
         if self.may_use_moments && self.moments.is_none() && enough <= self.n_products {
             let model = self.model.get_or_insert_with(|| {
                 let zeros = vec![0.0; self.problem.design.n_rows()];

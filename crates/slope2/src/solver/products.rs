@@ -6,6 +6,7 @@ use faer::{Accum, Mat, MatRef, Par};
 
 use super::model::Model;
 use crate::design::Design;
+use crate::kernel::shifted_and_scaled;
 
 /// Rows at a time: what is copied for them stays in the cache.
 const ROWS: usize = 256;
@@ -43,9 +44,7 @@ pub(super) fn dense(
                 Column::Feature(j, _) => design.stored_entries(*j, rows.clone()),
                 Column::Sum(sum) => &sum[rows.clone()],
             };
-            for ((out, x), root) in out.iter_mut().zip(entries).zip(&roots[rows.clone()]) {
-                *out = (x - shift) * (factor * root);
-            }
+            shifted_and_scaled(entries, *shift, *factor, &roots[rows.clone()], out);
         }
         let block = MatRef::from_column_major_slice(&block[..m * height], height, m);
         let (before, fresh) = (block.get(.., ..old), block.get(.., old..));

@@ -55,6 +55,8 @@ const MOST_ROUNDS: usize = 100;
 const PRODUCTS_PER_ENTRY: usize = 4;
 /// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
 const COLUMNS_PER_SQUARE: usize = 16;
+/// At least so many may come.
+const FEW: usize = 10;
 /// The lift waits until the LASSO below it is nearly solved.
 const LIFT_FROM: f64 = 1.2;
 
@@ -304,7 +306,19 @@ impl Run {
             }
             others.truncate(room);
         }
-        chosen.extend(others.into_iter().map(|(_, j)| j));
+        // Columns that are new to the set and content where they are come in small numbers.
+        others.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let n_violators = others.partition_point(|(urgency, _)| 0.0 < *urgency);
+        let mut few = (2 * n_violators).max(FEW);
+        let known = self.set.marks(zone.len());
+        chosen.extend(others.into_iter().enumerate().filter_map(|(i, (_, j))| {
+            if i < n_violators || known[j] {
+                return Some(j);
+            }
+            let fits = 0 < few;
+            few -= usize::from(fits);
+            fits.then_some(j)
+        }));
         chosen
     }
 }

@@ -17,6 +17,13 @@ impl WorkingSet {
         *self = WorkingSet::default();
     }
 
+    /// Whether each of `n` features is in the set.
+    pub(super) fn marks(&self, n: usize) -> Vec<bool> {
+        let mut marks = vec![false; n];
+        self.columns.iter().for_each(|j| marks[*j] = true);
+        marks
+    }
+
     /// Adds `wanted` to the set. What was there stays as long as the set is at most half as large again as wanted; else only
     /// what is wanted stays.
     pub(super) fn update(&mut self, source: &Source<'_>, wanted: &[usize]) {
