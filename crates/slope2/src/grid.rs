@@ -138,7 +138,7 @@ impl GridSettings {
         let lasso_max = Null::of(&lasso)?.alpha_max;
         let per_strength = self.ratios.len() * self.shares.len();
         let total = lambda1.len() * per_strength;
-        let mut start = Start { intercept: lasso.null_intercept(), ..Start::default() };
+        let mut start = Start { intercepts: lasso.null_intercepts(), ..Start::default() };
         let mut session = solver.session(&lasso);
         // What each cell that needed a fit was for the stronger penalty.
         let mut before: Vec<Option<Solution>> = vec![None; per_strength];
@@ -149,7 +149,7 @@ impl GridSettings {
                 grid.n_lasso_fits = 1;
                 start = Start::at(&base);
             }
-            let intercept = Intercept::Best(base.intercept);
+            let intercept = Intercept::Best(&base.intercepts);
             let (_, point) = certify_with_point(&lasso, intercept, &base.coefficients)?;
             grid.solutions.push(base);
             let mut cells: Vec<Option<Cell>> = vec![None; per_strength];

@@ -24,7 +24,7 @@ mod kernel;
 mod progress;
 
 pub use certificate::{Certificate, certify};
-pub use datafit::{Binomial, Datafit, Family, Gaussian, LossScale, Poisson};
+pub use datafit::{Binomial, Datafit, Family, Gaussian, Loss, LossScale, Poisson};
 pub use design::{Center, Design, Operator, Scale};
 pub use error::{Error, Result};
 pub use estimator::{Fitted, Slope2};

@@ -22,8 +22,8 @@ pub use two_level::ZoneDescent;
 /// Where a solver starts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Start {
-    /// The intercept.
-    pub intercept: f64,
+    /// The intercepts, one for each linear predictor; missing ones count as zero.
+    pub intercepts: Vec<f64>,
     /// The coefficients; empty means zeros.
     pub coefficients: Vec<f64>,
 }

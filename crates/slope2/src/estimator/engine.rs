@@ -50,7 +50,7 @@ impl Solver<TwoLevel> for Engine {
         TwoLevel: 'a,
     {
         if !problem.design.has_columns() {
-            return Box::new(Separate::new(self, problem.clone()));
+            return Box::new(Separate::new(self, *problem));
         }
         self.zones().at_work(problem)
     }

@@ -68,7 +68,7 @@ impl UnknownNoise {
         problem: &Problem<'_, P>,
         progress: &dyn Progress,
     ) -> Result<NoiseFit> {
-        if problem.datafit.family().name() != "gaussian" {
+        if !problem.datafit.loss().is_quadratic() {
             return Err(Error::Response("only a gaussian response has noise to estimate"));
         }
         if !problem.design.has_columns() {
@@ -77,7 +77,7 @@ impl UnknownNoise {
         problem.checked_null_gradient()?;
         let mut support: Vec<usize> = Vec::new();
         let mut history = Vec::new();
-        let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let mut start = Start { intercepts: problem.null_intercepts(), ..Start::default() };
         let mut noise = match estimate(problem, &support) {
             Estimate::Noise(noise) => noise,
             // One row, or a constant response: any strength gives zeros.

@@ -59,10 +59,7 @@ impl Solver<SortedL1> for ClusterDescent {
         self.at_work(problem).solve(&problem.penalty, start)
     }
 
-    fn session<'a>(
-        &'a self,
-        problem: &Problem<'a, SortedL1>,
-    ) -> Box<dyn Session<SortedL1> + 'a>
+    fn session<'a>(&'a self, problem: &Problem<'a, SortedL1>) -> Box<dyn Session<SortedL1> + 'a>
     where
         SortedL1: 'a,
     {

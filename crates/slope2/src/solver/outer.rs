@@ -1,10 +1,10 @@
 //! The loop that all solvers with columns share: certificate, model, step, and the fall of the objective.
 
+use super::Start;
 use super::model::Model;
 use super::moments::Moments;
 use super::session::Session;
 use super::source::Source;
-use super::Start;
 use crate::certificate::{
     Certificate, Intercept, Point, certificate_at, certificate_of_moments, certify_with_point,
 };
@@ -45,7 +45,7 @@ pub(super) struct Descent<'a, P, M> {
     method: M,
     /// Of the coefficients that the method has.
     point: Option<Point>,
-    intercept: f64,
+    intercepts: Vec<f64>,
     n_iters: usize,
     /// Products with the whole design so far.
     n_products: usize,
@@ -67,7 +67,7 @@ impl<P: Shape, M: Method<P>> Session<P> for Descent<'_, P, M> {
         }
         self.n_iters = 0;
         if self.point.is_none() || b != self.method.coefficients() {
-            self.intercept = start.intercept;
+            self.intercepts.clone_from(&start.intercepts);
             self.point = None;
         }
         self.method.restart(penalty, b);
@@ -108,14 +108,14 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
         method: M,
     ) -> Self {
         let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
-        let is_quadratic = problem.datafit.family().name() == "gaussian";
+        let is_quadratic = problem.datafit.loss().is_quadratic();
         Descent {
             problem: problem.clone(),
             max_iters,
             tolerance,
             method,
             point: None,
-            intercept: 0.0,
+            intercepts: Vec::new(),
             n_iters: 0,
             n_products: 0,
             model: None,
@@ -125,7 +125,7 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
     }
 
     fn is_quadratic(&self) -> bool {
-        self.problem.datafit.family().name() == "gaussian"
+        self.problem.datafit.loss().is_quadratic()
     }
 
     /// From the penalty at which all is zero down to the problem's own, halving it with a loose gap.
@@ -149,7 +149,7 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
         let mut waited = 0;
         let mut last_gap = 1.0f64;
         let mut at = self.here()?;
-        let mut best = (at.0, at.1.intercept, at.1.loss, self.method.coefficients().to_vec());
+        let mut best = self.record(&at);
         for _ in 0..self.max_iters {
             let (certificate, point) = &at;
             if certificate.holds(tolerance) {
@@ -162,7 +162,7 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
                 // Too small for the moments: from here on with the columns.
                 (self.moments, self.may_use_moments) = (None, false);
                 at = self.evaluate()?;
-                best = (at.0, at.1.intercept, at.1.loss, self.method.coefficients().to_vec());
+                best = self.record(&at);
                 continue;
             }
             if PATIENCE < waited {
@@ -182,14 +182,21 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
             at = self.evaluate()?;
             waited += 1;
             if at.0.gap() < best.0.gap() {
-                best = (at.0, at.1.intercept, at.1.loss, self.method.coefficients().to_vec());
+                best = self.record(&at);
                 waited = 0;
             }
         }
         self.point = Some(at.1);
-        let (certificate, intercept, loss, coefficients) = best;
+        let (certificate, intercepts, loss, coefficients) = best;
         let report = Report { termination, n_iters: self.n_iters };
-        Ok(Solution { intercept, coefficients, loss, certificate, report })
+        Ok(Solution { intercepts, coefficients, loss, certificate, report })
+    }
+
+    /// What a solution is made of.
+    fn record(&self, at: &(Certificate, Point)) -> (Certificate, Vec<f64>, f64, Vec<f64>) {
+        let (certificate, point) = at;
+        let b = self.method.coefficients().to_vec();
+        (*certificate, point.intercepts.clone(), point.loss, b)
     }
 
     fn step(&mut self, point: &Point, gap: f64) {
@@ -199,8 +206,7 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
             return self.method.step(&self.problem.penalty, &source, &point.gradient, gap);
         }
         let kept = self.model.take();
-        let model =
-            kept.unwrap_or_else(|| Model::at(datafit, &point.eta, self.problem.intercept));
+        let model = kept.unwrap_or_else(|| Model::at(datafit, &point.eta, self.problem.intercept));
         let source = Source::Columns { design, model: &model, pull: &point.pull };
         self.method.step(&self.problem.penalty, &source, &point.gradient, gap);
         if self.is_quadratic() {
@@ -215,7 +221,13 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
         let b = self.method.coefficients();
         let certificate = match &self.moments {
             Some(moments) => {
-                certificate_of_moments(&self.problem.penalty, &moments.certified(), b, &point.gradient).0
+                certificate_of_moments(
+                    &self.problem.penalty,
+                    &moments.certified(),
+                    b,
+                    &point.gradient,
+                )
+                .0
             }
             None => certificate_at(&self.problem, &point, b),
         };
@@ -232,14 +244,15 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
             let penalty = &self.problem.penalty;
             let (certificate, loss) =
                 certificate_of_moments(penalty, &moments.certified(), b, &gradient);
-            self.intercept = moments.intercept(b);
-            let point = Point { intercept: self.intercept, gradient, loss, ..Point::default() };
+            self.intercepts = vec![moments.intercept(b)];
+            let intercepts = self.intercepts.clone();
+            let point = Point { intercepts, gradient, loss, ..Point::default() };
             return Ok((certificate, Point { scale: 0.5 * moments.certified().yy, ..point }));
         }
         self.n_products += 1;
         let (certificate, point) =
-            certify_with_point(&self.problem, Intercept::Best(self.intercept), b)?;
-        self.intercept = point.intercept;
+            certify_with_point(&self.problem, Intercept::Best(&self.intercepts), b)?;
+        self.intercepts.clone_from(&point.intercepts);
         match point.gradient.iter().position(|g| !g.is_finite()) {
             None => Ok((certificate, point)),
             Some(j) => Err(self.problem.design.find_bad_entry().unwrap_or(Error::InvalidEntry {
@@ -266,15 +279,15 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
 
     /// Goes back toward the coefficients before until the objective has fallen. The model is not the objective here.
     fn damp(&mut self, before: Vec<f64>, primal: f64) {
-        let Problem { design, datafit, penalty, intercept } = &self.problem;
+        let Problem { design, datafit, penalty, .. } = &self.problem;
         let full = self.method.coefficients().to_vec();
         let mut length = 1.0f64;
         for _ in 0..HALVINGS {
             let b = self.method.coefficients();
             let mut eta = vec![0.0; design.n_rows()];
             design.apply(b, &mut eta);
-            let b0 = if *intercept { datafit.intercept(&eta, self.intercept) } else { 0.0 };
-            eta.iter_mut().for_each(|e| *e += b0);
+            let b0 = self.problem.best_intercepts(&eta, &self.intercepts);
+            self.problem.add_intercepts(&b0, &mut eta);
             if datafit.value(&eta) + penalty.value(b) <= primal * (1.0 + 1e-14) {
                 return;
             }

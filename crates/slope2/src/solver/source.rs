@@ -41,7 +41,7 @@ impl Source<'_> {
 
     /// Whether sums of features are worth keeping.
     pub(super) fn keeps_sums(&self) -> bool {
-        matches!(self, Source::Columns { design, .. } if !design.is_sparse())
+        matches!(self, Source::Columns { design, model, .. } if model.is_diagonal() && !design.is_sparse())
     }
 
     /// The stored sum of features, not centered by the model.
@@ -83,6 +83,7 @@ impl Source<'_> {
         old: usize,
     ) -> Mat<f64> {
         match self {
+            Source::Columns { model, .. } if !model.is_diagonal() => self.one_by_one(columns, old),
             Source::Columns { design, model, .. } if design.is_sparse() => {
                 products::sparse(design, model, columns, old)
             }
@@ -118,5 +119,21 @@ impl Source<'_> {
                 out
             }
         }
+    }
+
+    /// The products of one column after the other with all features.
+    fn one_by_one(&self, columns: &[Vec<(usize, f64)>], old: usize) -> Mat<f64> {
+        let features: Vec<usize> = columns.iter().flatten().map(|m| m.0).collect();
+        let mut out = Mat::<f64>::zeros(columns.len(), columns.len() - old);
+        for (i, column) in columns.iter().enumerate().skip(old) {
+            let along = self.along(column.iter().copied(), &features);
+            let mut rest = along.features.as_slice();
+            for (k, members) in columns.iter().enumerate() {
+                let (own, others) = rest.split_at(members.len());
+                rest = others;
+                out[(k, i - old)] = members.iter().zip(own).map(|(m, product)| m.1 * product).sum();
+            }
+        }
+        out
     }
 }

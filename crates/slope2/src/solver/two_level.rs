@@ -116,10 +116,7 @@ impl Solver<TwoLevel> for ZoneDescent {
         self.at_work(problem).solve(&problem.penalty, start)
     }
 
-    fn session<'a>(
-        &'a self,
-        problem: &Problem<'a, TwoLevel>,
-    ) -> Box<dyn Session<TwoLevel> + 'a>
+    fn session<'a>(&'a self, problem: &Problem<'a, TwoLevel>) -> Box<dyn Session<TwoLevel> + 'a>
     where
         TwoLevel: 'a,
     {
@@ -177,6 +174,7 @@ impl Method<TwoLevel> for Run {
         let enough = 1e-3 * gap * levels.lambda1;
         if let Source::Columns { design, model, pull } = source
             && design.is_sparse()
+            && model.is_diagonal()
         {
             let wanted = self.choose(&levels, gradient, true);
             let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
