@@ -20,5 +20,6 @@ mod multinomial;
 mod paths;
 mod penalties;
 mod selection;
+mod sessions;
 mod theory;
 mod zones;
