@@ -37,13 +37,14 @@ pub struct ZoneDescent {
     pub tolerance: f64,
     /// Most outer steps, each with one product with all features.
     pub max_iters: usize,
-    /// Least number of columns that are worked on at a time.
+    /// Least number of columns that are worked on at a time, unless their inner products would cost more than a product with
+    /// all columns.
     pub working_set: usize,
 }
 
 impl Default for ZoneDescent {
     fn default() -> Self {
-        ZoneDescent { tolerance: 1e-8, max_iters: 1000, working_set: 100 }
+        ZoneDescent { tolerance: 1e-8, max_iters: 1000, working_set: 400 }
     }
 }
 
@@ -54,7 +55,7 @@ const MOST_ROUNDS: usize = 100;
 /// Inner products that are kept for what one entry of a sparse column costs in a step.
 const PRODUCTS_PER_ENTRY: usize = 4;
 /// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
-const COLUMNS_PER_SQUARE: usize = 16;
+const COLUMNS_PER_SQUARE: usize = 8;
 /// At least so many may come.
 const FEW: usize = 10;
 /// The lift waits until the LASSO below it is nearly solved.
