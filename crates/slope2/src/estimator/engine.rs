@@ -1,6 +1,7 @@
-//! The solver that suits a penalty and a design.
+//! The solver that suits a penalty and a design, or the one that was asked for.
 
-use crate::error::Result;
+use super::settings::Method;
+use crate::error::{Error, Result};
 use crate::penalty::{SortedL1, TwoLevel};
 use crate::problem::{Problem, Solution};
 use crate::solver::{ClusterDescent, Fista, Solver, Start, ZoneDescent};
@@ -9,13 +10,14 @@ use crate::solver::{ClusterDescent, Fista, Solver, Start, ZoneDescent};
 /// be had.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Engine {
+    pub(super) method: Method,
     pub(super) tolerance: f64,
     pub(super) max_iters: usize,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Engine { tolerance: 1e-8, max_iters: 1000 }
+        Engine { method: Method::default(), tolerance: 1e-8, max_iters: 1000 }
     }
 }
 
@@ -25,24 +27,43 @@ impl Engine {
         let (tolerance, max_iters) = (self.tolerance, self.max_iters.saturating_mul(100));
         Fista { tolerance, max_iters, ..Fista::default() }
     }
+
+    fn clusters(&self) -> ClusterDescent {
+        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
+        ClusterDescent { tolerance, max_iters, ..ClusterDescent::default() }
+    }
+
+    fn zones(&self) -> ZoneDescent {
+        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
+        ZoneDescent { tolerance, max_iters, ..ZoneDescent::default() }
+    }
 }
 
 impl Solver<TwoLevel> for Engine {
     fn solve(&self, problem: &Problem<'_, TwoLevel>, start: &Start) -> Result<Solution> {
-        if !problem.design.has_columns() {
-            return self.fista().solve(problem, start);
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => self.zones().solve(problem, start),
+            Method::Suitable | Method::Fista => self.fista().solve(problem, start),
+            Method::ZoneDescent => self.zones().solve(problem, start),
+            Method::ClusterDescent => {
+                let sorted = SortedL1::new(problem.penalty.sequence())?;
+                self.clusters().solve(&problem.with_penalty(sorted), start)
+            }
         }
-        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
-        ZoneDescent { tolerance, max_iters, ..ZoneDescent::default() }.solve(problem, start)
     }
 }
 
 impl Solver<SortedL1> for Engine {
     fn solve(&self, problem: &Problem<'_, SortedL1>, start: &Start) -> Result<Solution> {
-        if !problem.design.has_columns() {
-            return self.fista().solve(problem, start);
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => {
+                self.clusters().solve(problem, start)
+            }
+            Method::Suitable | Method::Fista => self.fista().solve(problem, start),
+            Method::ClusterDescent => self.clusters().solve(problem, start),
+            Method::ZoneDescent => {
+                Err(Error::Settings("descent over zones is for two levels and the LASSO"))
+            }
         }
-        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
-        ClusterDescent { tolerance, max_iters, ..ClusterDescent::default() }.solve(problem, start)
     }
 }

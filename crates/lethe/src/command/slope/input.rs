@@ -1,0 +1,208 @@
+//! The data of a command.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use slope2::Observations;
+use slope2::data::{Csv, Delimiter, Labels, SvmLight, Table, csv, svmlight};
+use slope2::estimator::FamilyKind;
+
+use super::flags::Family;
+use crate::error::{Error, Result};
+
+/// How a table is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct TableFlags {
+    /// The table: CSV or svmlight, plain or gzip-compressed.
+    pub(super) file: PathBuf,
+    /// The format [default: svmlight for names that end in .svm, .svmlight or .libsvm, else csv].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// What stands between cells: one character, `tab`, or `space` for any number of spaces [default: a comma; a tab for .tsv].
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<String>,
+    /// The first row holds values; columns are called x1, x2, ...
+    #[arg(long)]
+    no_header: bool,
+    /// Lines before the table that are not looked at.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip_lines: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Csv,
+    Svmlight,
+}
+
+/// Which columns are what.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataFlags {
+    #[command(flatten)]
+    pub(super) table: TableFlags,
+    /// The column to explain, by name or by number counted from 1.
+    #[arg(long, value_name = "COLUMN")]
+    response: Option<String>,
+    /// A file that holds the response, in its only column or in the one that --response names.
+    #[arg(long, value_name = "FILE")]
+    response_file: Option<PathBuf>,
+    /// The family of the response.
+    #[arg(long, value_enum, default_value_t = Family::Gaussian)]
+    family: Family,
+    /// The column with the weights of the rows.
+    #[arg(long, value_name = "COLUMN")]
+    weights: Option<String>,
+    /// A column to leave out; may be repeated.
+    #[arg(long, value_name = "COLUMN")]
+    ignore: Vec<String>,
+}
+
+/// A table with its response.
+#[derive(Clone, Debug)]
+pub(super) struct Input {
+    pub(super) table: Table,
+    pub(super) y: Vec<f64>,
+    pub(super) family: FamilyKind,
+    pub(super) response: String,
+    /// The classes that are 0 and 1.
+    pub(super) classes: Option<[String; 2]>,
+    pub(super) weights: Option<String>,
+}
+
+impl TableFlags {
+    pub(super) fn is_svmlight(&self) -> bool {
+        match self.format {
+            Some(format) => format == Format::Svmlight,
+            None => ["svm", "svmlight", "libsvm"].contains(&extension(&self.file).as_str()),
+        }
+    }
+
+    pub(super) fn csv(&self) -> Result<Csv> {
+        let delimiter = match &self.delimiter {
+            Some(name) => Delimiter::named(name).ok_or_else(|| {
+                let must = "one character of ASCII, `tab` or `space`";
+                Error::Usage(format!("--delimiter: expected {must}, got `{name}`"))
+            })?,
+            None if extension(&self.file) == "tsv" => Delimiter::Byte(b'\t'),
+            None => Delimiter::Byte(b','),
+        };
+        let (header, skip_lines) = (!self.no_header, self.skip_lines);
+        Ok(Csv { delimiter, header, skip_lines, ..Csv::default() })
+    }
+}
+
+/// The ending of a name, in small letters, that of the compression left away.
+fn extension(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.rsplit_once('.').map_or(String::new(), |(_, ending)| ending.to_owned())
+}
+
+/// The name of a file without its endings.
+pub(super) fn stem(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+}
+
+impl DataFlags {
+    /// Reads the data; `groups` is a column that folds keep together.
+    pub(super) fn read(&self, groups: Option<&str>) -> Result<Input> {
+        let table =
+            if self.table.is_svmlight() { self.svmlight(groups)? } else { self.csv(groups)? };
+        let family = self.family.kind();
+        let labels = table.response()?.clone();
+        let (y, classes) = response(&labels, family)?;
+        let (response, weights) = (labels.name().to_owned(), self.weights.clone());
+        if table.n_columns() == 0 {
+            return Err(Error::file(table.file(), "no column is left to explain the response by"));
+        }
+        Ok(Input { table, y, family, response, classes, weights })
+    }
+
+    fn svmlight(&self, groups: Option<&str>) -> Result<Table> {
+        let none = |flag: &str| Err(Error::Usage(format!("{flag} is for CSV, not for svmlight")));
+        if self.weights.is_some() {
+            return none("--weights");
+        }
+        if !self.ignore.is_empty() {
+            return none("--ignore");
+        }
+        if self.response_file.is_some() {
+            return none("--response-file");
+        }
+        if let Some(other) = self.response.as_deref().filter(|name| *name != "label") {
+            let must = "nothing or `label`, which every row of svmlight begins with";
+            return Err(Error::Usage(format!("--response: expected {must}, got `{other}`")));
+        }
+        if let Some(other) = groups.filter(|name| *name != "qid") {
+            let must = "`qid`, the only groups of svmlight";
+            return Err(Error::Usage(format!("--groups: expected {must}, got `{other}`")));
+        }
+        Ok(svmlight::open(&self.table.file, &SvmLight::default())?)
+    }
+
+    fn csv(&self, groups: Option<&str>) -> Result<Table> {
+        let plain = self.table.csv()?;
+        let settings = Csv {
+            weights: self.weights.clone(),
+            groups: groups.map(ToOwned::to_owned),
+            ignored: self.ignore.clone(),
+            ..plain.clone()
+        };
+        let Some(file) = &self.response_file else {
+            let Some(response) = self.response.clone() else {
+                let must = "--response COLUMN or --response-file FILE";
+                return Err(Error::Usage(format!("expected {must}: what is to be explained?")));
+            };
+            let settings = Csv { response: Some(response), ..settings };
+            return Ok(csv::open(&self.table.file, &settings)?);
+        };
+        let table = csv::open(&self.table.file, &settings)?;
+        let column = self.response.clone().unwrap_or_else(|| "1".into());
+        let settings = Csv { response: Some(column), features: Some(Vec::new()), ..plain };
+        Ok(table.with_response_of(&csv::open(file, &settings)?)?)
+    }
+}
+
+/// The response as numbers, and the classes that are 0 and 1.
+fn response(labels: &Labels, family: FamilyKind) -> Result<(Vec<f64>, Option<[String; 2]>)> {
+    match family {
+        FamilyKind::Binomial => {
+            let classes = labels.classes()?;
+            let Ok(names) = <[String; 2]>::try_from(classes.names.clone()) else {
+                let (n, shown) = (classes.names.len(), classes.names.iter().take(5));
+                let shown: Vec<String> = shown.map(|name| format!("`{name}`")).collect();
+                let more = if shown.len() < n { ", ..." } else { "" };
+                return Err(Error::file(
+                    labels.file(),
+                    format!(
+                        "column `{}`: expected two classes for a binomial response, got {n}: {}{more}",
+                        labels.name(),
+                        shown.join(", ")
+                    ),
+                ));
+            };
+            let y = classes.of_rows.iter().map(|class| if *class == 0 { 0.0 } else { 1.0 });
+            Ok((y.collect(), Some(names)))
+        }
+        FamilyKind::Poisson => {
+            let must = "a finite number that is not negative, for a poisson response";
+            Ok((labels.numbers(must, |y| 0.0 <= y)?, None))
+        }
+        _ => {
+            let must = "a finite number (for classes, --family binomial)";
+            Ok((labels.numbers(must, |_| true)?, None))
+        }
+    }
+}
+
+impl Input {
+    /// What the estimator looks at.
+    pub(super) fn observations<'a>(&'a self, design: &'a slope2::Design<'a>) -> Observations<'a> {
+        let (y, weights) = (self.y.as_slice(), self.table.weights());
+        Observations { design, y, weights, family: self.family.family() }
+    }
+}
