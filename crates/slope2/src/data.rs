@@ -1,7 +1,8 @@
-//! Tables from files: comma-separated values and svmlight, plain or gzip-compressed, with errors that name the line, the
-//! column and the text found there.
+//! Tables from files: comma-separated values, svmlight and safetensors, plain or gzip-compressed, with errors that name the
+//! line, the column and the text found there.
 //!
-//! A file is read whole, then parsed by a pure function of its bytes: [`csv::parse`], [`svmlight::parse`]. Nothing is filled
+//! A file is read whole, then parsed by a pure function of its bytes: [`csv::parse`], [`svmlight::parse`],
+//! [`tensors::parse`]. Nothing is filled
 //! in and nothing is guessed: a missing value, a number that is not finite and a row of another length are errors.
 //!
 //! # Examples
@@ -23,6 +24,7 @@ mod file;
 mod labels;
 pub mod svmlight;
 mod table;
+pub mod tensors;
 
 pub use csv::{Csv, Delimiter};
 pub use error::{Error, Result};

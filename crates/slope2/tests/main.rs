@@ -18,6 +18,8 @@ mod golden;
 mod grids;
 mod paths;
 mod penalties;
+#[cfg(feature = "data")]
+mod readers;
 mod selection;
 mod theory;
 mod zones;

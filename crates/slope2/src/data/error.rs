@@ -58,7 +58,7 @@ pub enum Error {
         /// Rows of this file.
         got: usize,
     },
-    /// A cell that cannot be meant.
+    /// A cell that cannot be meant. In a file without lines, `line` counts rows.
     #[error("{}, line {line}, column `{column}`: expected {must}, got `{got}`", file.display())]
     Cell {
         /// The file.
@@ -113,6 +113,18 @@ pub enum Error {
         first: &'static str,
         /// The other.
         second: &'static str,
+    },
+    /// A tensor that is not there or not as it must be.
+    #[error("{}, tensor `{tensor}`: expected {must}, got {got}", file.display())]
+    Tensor {
+        /// The file.
+        file: PathBuf,
+        /// The tensor's name.
+        tensor: &'static str,
+        /// What it must be.
+        must: String,
+        /// What it was.
+        got: String,
     },
     /// A table without what was asked of it.
     #[error("{}: {what}", file.display())]

@@ -79,7 +79,7 @@ impl Flags {
             "false discoveries",
             "error",
         ]);
-        for (name, point) in [("two levels", &proposal.point), ("LASSO", &proposal.lasso)] {
+        for (name, point) in [("proposal", &proposal.point), ("best LASSO", &proposal.lasso)] {
             let FixedPoint { lambda, tpp, fdp, mse, .. } = point;
             let numbers = [lambda.upper, lambda.lower, lambda.share, *tpp, *fdp, *mse];
             let cells = numbers.map(|x| significant(x, 5));

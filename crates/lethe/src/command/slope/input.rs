@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use slope2::Observations;
-use slope2::data::{Csv, Delimiter, Labels, SvmLight, Table, csv, svmlight};
+use slope2::data::{Csv, Delimiter, Labels, SvmLight, Table, csv, svmlight, tensors};
 use slope2::estimator::FamilyKind;
 
 use super::flags::Family;
@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub(super) struct TableFlags {
-    /// The table: CSV or svmlight, plain or gzip-compressed.
+    /// The table: CSV, svmlight or safetensors, plain or gzip-compressed.
     pub(super) file: PathBuf,
-    /// The format [default: svmlight for names that end in .svm, .svmlight or .libsvm, else csv].
+    /// The format [default: by the name: .svm, .svmlight, .libsvm, .safetensors; else csv].
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// What stands between cells: one character, `tab`, or `space` for any number of spaces [default: a comma; a tab for .tsv].
@@ -31,9 +31,20 @@ pub(super) struct TableFlags {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Csv,
     Svmlight,
+    Safetensors,
+}
+
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Format::Csv => "CSV",
+            Format::Svmlight => "svmlight",
+            Format::Safetensors => "safetensors",
+        }
+    }
 }
 
 /// Which columns are what.
@@ -72,11 +83,12 @@ pub(super) struct Input {
 }
 
 impl TableFlags {
-    pub(super) fn is_svmlight(&self) -> bool {
-        match self.format {
-            Some(format) => format == Format::Svmlight,
-            None => ["svm", "svmlight", "libsvm"].contains(&extension(&self.file).as_str()),
-        }
+    pub(super) fn format(&self) -> Format {
+        self.format.unwrap_or_else(|| match extension(&self.file).as_str() {
+            "svm" | "svmlight" | "libsvm" => Format::Svmlight,
+            "safetensors" => Format::Safetensors,
+            _ => Format::Csv,
+        })
     }
 
     pub(super) fn csv(&self) -> Result<Csv> {
@@ -110,8 +122,10 @@ pub(super) fn stem(file: &Path) -> String {
 impl DataFlags {
     /// Reads the data; `groups` is a column that folds keep together.
     pub(super) fn read(&self, groups: Option<&str>) -> Result<Input> {
-        let table =
-            if self.table.is_svmlight() { self.svmlight(groups)? } else { self.csv(groups)? };
+        let table = match self.table.format() {
+            Format::Csv => self.csv(groups)?,
+            format => self.fixed(format, groups)?,
+        };
         let family = self.family.kind();
         let labels = table.response()?.clone();
         let (y, classes) = response(&labels, family)?;
@@ -122,26 +136,31 @@ impl DataFlags {
         Ok(Input { table, y, family, response, classes, weights })
     }
 
-    fn svmlight(&self, groups: Option<&str>) -> Result<Table> {
-        let none = |flag: &str| Err(Error::Usage(format!("{flag} is for CSV, not for svmlight")));
-        if self.weights.is_some() {
-            return none("--weights");
+    /// A format in which the roles of columns are fixed.
+    fn fixed(&self, format: Format, groups: Option<&str>) -> Result<Table> {
+        let name = format.name();
+        for (flag, is_set) in [
+            ("--weights", self.weights.is_some()),
+            ("--ignore", !self.ignore.is_empty()),
+            ("--response-file", self.response_file.is_some()),
+        ] {
+            if is_set {
+                return Err(Error::Usage(format!("{flag} is for CSV, not for {name}")));
+            }
         }
-        if !self.ignore.is_empty() {
-            return none("--ignore");
-        }
-        if self.response_file.is_some() {
-            return none("--response-file");
-        }
-        if let Some(other) = self.response.as_deref().filter(|name| *name != "label") {
-            let must = "nothing or `label`, which every row of svmlight begins with";
+        let response = if format == Format::Svmlight { "label" } else { "y" };
+        if let Some(other) = self.response.as_deref().filter(|name| *name != response) {
+            let must = format!("nothing or `{response}`, the response of {name}");
             return Err(Error::Usage(format!("--response: expected {must}, got `{other}`")));
         }
-        if let Some(other) = groups.filter(|name| *name != "qid") {
-            let must = "`qid`, the only groups of svmlight";
-            return Err(Error::Usage(format!("--groups: expected {must}, got `{other}`")));
+        let known = if format == Format::Svmlight { "qid" } else { "" };
+        if let Some(other) = groups.filter(|name| *name != known) {
+            return Err(Error::Usage(format!("--groups: {name} has no groups `{other}`")));
         }
-        Ok(svmlight::open(&self.table.file, &SvmLight::default())?)
+        Ok(match format {
+            Format::Safetensors => tensors::open(&self.table.file)?,
+            _ => svmlight::open(&self.table.file, &SvmLight::default())?,
+        })
     }
 
     fn csv(&self, groups: Option<&str>) -> Result<Table> {

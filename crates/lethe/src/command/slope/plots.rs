@@ -39,7 +39,7 @@ pub(super) fn path(path: &Path, table: &Table, marks: &[Mark]) -> Result<Svg> {
             clusters.iter().map(|c| c.map_or(f64::NAN, |(height, _)| height)).collect();
         let below: Vec<f64> = height.iter().map(|h| -h).collect();
         let points = path.points.iter().map(|point| point.alpha).zip(height.iter().copied());
-        let label = format!("± the cluster: {counts} columns share this magnitude");
+        let label = format!("± cluster of {counts}");
         plot = plot.series(Series::line(label, points).with_band(&below, &height)?);
     }
     let p = table.n_columns();

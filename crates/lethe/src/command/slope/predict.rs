@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
-use slope2::data::{Csv, SvmLight, Table, csv, svmlight};
+use slope2::data::{Csv, SvmLight, Table, csv, svmlight, tensors};
 use slope2::estimator::FamilyKind;
 
-use super::input::TableFlags;
+use super::input::{Format, TableFlags};
 use super::model::Saved;
 use super::write;
 use crate::command::{File, Outcome};
@@ -127,17 +127,26 @@ impl Flags {
 
     /// The columns of the model, by name.
     fn read(&self, model: &Saved) -> Result<Table> {
-        if !self.table.is_svmlight() {
+        let format = self.table.format();
+        if format == Format::Csv {
             let settings = Csv { features: Some(model.columns.clone()), ..self.table.csv()? };
             return Ok(csv::open(&self.table.file, &settings)?);
         }
+        let refused = |what: String| Error::file(&self.table.file, what);
         let numbered = |(j, name): (usize, &String)| *name == format!("x{}", j + 1);
         if !model.columns.iter().enumerate().all(numbered) {
-            let what = "the model has columns with names, and svmlight has none";
-            return Err(Error::file(&self.table.file, what));
+            return Err(refused("its columns have no names, and those of the model have".into()));
         }
-        let table = svmlight::open(&self.table.file, &SvmLight::default())?;
-        Ok(table.widened_to(model.columns.len()))
+        let n = model.columns.len();
+        if format == Format::Svmlight {
+            let table = svmlight::open(&self.table.file, &SvmLight::default())?;
+            return Ok(table.widened_to(n));
+        }
+        let table = tensors::open(&self.table.file)?;
+        if table.n_columns() != n {
+            return Err(refused(format!("expected {n} columns, got {}", table.n_columns())));
+        }
+        Ok(table)
     }
 }
 

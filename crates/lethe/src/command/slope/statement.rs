@@ -67,7 +67,7 @@ impl Statement<'_> {
             "intercept": intercept,
             "loss": { "scale": loss_name(*loss_scale), "in_words": self.loss() },
             "solver": {
-                "method": format!("{:?}", self.solver.method()),
+                "method": self.solver.method(),
                 "tolerance": self.solver.tolerance,
             },
         })
