@@ -118,7 +118,8 @@ struct Rows<'a> {
 
 enum Source<'a> {
     Quoted(Box<csv::Reader<&'a [u8]>>, &'a [u8]),
-    Words(std::iter::Enumerate<std::slice::Split<'a, u8, fn(&u8) -> bool>>),
+    /// The lines that are left, and how many were read.
+    Words(&'a [u8], u64),
 }
 
 impl<'a> Rows<'a> {
@@ -134,10 +135,7 @@ impl<'a> Rows<'a> {
                 builder.has_headers(false).flexible(true).trim(Trim::All).delimiter(delimiter);
                 Source::Quoted(Box::new(builder.from_reader(text)), text)
             }
-            Delimiter::Whitespace => {
-                let is_end: fn(&u8) -> bool = |byte| *byte == b'\n';
-                Source::Words(text.split(is_end).enumerate())
-            }
+            Delimiter::Whitespace => Source::Words(text, 0),
         };
         Rows { file, before: settings.skip_lines as u64, source }
     }
@@ -156,16 +154,16 @@ impl<'a> Rows<'a> {
                 let blank = blank.filter(|byte| **byte == b'\n').count();
                 Ok(Some(self.before + start.line() + blank as u64))
             }
-            Source::Words(lines) => {
-                let words = |line: &'a [u8]| {
-                    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
-                };
-                let Some((i, line)) = lines.find(|(_, line)| words(line).next().is_some()) else {
-                    return Ok(None);
-                };
+            Source::Words(rest, read) => {
                 record.clear();
-                words(line).for_each(|word| record.push_field(word));
-                Ok(Some(self.before + i as u64 + 1))
+                while record.is_empty() && !rest.is_empty() {
+                    let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                    *rest = rest.get(line.len() + 1..).unwrap_or_default();
+                    *read += 1;
+                    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+                    words.for_each(|word| record.push_field(word));
+                }
+                Ok((!record.is_empty()).then_some(self.before + *read))
             }
         }
     }

@@ -28,14 +28,14 @@ impl Engine {
         Fista { tolerance, max_iters, ..Fista::default() }
     }
 
-    fn clusters(&self) -> ClusterDescent {
-        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
-        ClusterDescent { tolerance, max_iters, ..ClusterDescent::default() }
-    }
-
     fn zones(&self) -> ZoneDescent {
         let (tolerance, max_iters) = (self.tolerance, self.max_iters);
         ZoneDescent { tolerance, max_iters, ..ZoneDescent::default() }
+    }
+
+    fn clusters(&self) -> ClusterDescent {
+        let (tolerance, max_iters) = (self.tolerance, self.max_iters);
+        ClusterDescent { tolerance, max_iters, ..ClusterDescent::default() }
     }
 }
 
