@@ -78,3 +78,17 @@ fn a_fit_that_is_not_finished_is_written_and_told() {
     assert!(run.stderr.starts_with("note: the solver ended ("), "{}", run.stderr);
     assert_eq!(place.json("t.fit/model.json")["converged"], false);
 }
+
+#[test]
+fn a_choice_at_an_end_of_the_path_is_told() {
+    let place = Place::new();
+    place.write("t.csv", table(60, 3));
+    // Two independent columns.
+    let run = place.run("slope fit t.csv --response c2 --ignore y --ignore c0 --cv 5 --quiet");
+    let none = "note: no column helps: the best strength leaves all coefficients at zero\n";
+    assert_eq!((run.code, run.stderr.as_str()), (0, none));
+    assert_eq!(coefficients(&place), [0.0]);
+    let run = place.run("slope fit t.csv --response y --cv 5 --quiet --last 0.5 --points 5");
+    let weak = "note: the weakest penalty is the best; --last may go lower\n";
+    assert_eq!((run.code, run.stderr.as_str()), (0, weak));
+}

@@ -6,7 +6,7 @@ use report::number::{mean_std, significant};
 use serde_json::{Value, json};
 use slope2::estimator::{Fitted, PenaltyForm, Strength};
 use slope2::selection::{Criterion, Score};
-use slope2::{Alphas, Path, PathSettings, TwoLevel};
+use slope2::{Alphas, Path, PathEnd, PathSettings, TwoLevel};
 
 use super::flags::{
     AlphaFlags, CriterionFlag, OutFlags, Penalty, PenaltyFlags, PreparationFlags, SelectionFlags,
@@ -82,6 +82,7 @@ struct Found {
     strength: Words,
     selection: Option<Value>,
     pictures: Vec<Picture>,
+    notes: Vec<String>,
 }
 
 impl Flags {
@@ -140,13 +141,14 @@ impl Flags {
             Statement { input: &input, preparation: &preparation, solver: &self.solver };
         let (penalty, way) = self.penalty(way, input.table.n_columns())?;
         let found = self.find(&statement, &penalty, way, session)?;
-        let Found { fitted, strength, selection, mut pictures } = found;
+        let Found { fitted, strength, selection, mut pictures, notes: found_notes } = found;
         let model = Model {
             statement: &statement,
             penalty: &penalty,
             fitted: &fitted,
             strength,
             selection,
+            seed: self.selection.seed_used(),
         };
         let bars = plots::coefficients(&fitted, &input.table);
         let caption = "The largest coefficients; equal magnitudes are one cluster.";
@@ -177,6 +179,7 @@ impl Flags {
         let text =
             format!("{}\n{}\n{rest}\n{written}", write::aligned(&lines), table.to_terminal(None));
         let mut notes = statement.notes();
+        notes.extend(found_notes);
         if !fitted.converged() {
             notes.push(format!(
                 "the solver ended ({:?}) before the relative gap of {} was reached; see the certificate",
@@ -221,7 +224,7 @@ impl Flags {
             _ => text,
         };
         let strength = strength(&fitted, &text, json);
-        Ok(Found { fitted, strength, selection: None, pictures: Vec::new() })
+        Ok(Found { fitted, strength, selection: None, pictures: Vec::new(), notes: Vec::new() })
     }
 
     fn path(
@@ -261,9 +264,10 @@ impl Flags {
         let mut pictures = path_pictures(&path, statement, &marks)?;
         let caption = format!("{name} along the path; less is better.");
         pictures.extend(picture("criterion.svg", caption, plots::criterion(points, name, &marks))?);
+        let notes = notes_of(&path, best);
         let selection =
             json!({ "criterion": name, "alphas": alphas, "values": values, "best": best });
-        Ok(Found { fitted, strength, selection: Some(selection), pictures })
+        Ok(Found { fitted, strength, selection: Some(selection), pictures, notes })
     }
 
     fn by_folds(
@@ -303,7 +307,6 @@ impl Flags {
         let json = json!({
             "by": "cross-validation",
             "folds": folds_words,
-            "seed": self.selection.seed,
             "score": score.name(),
             "rule": rule,
             "alpha_max": path.alpha_max,
@@ -323,6 +326,7 @@ impl Flags {
             plots::scores(&alphas, validated, score, &marks),
         )?);
         pictures.extend(path_pictures(&path, statement, &marks)?);
+        let notes = notes_of(&path, chosen);
         let selection = json!({
             "score": score.name(),
             "alphas": alphas,
@@ -331,8 +335,20 @@ impl Flags {
             "best": best,
             "one_standard_error": simpler,
         });
-        Ok(Found { fitted, strength, selection: Some(selection), pictures })
+        Ok(Found { fitted, strength, selection: Some(selection), pictures, notes })
     }
+}
+
+/// What a choice at an end of the path means.
+fn notes_of(path: &Path, chosen: usize) -> Vec<String> {
+    let point = &path.points[chosen];
+    if point.solution.coefficients.iter().all(|b| *b == 0.0) && 1 < path.points.len() {
+        return vec!["no column helps: the best strength leaves all coefficients at zero".into()];
+    }
+    if chosen + 1 == path.points.len() && 0 < chosen && path.end == PathEnd::AllSolved {
+        return vec!["the weakest penalty is the best; --last may go lower".into()];
+    }
+    Vec::new()
 }
 
 /// One fit with a strength.
@@ -345,8 +361,10 @@ fn fit(
 ) -> Result<Fitted> {
     let Input { table, y, .. } = statement.input;
     let slope = flags.solver.builder(statement.input, statement.preparation);
+    let folds = matches!(strength, Strength::CrossValidated { .. });
+    let name = if folds { "cross-validation" } else { "fit" };
     let slope = slope.penalty(penalty.form.clone()).strength(strength).build()?;
-    let watch = session.watch("fit");
+    let watch = session.watch(name);
     let fitted = slope.fit_with(&table.design()?, y, table.weights(), &watch)?;
     watch.finish();
     Ok(fitted)

@@ -344,6 +344,11 @@ impl SelectionFlags {
         }
     }
 
+    /// The seed, if anything is random.
+    pub(super) fn seed_used(&self) -> Option<u64> {
+        self.cv.map(|_| self.seed)
+    }
+
     pub(super) fn rule(&self) -> Rule {
         if self.one_se { Rule::OneStandardError } else { Rule::Best }
     }

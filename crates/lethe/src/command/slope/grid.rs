@@ -57,6 +57,7 @@ struct Written {
     statement: Value,
     penalty: Value,
     strength: Value,
+    seed: Option<u64>,
     n_cells: usize,
     n_lasso_fits: usize,
     n_cell_fits: usize,
@@ -113,6 +114,7 @@ impl Flags {
             fitted: &compared.fitted,
             strength: compared.strength.clone(),
             selection: Some(json!({ "grid": "grid.json" })),
+            seed: self.selection.seed_used(),
         };
         let mut lines = model.lines();
         lines.push((
@@ -133,6 +135,7 @@ impl Flags {
             statement: statement.json(),
             penalty: json!({ "form": "two-level", "ratios": self.ratios, "shares": self.shares, "rounding": ROUNDING }),
             strength: compared.strength.json.clone(),
+            seed: self.selection.seed_used(),
             n_cells: grid.cells.len(),
             n_lasso_fits: grid.n_lasso_fits,
             n_cell_fits: grid.n_cell_fits,
@@ -226,7 +229,6 @@ impl Flags {
             "by": "cross-validation",
             "alpha": fitted.alpha(),
             "folds": folds_words,
-            "seed": self.selection.seed,
             "score": score.name(),
             "rule": rule,
         });

@@ -27,6 +27,8 @@ pub(super) struct Model<'a> {
     pub(super) strength: Words,
     /// What was compared, if the strength was chosen.
     pub(super) selection: Option<Value>,
+    /// The seed of the folds, if there were some.
+    pub(super) seed: Option<u64>,
 }
 
 /// The same for people and for programs.
@@ -47,6 +49,7 @@ struct Written<'a> {
     statement: Value,
     penalty: Value,
     strength: &'a Value,
+    seed: Option<u64>,
     certificate: Value,
     converged: bool,
     clusters: Value,
@@ -134,6 +137,7 @@ impl Model<'_> {
             statement: self.statement.json(),
             penalty: penalty_json(self.penalty, Some(self.fitted.penalty())),
             strength: &self.strength.json,
+            seed: self.seed,
             certificate: certificate_json(self.fitted.certificate()),
             converged: self.fitted.converged(),
             clusters: self.clusters(),

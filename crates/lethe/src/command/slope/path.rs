@@ -12,7 +12,7 @@ use super::fit::{along, path_pictures};
 use super::flags::{AlphaFlags, OutFlags, PenaltyFlags, PreparationFlags, SolverFlags};
 use super::input::{DataFlags, Input};
 use super::plots::Mark;
-use super::statement::{Statement, certificate_json, penalty_json};
+use super::statement::{Statement, certificate_json, penalty_json, shape_words};
 use super::write::{self, Folder};
 use crate::command::{Outcome, Session};
 use crate::error::Result;
@@ -46,6 +46,8 @@ struct Written {
     response: String,
     statement: Value,
     penalty: Value,
+    /// Nothing is random.
+    seed: Option<u64>,
     alpha_max: f64,
     null_deviance: f64,
     end: &'static str,
@@ -83,10 +85,7 @@ impl Flags {
         }
         let unfinished = path.points.iter().filter(|point| !reached(point)).count();
         let mut lines = statement.lines();
-        lines.push((
-            "penalty".into(),
-            format!("{} times alpha; asked: {}", penalty.name, penalty.asked),
-        ));
+        lines.push(("penalty".into(), format!("alpha times {}", shape_words(&penalty))));
         lines.push((
             "strengths".into(),
             format!(
@@ -109,6 +108,7 @@ impl Flags {
             response: input.response.clone(),
             statement: statement.json(),
             penalty: penalty_json(&penalty, None),
+            seed: None,
             alpha_max: path.alpha_max,
             null_deviance: path.null_deviance,
             end: end(path.end),

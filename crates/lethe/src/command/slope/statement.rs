@@ -161,6 +161,20 @@ fn loss_name(scale: LossScale) -> &'static str {
     }
 }
 
+/// The shape of a penalty, in words.
+pub(super) fn shape_words(asked: &Penalty) -> String {
+    let settings = asked.asked.as_object().into_iter().flatten();
+    let settings: Vec<String> = settings.map(|(name, value)| format!("{name} {value}")).collect();
+    let mut text = asked.name.clone();
+    if !settings.is_empty() {
+        text += &format!(" with {}", settings.join(", "));
+    }
+    if asked.name == "two-level" {
+        text += &format!("; {ROUNDING}");
+    }
+    text
+}
+
 /// A penalty with its strength, in words.
 pub(super) fn penalty_words(asked: &Penalty, fitted: &FittedPenalty, p: usize) -> String {
     let short = |x: f64| significant(x, 6);
