@@ -30,6 +30,7 @@ fn golden_fits_of_the_vendored_files() {
         assert_eq!(text(&model, "/statement/standardisation/center"), "mean");
         assert_eq!(text(&model, "/statement/standardisation/scale"), "sd");
         assert_eq!(text(&model, "/statement/loss/scale"), "mean");
+        assert!(["diabetes_target", "x31"].contains(&text(&model, "/response")));
         let primal = number(row, "/primal");
         let gap = number(&model, "/certificate/gap");
         assert!((number(&model, "/certificate/primal") - primal).abs() < 1e-10 * primal, "row {i}");

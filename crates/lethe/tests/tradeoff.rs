@@ -36,3 +36,20 @@ fn a_proposal_holds_its_target() {
     assert!(two["fdp"].as_f64().unwrap() <= 0.3 + 1e-6);
     assert!(lasso["tpp"].as_f64() <= two["tpp"].as_f64());
 }
+
+/// The penalty of the sum over columns of norm 1 is that of the mean over columns of deviation 1, times sqrt(n).
+#[test]
+fn the_scaling_of_a_proposal_is_that_of_two_fits() {
+    let place = Place::new();
+    place.write("t.csv", crate::program::table(100, 5));
+    let fit = |flags: &str| {
+        place
+            .runs(&format!("slope fit t.csv --response y --k 2 --tolerance 1e-13 {flags} --quiet"));
+        let csv = place.read("t.fit/coefficients.csv");
+        let second = |line: &str| line.split(',').nth(1).unwrap().parse::<f64>().unwrap();
+        csv.lines().skip(1).map(second).collect::<Vec<f64>>()
+    };
+    let sum = fit("--lambda1 0.8 --lambda2 0.4 --scale l2 --loss-scale sum");
+    let mean = fit("--lambda1 0.08 --lambda2 0.04");
+    assert!(crate::program::distance(&sum, &mean) < 1e-9, "{sum:?} and {mean:?}");
+}

@@ -12,6 +12,9 @@ use super::write;
 use crate::command::Outcome;
 use crate::error::Result;
 
+/// For which scaling the penalties are meant: columns of norm 1 there, of norm sqrt(n) by default.
+const SCALING: &str = "Penalties are for --scale l2 --loss-scale sum; for the default scaling divide them by sqrt(n).";
+
 /// Flags of `design`.
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -41,6 +44,7 @@ struct Written {
     format: &'static str,
     version: u64,
     setting: &'static str,
+    scaling: &'static str,
     delta: f64,
     eps: f64,
     variance: f64,
@@ -60,6 +64,7 @@ impl Flags {
                 format: "lethe-slope-design",
                 version: 1,
                 setting: SETTING,
+                scaling: SCALING,
                 delta,
                 eps,
                 variance,
@@ -85,8 +90,7 @@ impl Flags {
             let cells = numbers.map(|x| significant(x, 5));
             table.push_row(std::iter::once(name.to_owned()).chain(cells));
         }
-        let text = "Penalties are for that loss; with --loss-scale mean, divide them by n.";
-        let stdout = format!("{SETTING}\n\n{}\n{text}\n", table.to_terminal(None));
+        let stdout = format!("{SETTING}\n\n{}\n{SCALING}\n", table.to_terminal(None));
         Ok(Outcome { stdout, ..Outcome::default() })
     }
 }

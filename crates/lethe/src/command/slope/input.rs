@@ -129,7 +129,12 @@ impl DataFlags {
         let family = self.family.kind();
         let labels = table.response()?.clone();
         let (y, classes) = response(&labels, family)?;
-        let (response, weights) = (labels.name().to_owned(), self.weights.clone());
+        // A file of its own without a header names the response itself.
+        let response = match (&self.response_file, self.table.no_header) {
+            (Some(file), true) => stem(file),
+            _ => labels.name().to_owned(),
+        };
+        let weights = self.weights.clone();
         if table.n_columns() == 0 {
             return Err(Error::file(table.file(), "no column is left to explain the response by"));
         }
