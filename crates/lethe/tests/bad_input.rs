@@ -90,7 +90,7 @@ fn a_response_must_suit_its_family() {
         &of(["0", "0", "0"]),
         "--response y --family poisson",
         1,
-        "a response of one class, or of zero counts, has no finite intercept",
+        "a class without observations, or a response of zero counts, has no finite intercept",
     );
 }
 
@@ -102,7 +102,10 @@ fn flags_that_do_not_go_together_end_with_code_2() {
         ("--response y --alpha 1 --cv 5", "expected one way to the strength, got --alpha and --cv"),
         ("--response y --cv 1", "--cv: expected from 2 to 20, the number of rows, got 1"),
         ("--response y --cv 21", "--cv: expected from 2 to 20, the number of rows, got 21"),
-        ("--response y --cv 5 --stratified", "--stratified is for --family binomial"),
+        (
+            "--response y --cv 5 --stratified",
+            "--stratified is for --family binomial or multinomial",
+        ),
         (
             "--response y --penalty lasso --ratio 0.5",
             "--ratio is for --penalty two-level, got lasso",
@@ -139,7 +142,7 @@ fn a_penalty_in_a_file_fits_the_columns() {
     let place = Place::new();
     place.write("t.csv", table(20, 3));
     for (weights, message) in [
-        ("2\n1\n", "w.txt: expected 3 weights, one for each column of the design, got 2"),
+        ("2\n1\n", "w.txt: expected 3 weights, one for each coefficient, got 2"),
         ("1\n2\n3\n", "w.txt: lambda at 1: expected at most the weight before it, got 2"),
         (
             "2\nx\n1\n",

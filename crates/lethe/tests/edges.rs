@@ -27,7 +27,7 @@ fn one_row_or_a_constant_response_leave_nothing_to_explain() {
         place.runs("slope fit t.csv --response y");
         assert_eq!(coefficients(&place), [0.0, 0.0]);
         let model = place.json("t.fit/model.json");
-        assert_eq!(model["fit"]["intercept"], 3.0);
+        assert_eq!(model["fit"]["intercepts"][0], 3.0);
         place.runs("slope path t.csv --response y");
         assert_eq!(place.json("t.path/path.json")["points"].as_array().unwrap().len(), 1);
     }

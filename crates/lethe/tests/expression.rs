@@ -2,7 +2,7 @@
 
 use slope2::data::{Table, tensors};
 use slope2::estimator::{FamilyKind, PenaltyForm, Strength};
-use slope2::{Binomial, Observations, Preparation, Slope2, TwoLevel, certify};
+use slope2::{Binomial, Loss, Observations, Preparation, Slope2, TwoLevel, certify};
 
 use crate::program::{Place, distance, fixtures, numbers};
 
@@ -67,11 +67,12 @@ fn colon_is_fitted_alike_by_program_and_library() {
     let k = usize::try_from(model["penalty"]["k"].as_u64().unwrap()).unwrap();
     assert_eq!(k, 40, "a fiftieth of 2000");
     let penalty = TwoLevel::new(l1.as_f64().unwrap(), l2.as_f64().unwrap(), k, 2000).unwrap();
-    let observations = Observations { design: &design, y: &y, weights: None, family: &Binomial };
-    let intercept = model["fit"]["intercept"].as_f64().unwrap();
+    let observations =
+        Observations { design: &design, y: &y, weights: None, loss: Loss::Of(&Binomial) };
+    let intercept = model["fit"]["intercepts"][0].as_f64().unwrap();
     let certificate = observations
         .with_problem(&Preparation::default(), |problem| {
-            certify(&problem.with_penalty(penalty), intercept, &coefficients)
+            certify(&problem.with_penalty(penalty), &[intercept], &coefficients)
         })
         .unwrap();
     assert!(certificate.holds(1e-12), "{certificate:?}");

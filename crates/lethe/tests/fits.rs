@@ -103,7 +103,7 @@ fn scalings_and_criteria_mean_what_they_say() {
     assert!(distance(&coefficients(&mean), &coefficients(&same)) < 1e-5);
     let none = fit("--alpha 0.02 --center none --scale none --no-intercept");
     assert_eq!(none["statement"]["standardisation"]["in_words"], "columns as they are");
-    assert_eq!(none["fit"]["intercept"], 0.0);
+    assert_eq!(none["fit"]["intercepts"][0], 0.0);
     for scale in ["l1", "l2", "range", "max-abs"] {
         assert_eq!(
             fit(&format!("--center min --scale {scale}"))["statement"]["standardisation"]["scale"],

@@ -83,8 +83,47 @@ fn missing_columns_and_wrong_models_are_refused() {
     let run = place.run("slope predict m.json new.csv");
     let begin = "error: m.json: expected a model that `lethe slope fit` wrote: ";
     assert!(run.code == 1 && run.stderr.starts_with(begin), "{}", run.stderr);
-    let kind = "--kind class is for models of a binomial response";
+    let kind = "--kind class is for models of a binomial or multinomial response";
     place.write("g.csv", "a,b\n1,2\n2,3\n4,1\n");
     place.runs("slope fit g.csv --response b");
     place.refuses("slope predict g.fit/model.json g.csv --kind class", 2, kind);
+}
+
+/// Three cultivars of wine, from the vendored file.
+#[test]
+fn several_classes_have_coefficients_and_predictions_of_their_own() {
+    let place = Place::new();
+    let wine = crate::program::fixtures().join("data/uci-small/wine_data.csv");
+    let data = format!("{} --skip-lines 1 --no-header", wine.display());
+    let flags = "--response 14 --family multinomial --quiet";
+    let text = place.runs(&format!("slope fit {data} {flags} --cv 5 --score misclass --out out"));
+    assert!(text.contains("multinomial: 0 is `0`, 1 is `1`, 2 is `2`, the reference"), "{text}");
+    assert!(text.contains("of 26 are not zero"), "13 columns, 2 linear predictors: {text}");
+    let model = place.json("out/model.json");
+    let library = Fitted::from_json(&model["fit"].to_string()).unwrap();
+    assert_eq!((library.n_features(), library.n_predictors()), (13, 2));
+    let csv = place.read("out/coefficients.csv");
+    assert_eq!(csv.lines().count(), 1 + 2 + 26);
+    assert!(csv.lines().any(|line| line.starts_with("x13,1,")), "{csv}");
+
+    let found = place.runs(&format!("slope predict out/model.json {data} --kind class --quiet"));
+    let truth = std::fs::read_to_string(&wine).unwrap();
+    let truth = truth.lines().skip(1).map(|line| line.rsplit(',').next().unwrap());
+    let found: Vec<&str> =
+        found.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+    let wrong = truth.zip(&found).filter(|(truth, found)| truth != *found).count();
+    assert!(found.len() == 178 && wrong < 9, "{wrong} of 178 wrong");
+    let shares = place.runs(&format!("slope predict out/model.json {data} --quiet"));
+    assert_eq!(shares.lines().next(), Some("row,0,1,2"));
+    for line in shares.lines().skip(1) {
+        let sum: f64 = line.split(',').skip(1).map(|x| x.parse::<f64>().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-12, "{line}");
+    }
+    for command in ["path", "grid --points 5 --ratios 0.5 --shares 0.2"] {
+        place.runs(&format!("slope {command} {data} {flags} --out more"));
+    }
+    assert_eq!(
+        place.json("more/path.json")["points"][1]["intercepts"].as_array().unwrap().len(),
+        2
+    );
 }

@@ -46,7 +46,7 @@ fn the_scaling_of_a_proposal_is_that_of_two_fits() {
         place
             .runs(&format!("slope fit t.csv --response y --k 2 --tolerance 1e-13 {flags} --quiet"));
         let csv = place.read("t.fit/coefficients.csv");
-        let second = |line: &str| line.split(',').nth(1).unwrap().parse::<f64>().unwrap();
+        let second = |line: &str| line.split(',').nth(2).unwrap().parse::<f64>().unwrap();
         csv.lines().skip(1).map(second).collect::<Vec<f64>>()
     };
     let sum = fit("--lambda1 0.8 --lambda2 0.4 --scale l2 --loss-scale sum");

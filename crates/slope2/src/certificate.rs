@@ -37,19 +37,32 @@ impl Certificate {
 }
 
 /// Everything at one point that the dual needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Point {
-    /// The intercept of the primal objective.
-    pub(crate) intercept: f64,
+    /// The intercepts of the primal objective.
+    pub(crate) intercepts: Vec<f64>,
     /// `b0 + X b`.
     pub(crate) eta: Vec<f64>,
     /// `c w (y - mu)` at the best intercept.
     pub(crate) pull: Vec<f64>,
     /// `X' pull`.
     pub(crate) gradient: Vec<f64>,
+    /// `F(b0 + X b)`.
+    pub(crate) loss: f64,
+    /// The loss of zeros, where the certificate is that of second moments: their rounding is relative to it.
+    pub(crate) scale: f64,
 }
 
-/// Certifies `(intercept, coefficients)`.
+/// What the certificate of a Gaussian problem needs of the response if columns and response are known by their second
+/// moments.
+pub(crate) struct Moments<'a> {
+    /// `X' Omega y`.
+    pub(crate) xy: &'a [f64],
+    /// `y' Omega y`.
+    pub(crate) yy: f64,
+}
+
+/// Certifies `(intercepts, coefficients)`, with one intercept for each linear predictor.
 ///
 /// The dual point is the residual, shrunk until it is feasible. With an intercept the residual is that of the best
 /// intercept for these coefficients, since only that one is feasible.
@@ -61,24 +74,24 @@ pub(crate) struct Point {
 /// Derived from Fenchel duality; the scaling as in arXiv 1802.07481, section 2.
 pub fn certify<P: DualNorm>(
     problem: &Problem<'_, P>,
-    intercept: f64,
+    intercepts: &[f64],
     coefficients: &[f64],
 ) -> Result<Certificate> {
-    Ok(certify_with_point(problem, Intercept::Fixed(intercept), coefficients)?.0)
+    Ok(certify_with_point(problem, Intercept::Fixed(intercepts), coefficients)?.0)
 }
 
-/// The intercept of the primal objective.
+/// The intercepts of the primal objective.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Intercept {
-    /// This one.
-    Fixed(f64),
-    /// The best for the coefficients, searched from here; 0 if the problem has none.
-    Best(f64),
+pub(crate) enum Intercept<'a> {
+    /// These.
+    Fixed(&'a [f64]),
+    /// The best for the coefficients, searched from here; zeros if the problem has none.
+    Best(&'a [f64]),
 }
 
 pub(crate) fn certify_with_point<P: DualNorm>(
     problem: &Problem<'_, P>,
-    intercept: Intercept,
+    intercept: Intercept<'_>,
     coefficients: &[f64],
 ) -> Result<(Certificate, Point)> {
     let Problem { design, datafit, .. } = problem;
@@ -86,17 +99,24 @@ pub(crate) fn certify_with_point<P: DualNorm>(
     let mut eta = vec![0.0; design.n_rows()];
     design.apply(coefficients, &mut eta);
     let (Intercept::Fixed(start) | Intercept::Best(start)) = intercept;
-    let best = if problem.intercept { datafit.intercept(&eta, start) } else { 0.0 };
-    let intercept = if matches!(intercept, Intercept::Fixed(_)) { start } else { best };
+    let best = problem.best_intercepts(&eta, start);
+    let intercepts = if matches!(intercept, Intercept::Fixed(_)) {
+        length("intercepts", best.len(), start.len())?;
+        start.to_vec()
+    } else {
+        best.clone()
+    };
     let mut pull = vec![0.0; eta.len()];
-    eta.iter_mut().for_each(|e| *e += best);
+    problem.add_intercepts(&best, &mut eta);
     datafit.pull(&eta, &mut pull);
-    if intercept != best {
-        eta.iter_mut().for_each(|e| *e += intercept - best);
+    if intercepts != best {
+        let change: Vec<f64> = intercepts.iter().zip(&best).map(|(to, from)| to - from).collect();
+        problem.add_intercepts(&change, &mut eta);
     }
     let mut gradient = vec![0.0; coefficients.len()];
     design.adjoint(&pull, &mut gradient);
-    let point = Point { intercept, eta, pull, gradient };
+    let loss = datafit.value(&eta);
+    let point = Point { intercepts, eta, pull, gradient, loss, scale: 0.0 };
     Ok((certificate_at(problem, &point, coefficients), point))
 }
 
@@ -106,26 +126,54 @@ pub(crate) fn certificate_at<P: DualNorm>(
     point: &Point,
     coefficients: &[f64],
 ) -> Certificate {
-    let primal = problem.datafit.value(&point.eta) + problem.penalty.value(coefficients);
+    let primal = point.loss + problem.penalty.value(coefficients);
     let dual_norm = problem.penalty.dual_norm(&point.gradient);
     let dual = dual_value(problem, &point.pull, dual_norm);
     Certificate { primal, dual, dual_norm }
+}
+
+/// The certificate of coefficients of a Gaussian problem from second moments, and the loss: the same numbers as from the
+/// residual, up to rounding relative to the loss of zeros.
+pub(crate) fn certificate_of_moments<P: DualNorm>(
+    penalty: &P,
+    moments: &Moments<'_>,
+    coefficients: &[f64],
+    gradient: &[f64],
+) -> (Certificate, f64) {
+    let (mut along, mut square) = (moments.yy, moments.yy);
+    for ((b, xy), g) in coefficients.iter().zip(moments.xy).zip(gradient) {
+        along -= b * xy;
+        square -= b * (xy + g);
+    }
+    let square = square.max(0.0);
+    let loss = 0.5 * square;
+    let dual_norm = penalty.dual_norm(gradient);
+    let dual = parabola(along, square, dual_norm);
+    (Certificate { primal: loss + penalty.value(coefficients), dual, dual_norm }, loss)
+}
+
+/// The largest value of `t along - t^2 square / 2` for multiples `t` that are feasible.
+fn parabola(along: f64, square: f64, dual_norm: f64) -> f64 {
+    let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
+    let t = if square == 0.0 { 0.0 } else { (along / square).clamp(-limit, limit) };
+    t * along - 0.5 * t * t * square
 }
 
 /// The largest dual value that scaling the residual gives.
 fn dual_value<P: DualNorm>(problem: &Problem<'_, P>, pull: &[f64], dual_norm: f64) -> f64 {
     let datafit = &problem.datafit;
     let c = datafit.factor();
-    let w = |i: usize| datafit.weights().map_or(1.0, |w| w[i]);
+    let n = datafit.y().len();
+    let w = |at: usize| datafit.weights().map_or(1.0, |w| w[at % n]);
     // theta_i = y_i - mu_i; where an observation has no weight, it has no part in the dual either.
     let theta: Vec<f64> = pull
         .iter()
         .enumerate()
         .map(|(i, pull)| if w(i) == 0.0 { 0.0 } else { pull / (c * w(i)) })
         .collect();
-    if datafit.family().name() != "gaussian" {
+    if !datafit.loss().is_quadratic() {
         let t = if dual_norm <= 1.0 { 1.0 } else { 1.0 / dual_norm };
-        return datafit.dual(theta.iter().map(|theta| t * theta));
+        return datafit.dual(&theta.iter().map(|theta| t * theta).collect::<Vec<f64>>());
     }
     // The dual is a parabola along the residual. With an intercept the residual has mean zero, and the response may be taken
     // from its mean: a large mean would otherwise multiply the rounding of that zero.
@@ -141,7 +189,5 @@ fn dual_value<P: DualNorm>(problem: &Problem<'_, P>, pull: &[f64], dual_norm: f6
         along += w(i) * theta * (datafit.y()[i] - center);
         square += w(i) * theta * theta;
     }
-    let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
-    let t = if square == 0.0 { 0.0 } else { (along / square).clamp(-limit, limit) };
-    c * (t * along - 0.5 * t * t * square)
+    c * parabola(along, square, dual_norm)
 }

@@ -1,6 +1,8 @@
 //! How well a fit explains the response: families, weights and the scale of the loss.
 
 mod family;
+mod intercepts;
+mod multinomial;
 
 use crate::error::{Error, Result, entries, length};
 pub use family::{Binomial, Family, Gaussian, Poisson};
@@ -17,10 +19,71 @@ pub enum LossScale {
     Sum,
 }
 
-/// `F(eta) = c sum_i w_i f(eta_i, y_i)` with weights of mean 1.
+/// The loss of one observation.
+#[derive(Clone, Copy)]
+pub enum Loss<'a> {
+    /// Of one linear predictor.
+    Of(&'a dyn Family),
+    /// `log(1 + sum_k e^eta_k) - eta_y` for classes `y = 0, ..., m - 1`: one linear predictor for each class but the last, whose
+    /// predictor is 0.
+    ///
+    /// # Source
+    /// McCullagh and Nelder, Generalized Linear Models, with the last class as the reference.
+    Multinomial {
+        /// Number of classes `m`, at least 2.
+        n_classes: usize,
+    },
+}
+
+impl<'a, F: Family> From<&'a F> for Loss<'a> {
+    fn from(family: &'a F) -> Self {
+        Loss::Of(family)
+    }
+}
+
+impl<'a> From<&'a dyn Family> for Loss<'a> {
+    fn from(family: &'a dyn Family) -> Self {
+        Loss::Of(family)
+    }
+}
+
+impl std::fmt::Debug for Loss<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Loss<'_> {
+    /// The name of the family.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Loss::Of(family) => family.name(),
+            Loss::Multinomial { .. } => "multinomial",
+        }
+    }
+
+    /// Number of linear predictors.
+    #[must_use]
+    pub fn n_predictors(&self) -> usize {
+        match self {
+            Loss::Of(_) => 1,
+            Loss::Multinomial { n_classes } => n_classes.saturating_sub(1),
+        }
+    }
+
+    /// Whether the loss is a square.
+    #[must_use]
+    pub fn is_quadratic(&self) -> bool {
+        self.name() == "gaussian"
+    }
+}
+
+/// `F(eta) = c sum_i w_i f(eta_i, y_i)` with weights of mean 1. With several linear predictors `eta` has those of all
+/// observations for the first, then those for the second, and so on.
 #[derive(Clone, Copy)]
 pub struct Datafit<'a> {
-    family: &'a dyn Family,
+    loss: Loss<'a>,
     y: &'a [f64],
     weights: Option<&'a [f64]>,
     scale: LossScale,
@@ -28,7 +91,7 @@ pub struct Datafit<'a> {
 
 impl std::fmt::Debug for Datafit<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Datafit({}, n = {})", self.family.name(), self.y.len())
+        write!(f, "Datafit({}, n = {})", self.loss.name(), self.y.len())
     }
 }
 
@@ -37,14 +100,23 @@ impl<'a> Datafit<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidEntry`] for a response that is not finite or that the family does not know; [`Error::Length`] if there
-    /// is none.
-    pub fn new(family: &'a dyn Family, y: &'a [f64], scale: LossScale) -> Result<Self> {
+    /// is none; [`Error::InvalidNumber`] for fewer than two classes.
+    pub fn new(loss: impl Into<Loss<'a>>, y: &'a [f64], scale: LossScale) -> Result<Self> {
+        let loss = loss.into();
         if y.is_empty() {
             return Err(Error::Length { name: "response", expected: 1, got: 0 });
         }
         entries("response", "finite", y, f64::is_finite)?;
-        entries("response", family.range(), y, |y| family.knows(y))?;
-        Ok(Datafit { family, y, weights: None, scale })
+        match loss {
+            Loss::Of(family) => entries("response", family.range(), y, |y| family.knows(y))?,
+            Loss::Multinomial { n_classes } => {
+                let holds = 2 <= n_classes;
+                crate::error::number("number of classes", "at least 2", holds, n_classes as f64)?;
+                let knows = |y: f64| 0.0 <= y && y < n_classes as f64 && y == y.trunc();
+                entries("response", "a class, counted from 0", y, knows)?;
+            }
+        }
+        Ok(Datafit { loss, y, weights: None, scale })
     }
 
     /// The same with weights of the observations, which [`normalized`] has brought to mean 1.
@@ -58,10 +130,22 @@ impl<'a> Datafit<'a> {
         Ok(Datafit { weights: Some(weights), ..self })
     }
 
-    /// The family.
+    /// The loss of one observation.
     #[must_use]
-    pub fn family(&self) -> &'a dyn Family {
-        self.family
+    pub fn loss(&self) -> Loss<'a> {
+        self.loss
+    }
+
+    /// Number of linear predictors.
+    #[must_use]
+    pub fn n_predictors(&self) -> usize {
+        self.loss.n_predictors()
+    }
+
+    /// Number of entries of `eta`.
+    #[must_use]
+    pub fn n_etas(&self) -> usize {
+        self.n_predictors() * self.y.len()
     }
 
     /// The response.
@@ -92,96 +176,63 @@ impl<'a> Datafit<'a> {
     /// `F(eta)`.
     #[must_use]
     pub fn value(&self, eta: &[f64]) -> f64 {
-        let losses = eta.iter().zip(self.y).enumerate();
-        let sum: f64 =
-            losses.map(|(i, (eta, y))| self.weight(i) * self.family.loss(*eta, *y)).sum();
+        let sum: f64 = match self.loss {
+            Loss::Of(family) => {
+                let losses = eta.iter().zip(self.y).enumerate();
+                losses.map(|(i, (eta, y))| self.weight(i) * family.loss(*eta, *y)).sum()
+            }
+            Loss::Multinomial { .. } => {
+                (0..self.y.len()).map(|i| self.weight(i) * self.class_loss(eta, i)).sum()
+            }
+        };
         self.factor() * sum
     }
 
     /// `out_i = c w_i (y_i - mu(eta_i))`: minus the derivative of `F` by `eta_i`.
     pub fn pull(&self, eta: &[f64], out: &mut [f64]) {
         let c = self.factor();
+        let Loss::Of(family) = self.loss else { return self.class_pull(eta, out) };
         for (i, (out, eta)) in out.iter_mut().zip(eta).enumerate() {
-            *out = c * self.weight(i) * (self.y[i] - self.family.mean(*eta));
+            *out = c * self.weight(i) * (self.y[i] - family.mean(*eta));
         }
     }
 
-    /// `out_i = c w_i f''(eta_i)`.
+    /// `out_i = c w_i f''(eta_i)`: the diagonal of the second derivative, which is all of it for one linear predictor.
     pub fn curvature(&self, eta: &[f64], out: &mut [f64]) {
         let c = self.factor();
+        let Loss::Of(family) = self.loss else { return self.class_curvature(eta, out) };
         for (i, (out, eta)) in out.iter_mut().zip(eta).enumerate() {
-            *out = c * self.weight(i) * self.family.curvature(*eta);
+            *out = c * self.weight(i) * family.curvature(*eta);
         }
     }
 
     /// The dual objective at `theta`, where `theta_i` stands for `y_i - mu_i`: `c sum_i w_i d(theta_i, y_i)`. Minus infinity
     /// outside the domain.
     #[must_use]
-    pub fn dual(&self, theta: impl Iterator<Item = f64>) -> f64 {
-        let terms = theta.zip(self.y).enumerate();
-        let sum: f64 =
-            terms.map(|(i, (theta, y))| self.weight(i) * self.family.dual(theta, *y)).sum();
+    pub fn dual(&self, theta: &[f64]) -> f64 {
+        let sum: f64 = match self.loss {
+            Loss::Of(family) => {
+                let terms = theta.iter().zip(self.y).enumerate();
+                terms.map(|(i, (theta, y))| self.weight(i) * family.dual(*theta, *y)).sum()
+            }
+            Loss::Multinomial { .. } => {
+                (0..self.y.len()).map(|i| self.weight(i) * self.class_dual(theta, i)).sum()
+            }
+        };
         self.factor() * sum
     }
 
     /// The deviance: `2 sum_i w_i (f(eta_i, y_i) - min f(., y_i))`. For Gaussian responses the residual sum of squares.
     #[must_use]
     pub fn deviance(&self, eta: &[f64]) -> f64 {
+        self.deviance_of(self.value(eta))
+    }
+
+    /// The deviance that belongs to a value of `F`.
+    pub(crate) fn deviance_of(&self, value: f64) -> f64 {
         // The dual term at 0 is the smallest loss.
-        let least = self.dual(std::iter::repeat_n(0.0, self.y.len()));
-        2.0 * (self.value(eta) - least).max(0.0) / self.factor()
-    }
-
-    /// The constant that, added to every `eta_i`, makes `F` smallest: Newton's method from `start`, kept inside a bracket.
-    /// Infinite where more is always better, as for a response of one class.
-    #[must_use]
-    pub fn intercept(&self, eta: &[f64], start: f64) -> f64 {
-        let (total, weighted) = self.totals();
-        if let Some(end) = self.family.saturated(weighted / total) {
-            return end;
-        }
-        let slope = |b: f64| -> (f64, f64) {
-            eta.iter().zip(self.y).enumerate().fold((0.0, 0.0), |(g, h), (i, (eta, y))| {
-                let w = self.weight(i);
-                let at = eta + b;
-                (g + w * (y - self.family.mean(at)), h + w * self.family.curvature(at))
-            })
-        };
-        // Where the curvature changes, a step from far away may be huge; where it does not, the first one is exact.
-        let far = if self.family.name() == "gaussian" { f64::INFINITY } else { 10.0 };
-        let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
-        let mut b = start;
-        for _ in 0..200 {
-            let (g, h) = slope(b);
-            if g == 0.0 {
-                break;
-            }
-            if 0.0 < g {
-                low = b;
-            } else {
-                high = b;
-            }
-            let newton = b + g / h;
-            let next = if newton.is_finite() && low < newton && newton < high {
-                newton.clamp(b - far, b + far)
-            } else if low.is_finite() && high.is_finite() {
-                0.5 * (low + high)
-            } else {
-                b + 2.0f64.copysign(g)
-            };
-            if next == b || (next - b).abs() <= 1e-15 * (1.0 + b.abs()) {
-                b = next;
-                break;
-            }
-            b = next;
-        }
-        b
-    }
-
-    /// Sum of the weights, and of the weighted responses.
-    fn totals(&self) -> (f64, f64) {
-        let sums = self.y.iter().enumerate();
-        sums.fold((0.0, 0.0), |(w, wy), (i, y)| (w + self.weight(i), wy + self.weight(i) * y))
+        let least = self.dual(&vec![0.0; self.n_etas()]);
+        2.0 * (value - least).max(0.0) / self.factor()
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Design<'a> {
     centers: Vec<f64>,
     /// Empty where columns are not scaled.
     scales: Vec<f64>,
+    /// How often the columns stand along the diagonal.
+    copies: usize,
 }
 
 enum Entries<'a> {
@@ -50,7 +52,8 @@ impl std::fmt::Debug for Design<'_> {
             Entries::Sparse(_) => "sparse",
             Entries::Operator(_) => "operator",
         };
-        write!(f, "Design({kind}, {} x {})", self.n_rows(), self.n_cols())
+        write!(f, "Design({kind}, {} x {}", self.n_rows(), self.n_cols())?;
+        if self.copies == 1 { write!(f, ")") } else { write!(f, " in {} blocks)", self.copies) }
     }
 }
 
@@ -91,7 +94,7 @@ impl<'a> Design<'a> {
         Self::of(Entries::Operator(operator))
     }
 
-    /// The same columns as they are stored, without copying them: not centered, not scaled.
+    /// The same columns as they are stored, without copying them: not centered, not scaled, one block.
     #[must_use]
     pub fn stored(&self) -> Design<'_> {
         Design::of(match &self.entries {
@@ -101,12 +104,12 @@ impl<'a> Design<'a> {
         })
     }
 
-    /// The given rows of the columns as they are stored: not centered, not scaled.
+    /// The given rows of the columns as they are stored: not centered, not scaled, one block.
     ///
     /// # Errors
     /// [`Error::InvalidNumber`] unless rows increase and exist; [`Error::NeedsColumns`] for a design known by its products.
     pub fn stored_rows(&self, rows: &[usize]) -> Result<Design<'static>> {
-        let n = self.n_rows();
+        let n = self.block_rows();
         let bad = (0..rows.len()).find(|i| n <= rows[*i] || (0 < *i && rows[*i] <= rows[i - 1]));
         if let Some(i) = bad {
             let must = "increasing and below the number of rows";
@@ -120,12 +123,36 @@ impl<'a> Design<'a> {
     }
 
     fn of(entries: Entries<'a>) -> Self {
-        Design { entries, centers: Vec::new(), scales: Vec::new() }
+        Design { entries, centers: Vec::new(), scales: Vec::new(), copies: 1 }
     }
 
-    /// Number of observations.
+    /// The same design for each of several linear predictors, as for classes: a matrix of blocks with these columns along the
+    /// diagonal, and zeros elsewhere. It has `copies` times as many rows and columns, the first block first.
+    #[must_use]
+    pub fn in_blocks(mut self, copies: usize) -> Self {
+        self.copies *= copies.max(1);
+        self
+    }
+
+    /// Number of blocks along the diagonal.
+    #[must_use]
+    pub fn n_blocks(&self) -> usize {
+        self.copies
+    }
+
+    /// Number of rows: of observations, times that of blocks.
     #[must_use]
     pub fn n_rows(&self) -> usize {
+        self.copies * self.block_rows()
+    }
+
+    /// Number of columns: of features, times that of blocks.
+    #[must_use]
+    pub fn n_cols(&self) -> usize {
+        self.copies * self.block_cols()
+    }
+
+    fn block_rows(&self) -> usize {
         match &self.entries {
             Entries::Dense(x) => x.n,
             Entries::Sparse(x) => x.n,
@@ -133,9 +160,7 @@ impl<'a> Design<'a> {
         }
     }
 
-    /// Number of features.
-    #[must_use]
-    pub fn n_cols(&self) -> usize {
+    fn block_cols(&self) -> usize {
         match &self.entries {
             Entries::Dense(x) => x.p,
             Entries::Sparse(x) => x.n_cols(),
@@ -143,16 +168,28 @@ impl<'a> Design<'a> {
         }
     }
 
+    /// The feature that a column holds.
+    fn feature(&self, j: usize) -> usize {
+        if self.copies == 1 { j } else { j % self.block_cols() }
+    }
+
+    /// The rows of the block that a column is in.
+    pub(crate) fn rows_of(&self, j: usize) -> std::ops::Range<usize> {
+        let n = self.block_rows();
+        let first = if self.copies == 1 { 0 } else { j / self.block_cols() * n };
+        first..first + n
+    }
+
     /// What is taken off each column before scaling; 0 where columns are not centered.
     #[must_use]
     pub fn center(&self, j: usize) -> f64 {
-        self.centers.get(j).copied().unwrap_or(0.0)
+        if self.centers.is_empty() { 0.0 } else { self.centers[self.feature(j)] }
     }
 
     /// What each column is divided by; 1 where columns are not scaled.
     #[must_use]
     pub fn scale(&self, j: usize) -> f64 {
-        self.scales.get(j).copied().unwrap_or(1.0)
+        if self.scales.is_empty() { 1.0 } else { self.scales[self.feature(j)] }
     }
 
     /// Whether single columns can be had.
@@ -170,10 +207,14 @@ impl<'a> Design<'a> {
     /// `out = X b`.
     pub fn apply(&self, b: &[f64], out: &mut [f64]) {
         if let Entries::Operator(x) = &self.entries {
-            let scaled: Vec<f64> = b.iter().enumerate().map(|(j, b)| b / self.scale(j)).collect();
-            let shift = self.shift(scaled.iter().copied().enumerate());
-            x.apply(&scaled, out);
-            out.iter_mut().for_each(|o| *o -= shift);
+            let (n, p) = (self.block_rows().max(1), self.block_cols().max(1));
+            for (b, out) in b.chunks(p).zip(out.chunks_mut(n)) {
+                let scaled: Vec<f64> =
+                    b.iter().enumerate().map(|(j, b)| b / self.scale(j)).collect();
+                let shift = self.shift(scaled.iter().copied().enumerate());
+                x.apply(&scaled, out);
+                out.iter_mut().for_each(|o| *o -= shift);
+            }
             return;
         }
         out.fill(0.0);
@@ -186,6 +227,18 @@ impl<'a> Design<'a> {
         columns: impl Iterator<Item = (usize, f64)> + Clone,
         out: &mut [f64],
     ) {
+        if self.copies == 1 {
+            return self.add_features(columns, out);
+        }
+        let (n, p) = (self.block_rows().max(1), self.block_cols());
+        for (block, out) in out.chunks_mut(n).enumerate() {
+            let own = columns.clone().filter(|(j, _)| j / p == block).map(|(j, a)| (j % p, a));
+            self.add_features(own, out);
+        }
+    }
+
+    /// The same within one block.
+    fn add_features(&self, columns: impl Iterator<Item = (usize, f64)> + Clone, out: &mut [f64]) {
         let scaled = columns.map(|(j, a)| (j, a / self.scale(j)));
         match &self.entries {
             Entries::Dense(x) => x.add(scaled.clone(), out),
@@ -205,7 +258,7 @@ impl<'a> Design<'a> {
         scaled.map(|(j, a)| a * self.centers[j]).sum()
     }
 
-    /// `x_j' v` from `x_j' v` of the stored column and the sum of `v`.
+    /// `x_j' v` from `x_j' v` of the stored feature and the sum of `v`, both within a block.
     fn finish(&self, j: usize, raw: f64, sum: f64) -> f64 {
         (raw - self.center(j) * sum) / self.scale(j)
     }
@@ -216,40 +269,47 @@ impl<'a> Design<'a> {
 
     /// `out = X' v`, columns shared out among threads; each is summed by one thread.
     pub fn adjoint(&self, v: &[f64], out: &mut [f64]) {
-        let sum = self.sum_if_centered(v);
-        match &self.entries {
-            Entries::Dense(x) => {
-                self.each(out, x.n, |j| self.finish(j, dot(x.column(j), v), sum));
-            }
-            Entries::Sparse(x) => {
-                let per_column = x.n_stored() / x.n_cols().max(1);
-                self.each(out, per_column, |j| self.finish(j, x.dot(j, v), sum));
-            }
-            Entries::Operator(x) => {
-                x.adjoint(v, out);
-                out.iter_mut().enumerate().for_each(|(j, o)| *o = self.finish(j, *o, sum));
+        let (n, p) = (self.block_rows().max(1), self.block_cols().max(1));
+        for (v, out) in v.chunks(n).zip(out.chunks_mut(p)) {
+            let sum = self.sum_if_centered(v);
+            match &self.entries {
+                Entries::Operator(x) => {
+                    x.adjoint(v, out);
+                    out.iter_mut().enumerate().for_each(|(j, o)| *o = self.finish(j, *o, sum));
+                }
+                _ => self.each(out, |j| self.finish(j, self.feature_dot(j, v), sum)),
             }
         }
     }
 
     /// `out[i] = x_j' v` for the i-th of `columns`. A design known by its products gives zeros.
     pub(crate) fn adjoint_of(&self, columns: &[usize], v: &[f64], out: &mut [f64]) {
-        let sum = self.sum_if_centered(v);
+        let sums: Vec<f64> =
+            v.chunks(self.block_rows().max(1)).map(|v| self.sum_if_centered(v)).collect();
+        self.each(out, |i| {
+            let j = columns[i];
+            let rows = self.rows_of(j);
+            let sum = sums[rows.start / self.block_rows().max(1)];
+            self.finish(j, self.feature_dot(self.feature(j), &v[rows]), sum)
+        });
+    }
+
+    /// `x_j' v` with a stored feature, within a block. A design known by its products gives 0.
+    fn feature_dot(&self, feature: usize, v: &[f64]) -> f64 {
         match &self.entries {
-            Entries::Dense(x) => {
-                self.each(out, x.n, |i| self.finish(columns[i], dot(x.column(columns[i]), v), sum))
-            }
-            Entries::Sparse(x) => {
-                let per_column = x.n_stored() / x.n_cols().max(1);
-                self.each(out, per_column, |i| self.finish(columns[i], x.dot(columns[i], v), sum));
-            }
-            Entries::Operator(_) => out.fill(0.0),
+            Entries::Dense(x) => dot(x.column(feature), v),
+            Entries::Sparse(x) => x.dot(feature, v),
+            Entries::Operator(_) => 0.0,
         }
     }
 
     /// Fills `out`, in parallel where the work pays for it.
-    fn each(&self, out: &mut [f64], work: usize, f: impl Fn(usize) -> f64 + Sync) {
+    fn each(&self, out: &mut [f64], f: impl Fn(usize) -> f64 + Sync) {
         const SHARE: usize = 64 * 1024;
+        let work = match &self.entries {
+            Entries::Sparse(x) => x.n_stored() / x.n_cols().max(1),
+            _ => self.block_rows(),
+        };
         let columns = (SHARE / work.max(1)).max(1);
         if out.len() <= columns || rayon::current_num_threads() == 1 {
             out.iter_mut().enumerate().for_each(|(j, o)| *o = f(j));
@@ -264,6 +324,36 @@ impl<'a> Design<'a> {
     pub(crate) fn column_into(&self, j: usize, out: &mut [f64]) {
         out.fill(0.0);
         self.add_columns(std::iter::once((j, 1.0)), out);
+    }
+
+    /// Rows within its block of a stored column of a dense design; of others none.
+    pub(crate) fn stored_entries(&self, j: usize, rows: std::ops::Range<usize>) -> &[f64] {
+        match &self.entries {
+            Entries::Dense(x) => &x.column(self.feature(j))[rows],
+            _ => &[],
+        }
+    }
+
+    /// `x_j' v` with the stored column. A design known by its products gives 0.
+    pub(crate) fn stored_dot(&self, j: usize, v: &[f64]) -> f64 {
+        self.feature_dot(self.feature(j), &v[self.rows_of(j)])
+    }
+
+    /// Number of stored entries of a column.
+    pub(crate) fn n_stored_in(&self, j: usize) -> usize {
+        match &self.entries {
+            Entries::Sparse(x) => x.column(self.feature(j)).0.len(),
+            _ => self.block_rows(),
+        }
+    }
+
+    /// Visits the stored entries of a column of a sparse design, each with its row.
+    pub(crate) fn scatter(&self, j: usize, mut visit: impl FnMut(usize, f64)) {
+        if let Entries::Sparse(x) = &self.entries {
+            let (rows, values) = x.column(self.feature(j));
+            let first = self.rows_of(j).start;
+            rows.iter().zip(values).for_each(|(row, x)| visit(first + *row, *x));
+        }
     }
 
     /// The first entry that is not finite, as an error.

@@ -171,7 +171,7 @@ impl Slope2 {
         let observations = self.observations(x, y, weights);
         observations.with_problem(&self.preparation, |problem| {
             let fit = Fit { slope: self, observations, problem, progress };
-            match self.penalty.shape(x.n_rows(), x.n_cols())? {
+            match self.penalty.shape(x.n_rows(), problem.design.n_cols())? {
                 Shaped::Two(shape) => fit.shaped(shape),
                 Shaped::Sorted(shape) => fit.shaped(shape),
                 Shaped::Grid { ratios, shares } => fit.grid(&ratios, &shares),
@@ -192,7 +192,7 @@ impl Slope2 {
         progress: &dyn Progress,
     ) -> Result<Path> {
         self.observations(x, y, weights).with_problem(&self.preparation, |problem| {
-            match self.penalty.shape(x.n_rows(), x.n_cols())? {
+            match self.penalty.shape(x.n_rows(), problem.design.n_cols())? {
                 Shaped::Two(shape) => {
                     settings.fit(&self.engine, &problem.with_penalty(shape), progress)
                 }
@@ -229,6 +229,6 @@ impl Slope2 {
         y: &'a [f64],
         weights: Option<&'a [f64]>,
     ) -> Observations<'a> {
-        Observations { design, y, weights, family: self.family.family() }
+        Observations { design, y, weights, loss: self.family.loss(y) }
     }
 }

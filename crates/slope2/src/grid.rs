@@ -2,14 +2,15 @@
 //!
 //! For each `lambda1` the LASSO is solved once. With its gradient `g`, let
 //! `N(lambda2) = sum_j (|g_j| - lambda2)_+ / (lambda1 - lambda2)`. Every cell with `k >= N(lambda2)` has exactly that solution;
-//! the others are solved one after the other, `k` falling, each from the one before it.
+//! the others are solved one after the other, `k` falling, each from the best of the solution before it, the LASSO's, and its own at
+//! the stronger penalty.
 //!
 //! Source: derived from the optimality conditions of two levels.
 
 use crate::certificate::{Certificate, Intercept, Point, certificate_at, certify_with_point};
 use crate::error::{Error, Result, number};
 use crate::path::{Alphas, Null, solve_at};
-use crate::penalty::{DualNorm, L1, TwoLevel};
+use crate::penalty::{DualNorm, L1, Penalty, TwoLevel};
 use crate::problem::{Problem, Solution};
 use crate::progress::{Progress, tell};
 use crate::solver::{Solver, Start};
@@ -137,15 +138,18 @@ impl GridSettings {
         let lasso_max = Null::of(&lasso)?.alpha_max;
         let per_strength = self.ratios.len() * self.shares.len();
         let total = lambda1.len() * per_strength;
-        let mut start = Start { intercept: lasso.null_intercept(), ..Start::default() };
+        let mut start = Start { intercepts: lasso.null_intercepts(), ..Start::default() };
+        let mut session = solver.session(&lasso);
+        // What each cell that needed a fit was for the stronger penalty.
+        let mut before: Vec<Option<Solution>> = vec![None; per_strength];
         for (i, lambda) in lambda1.into_iter().enumerate() {
-            let base = solve_at(solver, &lasso, lambda, lasso_max, &start)?;
+            let base = solve_at(&mut *session, &lasso, lambda, lasso_max, &start)?;
             let mut grid = Grid::default();
             if lambda < lasso_max {
                 grid.n_lasso_fits = 1;
                 start = Start::at(&base);
             }
-            let intercept = Intercept::Best(base.intercept);
+            let intercept = Intercept::Best(&base.intercepts);
             let (_, point) = certify_with_point(&lasso, intercept, &base.coefficients)?;
             grid.solutions.push(base);
             let mut cells: Vec<Option<Cell>> = vec![None; per_strength];
@@ -160,7 +164,11 @@ impl GridSettings {
                         (0, certificate)
                     } else {
                         shared = false;
-                        let fit = solver.solve(&problem, &Start::at(&grid.solutions[last]))?;
+                        let value = |s: &Solution| s.loss + penalty.value(&s.coefficients);
+                        let (own, other) = (&before[places[0]], &grid.solutions[last]);
+                        let own = own.as_ref().filter(|own| value(own) < value(other));
+                        let fit = session.solve(&penalty, &Start::at(own.unwrap_or(other)))?;
+                        before[places[0]] = Some(fit.clone());
                         let certificate = fit.certificate;
                         grid.n_cell_fits += 1;
                         grid.solutions.push(fit);

@@ -1,12 +1,15 @@
 //! Loops over slices that use the widest vectors of the processor they run on.
+//!
+//! Each is a type of its own and not a closure: the compiler puts a long closure into a function of its own, which then knows
+//! nothing of the wide vectors.
 
 use std::sync::OnceLock;
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
-fn arch() -> Arch {
+fn run<F: NullaryFnOnce>(loops: F) -> F::Output {
     static ARCH: OnceLock<Arch> = OnceLock::new();
-    *ARCH.get_or_init(Arch::new)
+    ARCH.get_or_init(Arch::new).dispatch(loops)
 }
 
 /// Lanes of the accumulators: enough to hide the latency of additions at every vector width.
@@ -16,33 +19,75 @@ const LANES: usize = 16;
 /// not used.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     debug_assert_eq!(a.len(), b.len());
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0; LANES];
-            let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-            let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-            for (a, b) in a_lanes.iter().zip(b_lanes) {
-                for lane in 0..LANES {
-                    sums[lane] += a[lane] * b[lane];
-                }
+    run(Dot(a, b))
+}
+
+struct Dot<'a>(&'a [f64], &'a [f64]);
+
+impl NullaryFnOnce for Dot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let mut sums = [0.0; LANES];
+        let (a_lanes, a_rest) = self.0.as_chunks::<LANES>();
+        let (b_lanes, b_rest) = self.1.as_chunks::<LANES>();
+        for (a, b) in a_lanes.iter().zip(b_lanes) {
+            for lane in 0..LANES {
+                sums[lane] += a[lane] * b[lane];
             }
-            let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-            fold(sums) + rest
-        },
-    )
+        }
+        let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        fold(sums) + rest
+    }
 }
 
 /// `y += alpha x`.
 pub(crate) fn axpy(alpha: f64, x: &[f64], y: &mut [f64]) {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y += alpha * x;
-            }
-        },
-    );
+    run(Axpy(alpha, x, y));
+}
+
+struct Axpy<'a>(f64, &'a [f64], &'a mut [f64]);
+
+impl NullaryFnOnce for Axpy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (y, x) in self.2.iter_mut().zip(self.1) {
+            *y += self.0 * x;
+        }
+    }
+}
+
+/// `out_i = (x_i - shift) factor roots_i`.
+pub(crate) fn shifted_and_scaled(
+    x: &[f64],
+    shift: f64,
+    factor: f64,
+    roots: &[f64],
+    out: &mut [f64],
+) {
+    run(Scaled { x, shift, factor, roots, out });
+}
+
+struct Scaled<'a> {
+    x: &'a [f64],
+    shift: f64,
+    factor: f64,
+    roots: &'a [f64],
+    out: &'a mut [f64],
+}
+
+impl NullaryFnOnce for Scaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for ((out, x), root) in self.out.iter_mut().zip(self.x).zip(self.roots) {
+            *out = (x - self.shift) * (self.factor * root);
+        }
+    }
 }
 
 /// What one pass over magnitudes says about a level: how many lie above the window of width `width` over `low`, how many
@@ -56,77 +101,117 @@ pub(crate) struct Window {
 
 /// Counts the magnitudes `v` above `low + width` and those in `(low, low + width)`.
 pub(crate) fn window(v: &[f64], low: f64, width: f64) -> Window {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            let mut above = [0.0; LANES];
-            let mut inside = [0.0; LANES];
-            let mut sum = [0.0; LANES];
-            let high = low + width;
-            let (lanes, rest) = v.as_chunks::<LANES>();
-            for v in lanes {
-                for lane in 0..LANES {
-                    let x = v[lane];
-                    let is_above = if high <= x { 1.0 } else { 0.0 };
-                    let is_inside = if low < x && x < high { 1.0 } else { 0.0 };
-                    above[lane] += is_above;
-                    inside[lane] += is_inside;
-                    sum[lane] += is_inside * x;
-                }
+    run(Count { v, low, high: low + width })
+}
+
+struct Count<'a> {
+    v: &'a [f64],
+    low: f64,
+    high: f64,
+}
+
+impl NullaryFnOnce for Count<'_> {
+    type Output = Window;
+
+    #[inline(always)]
+    fn call(self) -> Window {
+        let Count { v, low, high } = self;
+        let mut above = [0.0; LANES];
+        let mut inside = [0.0; LANES];
+        let mut sum = [0.0; LANES];
+        let (lanes, rest) = v.as_chunks::<LANES>();
+        for v in lanes {
+            for lane in 0..LANES {
+                let x = v[lane];
+                let is_above = if high <= x { 1.0 } else { 0.0 };
+                let is_inside = if low < x && x < high { 1.0 } else { 0.0 };
+                above[lane] += is_above;
+                inside[lane] += is_inside;
+                sum[lane] += is_inside * x;
             }
-            let mut all =
-                Window { above: fold(above), inside: fold(inside), inside_sum: fold(sum) };
-            for x in rest {
-                if high <= *x {
-                    all.above += 1.0;
-                } else if low < *x {
-                    all.inside += 1.0;
-                    all.inside_sum += x;
-                }
+        }
+        let mut all = Window { above: fold(above), inside: fold(inside), inside_sum: fold(sum) };
+        for x in rest {
+            if high <= *x {
+                all.above += 1.0;
+            } else if low < *x {
+                all.inside += 1.0;
+                all.inside_sum += x;
             }
-            all
-        },
-    )
+        }
+        all
+    }
 }
 
 /// `sum_j clip(v_j - low, 0, width)`.
 pub(crate) fn clipped_excess(v: &[f64], low: f64, width: f64) -> f64 {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0; LANES];
-            let clip = |x: f64| {
-                let over = x - low;
-                let over = if over < width { over } else { width };
-                if 0.0 < over { over } else { 0.0 }
-            };
-            let (lanes, rest) = v.as_chunks::<LANES>();
-            for v in lanes {
-                for lane in 0..LANES {
-                    sums[lane] += clip(v[lane]);
-                }
+    run(Excess { v, low, width })
+}
+
+struct Excess<'a> {
+    v: &'a [f64],
+    low: f64,
+    width: f64,
+}
+
+impl Excess<'_> {
+    #[inline(always)]
+    fn clip(&self, x: f64) -> f64 {
+        let over = x - self.low;
+        let over = if over < self.width { over } else { self.width };
+        if 0.0 < over { over } else { 0.0 }
+    }
+}
+
+impl NullaryFnOnce for Excess<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let mut sums = [0.0; LANES];
+        let (lanes, rest) = self.v.as_chunks::<LANES>();
+        for v in lanes {
+            for lane in 0..LANES {
+                sums[lane] += self.clip(v[lane]);
             }
-            fold(sums) + rest.iter().map(|x| clip(*x)).sum::<f64>()
-        },
-    )
+        }
+        let mut rest_sum = 0.0;
+        for x in rest {
+            rest_sum += self.clip(*x);
+        }
+        fold(sums) + rest_sum
+    }
 }
 
 /// The largest magnitude; 0 of none.
 pub(crate) fn largest(v: &[f64]) -> f64 {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            let mut best = [0.0; LANES];
-            let (lanes, rest) = v.as_chunks::<LANES>();
-            for v in lanes {
-                for lane in 0..LANES {
-                    let x = v[lane].abs();
-                    best[lane] = if best[lane] < x { x } else { best[lane] };
-                }
+    run(Largest(v))
+}
+
+struct Largest<'a>(&'a [f64]);
+
+impl NullaryFnOnce for Largest<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let mut best = [0.0; LANES];
+        let (lanes, rest) = self.0.as_chunks::<LANES>();
+        for v in lanes {
+            for lane in 0..LANES {
+                let x = v[lane].abs();
+                best[lane] = if best[lane] < x { x } else { best[lane] };
             }
-            best.into_iter().chain(rest.iter().map(|x| x.abs())).fold(0.0, f64::max)
-        },
-    )
+        }
+        let mut top = 0.0;
+        for x in best {
+            top = if top < x { x } else { top };
+        }
+        for x in rest {
+            top = if top < x.abs() { x.abs() } else { top };
+        }
+        top
+    }
 }
 
 #[inline(always)]

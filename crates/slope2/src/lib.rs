@@ -26,7 +26,7 @@ mod kernel;
 mod progress;
 
 pub use certificate::{Certificate, certify};
-pub use datafit::{Binomial, Datafit, Family, Gaussian, LossScale, Poisson};
+pub use datafit::{Binomial, Datafit, Family, Gaussian, Loss, LossScale, Poisson};
 pub use design::{Center, Design, Operator, Scale};
 pub use error::{Error, Result};
 pub use estimator::{Fitted, Slope2};
@@ -37,4 +37,4 @@ pub use pattern::{Cluster, clusters, n_clusters};
 pub use penalty::{DualNorm, L1, Penalty, Shape, SortedL1, TwoLevel};
 pub use problem::{Problem, Report, Solution, Termination};
 pub use progress::{Progress, Silent};
-pub use solver::{ClusterDescent, Fista, Solver, Start, ZoneDescent};
+pub use solver::{ClusterDescent, Fista, Session, Solver, Start, ZoneDescent};

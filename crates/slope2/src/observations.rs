@@ -1,6 +1,6 @@
 //! What was observed, and how it is brought into a problem. Folds of a cross-validation go the same way as all rows.
 
-use crate::datafit::{Datafit, Family, LossScale, normalized};
+use crate::datafit::{Datafit, Loss, LossScale, normalized};
 use crate::design::{Center, Design, Scale};
 use crate::error::{Result, length};
 use crate::problem::Problem;
@@ -14,13 +14,13 @@ pub struct Observations<'a> {
     pub y: &'a [f64],
     /// Weights, not negative, of any sum; none means all ones.
     pub weights: Option<&'a [f64]>,
-    /// The family of the response.
-    pub family: &'a dyn Family,
+    /// The loss of one response.
+    pub loss: Loss<'a>,
 }
 
 impl std::fmt::Debug for Observations<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Observations({:?}, {})", self.design, self.family.name())
+        write!(f, "Observations({:?}, {})", self.design, self.loss.name())
     }
 }
 
@@ -53,9 +53,9 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    pub(crate) fn observations<'a>(&'a self, family: &'a dyn Family) -> Observations<'a> {
+    pub(crate) fn observations<'a>(&'a self, loss: Loss<'a>) -> Observations<'a> {
         let weights = self.weights.as_deref();
-        Observations { design: &self.design, y: &self.y, weights, family }
+        Observations { design: &self.design, y: &self.y, weights, loss }
     }
 }
 
@@ -77,11 +77,12 @@ impl Observations<'_> {
         let weights = self.weights.map(normalized).transpose()?;
         let weights = weights.as_deref();
         let Preparation { center, scale, intercept, loss_scale } = preparation;
-        let mut datafit = Datafit::new(self.family, self.y, *loss_scale)?;
+        let mut datafit = Datafit::new(self.loss, self.y, *loss_scale)?;
         if let Some(weights) = weights {
             datafit = datafit.with_weights(weights)?;
         }
         let design = self.design.stored().standardized(center, scale, weights)?;
+        let design = design.in_blocks(datafit.n_predictors());
         f(&Problem { design: &design, datafit, penalty: (), intercept: *intercept })
     }
 

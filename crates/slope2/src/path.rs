@@ -2,13 +2,13 @@
 
 mod alphas;
 
-use crate::certificate::certify;
+use crate::certificate::{Intercept, certify_with_point};
 use crate::error::Result;
 use crate::pattern::n_clusters;
 use crate::penalty::Shape;
 use crate::problem::{Problem, Report, Solution, Termination};
 use crate::progress::{Progress, tell};
-use crate::solver::{Solver, Start};
+use crate::solver::{Session, Solver, Start};
 pub use alphas::Alphas;
 
 /// Which strengths, and when a geometric grid ends early. Given strengths are never stopped early.
@@ -38,8 +38,8 @@ pub struct PathPoint {
     pub alpha: f64,
     /// The solution, for the columns as they were fitted.
     pub solution: Solution,
-    /// The intercept for the columns as they are stored. If columns were centered it is not zero even without an intercept.
-    pub original_intercept: f64,
+    /// The intercepts for the columns as they are stored. If columns were centered they are not zero even without an intercept.
+    pub original_intercepts: Vec<f64>,
     /// The coefficients of the columns as they are stored.
     pub original_coefficients: Vec<f64>,
     /// Number of distinct non-zero magnitudes of the fitted coefficients: the degrees of freedom without the intercept.
@@ -94,9 +94,10 @@ impl PathSettings {
         let alphas = self.alphas.values(alpha_max, n, p)?;
         let mut path =
             Path { points: Vec::new(), alpha_max, null_deviance, end: PathEnd::AllSolved };
-        let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let mut start = Start { intercepts: problem.null_intercepts(), ..Start::default() };
+        let mut session = solver.session(problem);
         for (i, alpha) in alphas.iter().enumerate() {
-            let solution = solve_at(solver, problem, *alpha, alpha_max, &start)?;
+            let solution = solve_at(&mut *session, problem, *alpha, alpha_max, &start)?;
             // A start without coefficients lets the solver choose its own way to a first small strength.
             if *alpha < alpha_max {
                 start = Start::at(&solution);
@@ -138,7 +139,10 @@ impl Start {
     /// Where a solution ends.
     #[must_use]
     pub fn at(solution: &Solution) -> Start {
-        Start { intercept: solution.intercept, coefficients: solution.coefficients.clone() }
+        Start {
+            intercepts: solution.intercepts.clone(),
+            coefficients: solution.coefficients.clone(),
+        }
     }
 }
 
@@ -154,8 +158,8 @@ impl Null {
     pub(crate) fn of<P: Shape>(problem: &Problem<'_, P>) -> Result<Null> {
         let gradient = problem.checked_null_gradient()?;
         let datafit = &problem.datafit;
-        let n = datafit.y().len();
-        let deviance = datafit.deviance(&vec![problem.null_intercept(); n]);
+        let n = datafit.n_etas();
+        let deviance = datafit.deviance(&problem.null_eta());
         let whole = datafit.deviance(&vec![0.0; n]);
         if deviance <= 1e-26 * n as f64 * whole {
             return Ok(Null { deviance: 0.0, alpha_max: 0.0 });
@@ -166,21 +170,23 @@ impl Null {
 
 /// The solution with `alpha` times the penalty. From `alpha_max` on it is the fit without features, and no solver is asked.
 pub(crate) fn solve_at<P: Shape>(
-    solver: &impl Solver<P>,
+    session: &mut (dyn Session<P> + '_),
     problem: &Problem<'_, P>,
     alpha: f64,
     alpha_max: f64,
     start: &Start,
 ) -> Result<Solution> {
-    let scaled = problem.with_penalty(problem.penalty.scaled(alpha)?);
+    let penalty = problem.penalty.scaled(alpha)?;
     if alpha < alpha_max {
-        return solver.solve(&scaled, start);
+        return session.solve(&penalty, start);
     }
     let coefficients = vec![0.0; problem.design.n_cols()];
-    let intercept = problem.null_intercept();
-    let certificate = certify(&scaled, intercept, &coefficients)?;
+    let intercepts = problem.null_intercepts();
+    let certified = Intercept::Fixed(&intercepts);
+    let (certificate, point) =
+        certify_with_point(&problem.with_penalty(penalty), certified, &coefficients)?;
     let report = Report { termination: Termination::GapReached, n_iters: 0 };
-    Ok(Solution { intercept, coefficients, certificate, report })
+    Ok(Solution { intercepts, coefficients, loss: point.loss, certificate, report })
 }
 
 fn describe<P>(
@@ -190,16 +196,13 @@ fn describe<P>(
     solution: Solution,
 ) -> PathPoint {
     let Problem { design, datafit, .. } = problem;
-    let mut eta = vec![0.0; design.n_rows()];
-    design.apply(&solution.coefficients, &mut eta);
-    eta.iter_mut().for_each(|e| *e += solution.intercept);
-    let deviance = datafit.deviance(&eta);
+    let deviance = datafit.deviance_of(solution.loss);
     let deviance_ratio = if 0.0 < null_deviance { 1.0 - deviance / null_deviance } else { 1.0 };
-    let (original_intercept, original_coefficients) =
-        design.on_original_scale(solution.intercept, &solution.coefficients);
+    let (original_intercepts, original_coefficients) =
+        design.on_original_scale(&solution.intercepts, &solution.coefficients);
     PathPoint {
         alpha,
-        original_intercept,
+        original_intercepts,
         original_coefficients,
         n_clusters: n_clusters(&solution.coefficients),
         deviance,

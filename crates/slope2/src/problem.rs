@@ -3,7 +3,7 @@
 use crate::certificate::Certificate;
 use crate::datafit::Datafit;
 use crate::design::Design;
-use crate::error::{Error, Result, length};
+use crate::error::{Error, Result, length, number};
 use crate::penalty::DualNorm;
 
 /// `P(b0, b) = F(b0 + X b) + J(b)`; the intercept is free and costs nothing.
@@ -27,13 +27,31 @@ impl<'a, P> Problem<'a, P> {
         Problem { design, datafit, penalty, intercept }
     }
 
-    /// The intercept of the fit without features; 0 if there is none.
+    /// The intercepts of the fit without features; zeros if there are none.
     #[must_use]
-    pub fn null_intercept(&self) -> f64 {
-        if !self.intercept {
-            return 0.0;
+    pub fn null_intercepts(&self) -> Vec<f64> {
+        self.best_intercepts(&vec![0.0; self.datafit.n_etas()], &[])
+    }
+
+    /// The best intercepts, one for each linear predictor, for predictors without them; zeros if there are none.
+    pub(crate) fn best_intercepts(&self, eta: &[f64], start: &[f64]) -> Vec<f64> {
+        if self.intercept {
+            self.datafit.intercepts(eta, start)
+        } else {
+            vec![0.0; self.datafit.n_predictors()]
         }
-        self.datafit.intercept(&vec![0.0; self.design.n_rows()], 0.0)
+    }
+
+    /// Predictors without features.
+    pub(crate) fn null_eta(&self) -> Vec<f64> {
+        let mut eta = vec![0.0; self.datafit.n_etas()];
+        self.add_intercepts(&self.null_intercepts(), &mut eta);
+        eta
+    }
+
+    /// Adds to every predictor its intercept.
+    pub(crate) fn add_intercepts(&self, intercepts: &[f64], eta: &mut [f64]) {
+        add_intercepts(intercepts, self.datafit.y().len(), eta);
     }
 }
 
@@ -44,12 +62,15 @@ impl<P: DualNorm> Problem<'_, P> {
     /// [`Error::Length`]; [`Error::Response`] for a response of one class (or of zero counts) with an intercept, which grows
     /// without bound.
     pub fn check(&self) -> Result<()> {
-        length("response", self.design.n_rows(), self.datafit.y().len())?;
+        let blocks = self.datafit.n_predictors();
+        let holds = self.design.n_blocks() == blocks;
+        let must = "one for each linear predictor";
+        number("blocks of the design", must, holds, self.design.n_blocks() as f64)?;
+        length("response", self.design.n_rows() / blocks, self.datafit.y().len())?;
         length("weights of the penalty", self.design.n_cols(), self.penalty.len())?;
-        let zero = vec![0.0; self.design.n_rows()];
-        if self.intercept && !self.datafit.intercept(&zero, 0.0).is_finite() {
+        if !self.null_intercepts().iter().all(|b| b.is_finite()) {
             return Err(Error::Response(
-                "a response of one class, or of zero counts, has no finite intercept",
+                "a class without observations, or a response of zero counts, has no finite intercept",
             ));
         }
         Ok(())
@@ -58,7 +79,7 @@ impl<P: DualNorm> Problem<'_, P> {
     /// `c X' w (y - mu)` of the fit without features.
     #[must_use]
     pub fn null_gradient(&self) -> Vec<f64> {
-        let eta = vec![self.null_intercept(); self.design.n_rows()];
+        let eta = self.null_eta();
         let mut pull = vec![0.0; eta.len()];
         self.datafit.pull(&eta, &mut pull);
         let mut gradient = vec![0.0; self.design.n_cols()];
@@ -92,14 +113,32 @@ impl<P: DualNorm> Problem<'_, P> {
 /// A fit with its certificate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Solution {
-    /// The intercept, 0 if there is none.
-    pub intercept: f64,
-    /// The coefficients of the columns as they were fitted (centered and scaled).
+    /// The intercepts, one for each linear predictor; zeros if there are none.
+    pub intercepts: Vec<f64>,
+    /// The coefficients of the columns as they were fitted (centered and scaled); with several linear predictors all of the
+    /// first, then all of the second, and so on.
     pub coefficients: Vec<f64>,
+    /// `F(b0 + X b)`: the objective without the penalty.
+    pub loss: f64,
     /// What is proven about it.
     pub certificate: Certificate,
     /// How the solver ended.
     pub report: Report,
+}
+
+impl Solution {
+    /// The first intercept, which is the only one unless there are several linear predictors.
+    #[must_use]
+    pub fn intercept(&self) -> f64 {
+        self.intercepts.first().copied().unwrap_or(0.0)
+    }
+}
+
+/// Adds to the `n` entries of each predictor its intercept.
+pub(crate) fn add_intercepts(intercepts: &[f64], n: usize, eta: &mut [f64]) {
+    for (intercept, eta) in intercepts.iter().zip(eta.chunks_mut(n.max(1))) {
+        eta.iter_mut().for_each(|e| *e += intercept);
+    }
 }
 
 /// How a solver ended.

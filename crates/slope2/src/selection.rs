@@ -16,3 +16,4 @@ pub use folds::{Folds, Split};
 pub use noise::{NoiseEnd, NoiseFit, UnknownNoise};
 pub use relaxed::{Relaxed, relaxed};
 pub use score::Score;
+pub(crate) use score::likeliest;

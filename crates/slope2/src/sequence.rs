@@ -7,7 +7,8 @@ fn check_q(q: f64) -> Result<()> {
     number("q", "above 0 and below 1", 0.0 < q && q < 1.0, q)
 }
 
-/// `lambda_j = Phi^-1(1 - q j / (2 p))`: the thresholds of Benjamini and Hochberg at rate `q`. Under an orthogonal design with
+/// `lambda_j = Phi^-1(1 - q j / (2 p))`: the thresholds of Benjamini and Hochberg at rate `q`, also known as the quantile
+/// sequence. Under an orthogonal design with
 /// unit noise and [`crate::LossScale::Sum`] the false discovery rate is at most `q`.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ fn shape(which: usize, case: &Case, rng: &mut ChaCha20Rng) -> Vec<f64> {
 fn gradient(problem: &Problem<'_, SortedL1>, solution: &Solution) -> Vec<f64> {
     let mut eta = vec![0.0; problem.design.n_rows()];
     problem.design.apply(&solution.coefficients, &mut eta);
-    eta.iter_mut().for_each(|e| *e += solution.intercept);
+    eta.iter_mut().for_each(|e| *e += solution.intercept());
     let mut pull = vec![0.0; eta.len()];
     problem.datafit.pull(&eta, &mut pull);
     if problem.intercept {
@@ -97,7 +97,7 @@ fn outcome(
 ) -> Option<Result<(), String>> {
     with(case, shape, |problem| {
         let solution = solver.solve(problem, &Start::default()).unwrap();
-        let proof = certify(problem, solution.intercept, &solution.coefficients).unwrap();
+        let proof = certify(problem, &solution.intercepts, &solution.coefficients).unwrap();
         let what = case.describe(name, solution.report);
         if let Some(gap) = wrong_gap(&proof) {
             return Err(format!("{what}: {gap}"));

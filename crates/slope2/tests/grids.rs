@@ -37,7 +37,7 @@ fn a_grid_gives_what_separate_fits_give_and_saves_most_of_them() {
             let what = format!("{name} {n} x {p}, {:?}", cell.penalty);
             let apart = distance(&cold.coefficients, &shared.coefficients);
             assert!(apart < 2e-5, "{what}: {apart}");
-            let proof = certify(&alone, shared.intercept, &shared.coefficients).unwrap();
+            let proof = certify(&alone, &shared.intercepts, &shared.coefficients).unwrap();
             assert!(proof.relative_gap() < 1e-10, "{what}: gap {}", proof.relative_gap());
             assert!((proof.gap() - cell.certificate.gap()).abs() < 1e-11 * proof.primal.abs());
             assert_eq!(cell.penalty.lambda2(), cell.ratio * cell.penalty.lambda1());

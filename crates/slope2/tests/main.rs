@@ -16,10 +16,12 @@ mod edges;
 mod estimator;
 mod golden;
 mod grids;
+mod multinomial;
 mod paths;
 mod penalties;
 #[cfg(feature = "data")]
 mod readers;
 mod selection;
+mod sessions;
 mod theory;
 mod zones;

@@ -59,7 +59,7 @@ fn every_point_of_a_path_is_the_solution_of_a_cold_start() {
             let (mut fitted, mut original) = (vec![0.0; n], vec![0.0; n]);
             design.apply(&last.solution.coefficients, &mut fitted);
             raw.apply(&last.original_coefficients, &mut original);
-            let shift = last.original_intercept - last.solution.intercept;
+            let shift = last.original_intercepts[0] - last.solution.intercept();
             original.iter_mut().for_each(|e| *e += shift);
             assert!(distance(&fitted, &original) < 1e-10, "both scales predict the same");
         }
@@ -125,7 +125,7 @@ fn a_path_of_nothing_to_explain_is_one_point() {
         let path = PathSettings::default().fit(&zone(), &problem, &Silent).unwrap();
         assert_eq!((path.points.len(), path.end), (1, PathEnd::Explained));
         assert!(path.points[0].solution.coefficients.iter().all(|b| *b == 0.0), "{path:?}");
-        assert!((path.points[0].original_intercept - y[0]).abs() < 1e-15);
+        assert!((path.points[0].original_intercepts[0] - y[0]).abs() < 1e-15);
     }
 }
 

@@ -18,7 +18,7 @@ fn violation(problem: &Problem<'_, TwoLevel>, solution: &Solution) -> f64 {
     let (design, b) = (problem.design, &solution.coefficients);
     let mut eta = vec![0.0; design.n_rows()];
     design.apply(b, &mut eta);
-    eta.iter_mut().for_each(|e| *e += solution.intercept);
+    eta.iter_mut().for_each(|e| *e += solution.intercept());
     let mut pull = vec![0.0; eta.len()];
     problem.datafit.pull(&eta, &mut pull);
     let mut g = vec![0.0; b.len()];
@@ -56,7 +56,7 @@ fn outcome(case: &Case, seed: u64) -> Option<Result<(), String>> {
     case.with(|problem| {
         let solver = ZoneDescent { tolerance: 1e-10, ..ZoneDescent::default() };
         let solution = solver.solve(problem, &Start::default()).unwrap();
-        let proof = certify(problem, solution.intercept, &solution.coefficients).unwrap();
+        let proof = certify(problem, &solution.intercepts, &solution.coefficients).unwrap();
         let what = case.describe(&format!("seed {seed}"), solution.report);
         if let Some(wrong) = wrong_gap(&proof) {
             return Err(format!("{what}: {wrong}"));
@@ -67,7 +67,7 @@ fn outcome(case: &Case, seed: u64) -> Option<Result<(), String>> {
             penalty: SortedL1::new(problem.penalty.sequence()).unwrap(),
             intercept: problem.intercept,
         };
-        let other = certify(&general, solution.intercept, &solution.coefficients).unwrap();
+        let other = certify(&general, &solution.intercepts, &solution.coefficients).unwrap();
         if 1e-12 * proof.primal.abs() < (other.primal - proof.primal).abs() {
             return Err(format!("{what}: {} and {}", other.primal, proof.primal));
         }

@@ -68,7 +68,7 @@ impl Family for Gaussian {
 }
 
 /// `u log u`, 0 at 0; NaN below.
-fn entropy(u: f64) -> f64 {
+pub(super) fn entropy(u: f64) -> f64 {
     if u == 0.0 { 0.0 } else { u * u.ln() }
 }
 

@@ -60,7 +60,7 @@ impl Design<'_> {
         scale: &Scale,
         weights: Option<&[f64]>,
     ) -> Result<Self> {
-        let p = self.n_cols();
+        let p = self.block_cols();
         let computed = !matches!(center, Center::None | Center::Given(_))
             || !matches!(scale, Scale::None | Scale::Given(_));
         if computed && !self.has_columns() {
@@ -89,14 +89,20 @@ impl Design<'_> {
         Ok(self)
     }
 
-    /// Intercept and coefficients of the columns as they are stored, from those of the columns as they were fitted:
-    /// `b_j / s_j` and `b0 - sum_j m_j b_j / s_j`.
+    /// Intercepts, one for each block, and coefficients of the columns as they are stored, from those of the columns as they
+    /// were fitted: `b_j / s_j` and `b0 - sum_j m_j b_j / s_j`.
     #[must_use]
-    pub fn on_original_scale(&self, intercept: f64, coefficients: &[f64]) -> (f64, Vec<f64>) {
+    pub fn on_original_scale(
+        &self,
+        intercepts: &[f64],
+        coefficients: &[f64],
+    ) -> (Vec<f64>, Vec<f64>) {
         let original: Vec<f64> =
             coefficients.iter().enumerate().map(|(j, b)| b / self.scale(j)).collect();
-        let shift: f64 = original.iter().enumerate().map(|(j, b)| self.center(j) * b).sum();
-        (intercept - shift, original)
+        let shift = |b: &[f64]| b.iter().enumerate().map(|(j, b)| self.center(j) * b).sum::<f64>();
+        let blocks = original.chunks(self.block_cols().max(1)).map(shift);
+        let shifts = blocks.chain(std::iter::repeat(0.0));
+        (intercepts.iter().zip(shifts).map(|(b0, shift)| b0 - shift).collect(), original)
     }
 
     /// Calls `f(entry, weight)` for each stored entry, and returns the weight of those not stored.
@@ -131,7 +137,7 @@ impl Design<'_> {
             (min, max) = (min.min(0.0), max.max(0.0));
         }
         // The mean of equal entries is that entry, whatever the sum was rounded to.
-        let mean = if min == max { min } else { sum / self.n_rows().max(1) as f64 };
+        let mean = if min == max { min } else { sum / self.block_rows().max(1) as f64 };
         Column { mean, min, max }
     }
 
@@ -157,7 +163,7 @@ impl Design<'_> {
             add(if matches!(scale, Scale::Sd) { mean } else { center }, missing);
         }
         let size = match scale {
-            Scale::Sd => (squares / self.n_rows().max(1) as f64).sqrt(),
+            Scale::Sd => (squares / self.block_rows().max(1) as f64).sqrt(),
             Scale::L1 => sum,
             Scale::L2 => squares.sqrt(),
             Scale::Range => whole.max - whole.min,

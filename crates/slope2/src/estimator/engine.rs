@@ -4,7 +4,7 @@ use super::settings::Method;
 use crate::error::{Error, Result};
 use crate::penalty::{SortedL1, TwoLevel};
 use crate::problem::{Problem, Solution};
-use crate::solver::{ClusterDescent, Fista, Solver, Start, ZoneDescent};
+use crate::solver::{ClusterDescent, Fista, Separate, Session, Solver, Start, ZoneDescent};
 
 /// Descent over zones for two levels, over clusters for other sequences, and accelerated gradients where single columns cannot
 /// be had.
@@ -51,6 +51,17 @@ impl Solver<TwoLevel> for Engine {
             }
         }
     }
+
+    fn session<'a>(&'a self, problem: &Problem<'a, TwoLevel>) -> Box<dyn Session<TwoLevel> + 'a>
+    where
+        TwoLevel: 'a,
+    {
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => self.zones().at_work(problem),
+            Method::ZoneDescent => self.zones().at_work(problem),
+            _ => Box::new(Separate::new(self, *problem)),
+        }
+    }
 }
 
 impl Solver<SortedL1> for Engine {
@@ -64,6 +75,17 @@ impl Solver<SortedL1> for Engine {
             Method::ZoneDescent => {
                 Err(Error::Settings("descent over zones is for two levels and the LASSO"))
             }
+        }
+    }
+
+    fn session<'a>(&'a self, problem: &Problem<'a, SortedL1>) -> Box<dyn Session<SortedL1> + 'a>
+    where
+        SortedL1: 'a,
+    {
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => self.clusters().at_work(problem),
+            Method::ClusterDescent => self.clusters().at_work(problem),
+            _ => Box::new(Separate::new(self, problem.clone())),
         }
     }
 }

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use super::Slope2;
 use super::engine::Engine;
 use super::fitted::{Fitted, FittedPenalty};
-use super::settings::{FamilyKind, FoldPlan, Rule, Strength, per_noise};
+use super::settings::{FoldPlan, Rule, Strength, per_noise};
 use crate::error::{Error, Result};
 use crate::grid::GridSettings;
 use crate::observations::Observations;
@@ -72,8 +72,9 @@ impl Fit<'_, '_> {
                 return Ok(self.finish(penalty.into(), point.alpha, &point.solution, Some(found)));
             }
         };
-        let start = Start { intercept: problem.null_intercept(), ..Start::default() };
-        let solution = solve_at(&engine, &problem, alpha, alpha_max, &start)?;
+        let start = Start { intercepts: problem.null_intercepts(), ..Start::default() };
+        let solution =
+            solve_at(&mut *engine.session(&problem), &problem, alpha, alpha_max, &start)?;
         Ok(self.finish(shape.scaled(alpha)?.into(), alpha, &solution, None))
     }
 
@@ -96,11 +97,11 @@ impl Fit<'_, '_> {
         let Strength::CrossValidated { folds, score, rule, .. } = &self.slope.strength else {
             return Err(Error::Settings("folds are for cross-validation"));
         };
-        let (family, y) = (self.observations.family, self.observations.y);
+        let (loss, y) = (self.observations.loss, self.observations.y);
         let folds = match folds {
             FoldPlan::Seeded { n_folds, n_repeats, seed } => {
                 let make = |rng: &mut ChaCha20Rng| match self.slope.family {
-                    FamilyKind::Binomial => Folds::stratified(y, *n_folds, rng),
+                    family if family.has_classes() => Folds::stratified(y, *n_folds, rng),
                     _ => Folds::k_fold(y.len(), *n_folds, rng),
                 };
                 Folds::repeated(*n_repeats, make, &mut ChaCha20Rng::seed_from_u64(*seed))?
@@ -110,7 +111,7 @@ impl Fit<'_, '_> {
             }
             FoldPlan::Given(folds) => Folds::given(folds)?,
         };
-        let score = score.unwrap_or_else(|| Score::usual(family));
+        let score = score.unwrap_or_else(|| Score::usual(loss));
         let validation = CrossValidation { folds, score };
         let preparation = &self.slope.preparation;
         let found = validation.run(&self.observations, preparation, candidates, self.progress)?;

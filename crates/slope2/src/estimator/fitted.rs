@@ -4,12 +4,13 @@ use super::Slope2;
 use super::fit::Fit;
 use super::settings::FamilyKind;
 use crate::certificate::Certificate;
+use crate::datafit::Loss;
 use crate::design::Design;
 use crate::error::{Error, Result, length};
 use crate::pattern::{Cluster, clusters};
 use crate::penalty::{SortedL1, TwoLevel};
-use crate::problem::{Report, Solution, Termination};
-use crate::selection::Validated;
+use crate::problem::{Report, Solution, Termination, add_intercepts};
+use crate::selection::{Validated, likeliest};
 
 /// The penalty of a fit, with its strength in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +49,7 @@ pub struct Fitted {
     pub(super) family: FamilyKind,
     pub(super) penalty: FittedPenalty,
     pub(super) alpha: f64,
-    pub(super) intercept: f64,
+    pub(super) intercepts: Vec<f64>,
     pub(super) coefficients: Vec<f64>,
     pub(super) centers: Vec<f64>,
     pub(super) scales: Vec<f64>,
@@ -67,15 +68,16 @@ impl Fit<'_, '_> {
     ) -> Fitted {
         let Slope2 { family, .. } = self.slope;
         let design = self.problem.design;
-        let Solution { intercept, coefficients, certificate, report } = solution.clone();
+        let features = || 0..design.n_cols() / design.n_blocks();
+        let Solution { intercepts, coefficients, certificate, report, .. } = solution.clone();
         Fitted {
             family: *family,
             penalty,
             alpha,
-            intercept,
+            intercepts,
             coefficients,
-            centers: (0..design.n_cols()).map(|j| design.center(j)).collect(),
-            scales: (0..design.n_cols()).map(|j| design.scale(j)).collect(),
+            centers: features().map(|j| design.center(j)).collect(),
+            scales: features().map(|j| design.scale(j)).collect(),
             certificate,
             report,
             validated,
@@ -102,17 +104,40 @@ impl Fitted {
         self.alpha
     }
 
-    /// The coefficients of the columns as they were given.
+    /// Number of features.
     #[must_use]
-    pub fn coefficients(&self) -> Vec<f64> {
-        self.coefficients.iter().zip(&self.scales).map(|(b, s)| b / s).collect()
+    pub fn n_features(&self) -> usize {
+        self.centers.len()
     }
 
-    /// The intercept for the columns as they were given. If columns were centered it is not zero even without an intercept.
+    /// Number of linear predictors: of classes but one for multinomial responses, else 1.
+    #[must_use]
+    pub fn n_predictors(&self) -> usize {
+        self.intercepts.len()
+    }
+
+    /// The coefficients of the columns as they were given; with several linear predictors all of the first, then all of the
+    /// second, and so on.
+    #[must_use]
+    pub fn coefficients(&self) -> Vec<f64> {
+        self.coefficients.iter().zip(self.scales.iter().cycle()).map(|(b, s)| b / s).collect()
+    }
+
+    /// The intercept of the first linear predictor, which is the only one unless there are several classes, for the columns as
+    /// they were given. If columns were centered it is not zero even without an intercept.
     #[must_use]
     pub fn intercept(&self) -> f64 {
-        let shift = self.coefficients().iter().zip(&self.centers).map(|(b, m)| b * m).sum::<f64>();
-        self.intercept - shift
+        self.intercepts().first().copied().unwrap_or(0.0)
+    }
+
+    /// The intercept of each linear predictor.
+    #[must_use]
+    pub fn intercepts(&self) -> Vec<f64> {
+        let coefficients = self.coefficients();
+        let shift = |b: &[f64]| b.iter().zip(&self.centers).map(|(b, m)| b * m).sum::<f64>();
+        let blocks = coefficients.chunks(self.n_features().max(1)).map(shift);
+        let shifts = blocks.chain(std::iter::repeat(0.0));
+        self.intercepts.iter().zip(shifts).map(|(b0, shift)| b0 - shift).collect()
     }
 
     /// The coefficients of the columns as they were fitted, centered and scaled. Clusters are equal magnitudes of these.
@@ -121,10 +146,16 @@ impl Fitted {
         &self.coefficients
     }
 
-    /// The intercept for the columns as they were fitted.
+    /// The first intercept for the columns as they were fitted.
     #[must_use]
     pub fn standardized_intercept(&self) -> f64 {
-        self.intercept
+        self.intercepts.first().copied().unwrap_or(0.0)
+    }
+
+    /// The intercept of each linear predictor for the columns as they were fitted.
+    #[must_use]
+    pub fn standardized_intercepts(&self) -> &[f64] {
+        &self.intercepts
     }
 
     /// What was taken off each column.
@@ -169,37 +200,60 @@ impl Fitted {
         self.validated.as_ref()
     }
 
-    /// The linear predictor of each row of `x`, whose columns are taken as they are stored.
+    /// The linear predictor of each row of `x`, whose columns are taken as they are stored; with several of them, all rows of the
+    /// first, then all of the second, and so on.
     ///
     /// # Errors
     /// [`Error::Length`] if `x` has another number of columns.
     pub fn predictor(&self, x: &Design<'_>) -> Result<Vec<f64>> {
-        length("columns of the design", self.coefficients.len(), x.n_cols())?;
+        let x = x.stored();
+        length("columns of the design", self.n_features(), x.n_cols())?;
+        let n = x.n_rows();
+        let x = x.in_blocks(self.n_predictors());
         let mut eta = vec![0.0; x.n_rows()];
-        x.stored().apply(&self.coefficients(), &mut eta);
-        let intercept = self.intercept();
-        eta.iter_mut().for_each(|e| *e += intercept);
+        x.apply(&self.coefficients(), &mut eta);
+        add_intercepts(&self.intercepts(), n, &mut eta);
         Ok(eta)
     }
 
-    /// The mean of the response for each row: a value, the probability of 1, or a rate.
+    /// The mean of the response for each row: a value, the probability of 1, or a rate. For several classes the probability of
+    /// each: all rows of the first, and so on to the last.
     ///
     /// # Errors
     /// As [`Fitted::predictor`].
     pub fn predict(&self, x: &Design<'_>) -> Result<Vec<f64>> {
         let mut eta = self.predictor(x)?;
-        eta.iter_mut().for_each(|e| *e = self.family.family().mean(*e));
+        let n = x.stored().n_rows();
+        match self.family.loss(&[]) {
+            Loss::Of(family) => eta.iter_mut().for_each(|e| *e = family.mean(*e)),
+            Loss::Multinomial { .. } => {
+                eta.resize(eta.len() + n, 0.0);
+                for i in 0..n {
+                    let own = || (i..eta.len()).step_by(n);
+                    let top = own().map(|at| eta[at]).fold(f64::NEG_INFINITY, f64::max);
+                    let sum: f64 = own().map(|at| (eta[at] - top).exp()).sum();
+                    for at in own() {
+                        eta[at] = (eta[at] - top).exp() / sum;
+                    }
+                }
+            }
+        }
         Ok(eta)
     }
 
-    /// The likelier class of each row, for binomial responses.
+    /// The likeliest class of each row, counted from 0, for binomial and multinomial responses; the higher one at equal chances.
     ///
     /// # Errors
     /// As [`Fitted::predictor`]; [`Error::Response`] for other families.
-    pub fn classify(&self, x: &Design<'_>) -> Result<Vec<bool>> {
-        if self.family != FamilyKind::Binomial {
-            return Err(Error::Response("only a binomial response has classes"));
+    pub fn classify(&self, x: &Design<'_>) -> Result<Vec<usize>> {
+        if !self.family.has_classes() {
+            return Err(Error::Response("only a binomial or multinomial response has classes"));
         }
-        Ok(self.predictor(x)?.iter().map(|e| 0.0 <= *e).collect())
+        let eta = self.predictor(x)?;
+        let n = x.stored().n_rows();
+        Ok(match self.family {
+            FamilyKind::Binomial => eta.iter().map(|e| usize::from(0.0 <= *e)).collect(),
+            _ => (0..n).map(|i| likeliest(&eta, n, i)).collect(),
+        })
     }
 }

@@ -28,8 +28,8 @@ struct Saved {
     family: FamilyKind,
     penalty: FittedPenalty,
     alpha: f64,
-    /// For centered and scaled columns.
-    intercept: f64,
+    /// One for each linear predictor, for centered and scaled columns.
+    intercepts: Vec<f64>,
     coefficients: Vec<f64>,
     centers: Vec<f64>,
     scales: Vec<f64>,
@@ -62,7 +62,7 @@ impl Fitted {
             family: self.family,
             penalty: self.penalty.clone(),
             alpha: self.alpha,
-            intercept: self.intercept,
+            intercepts: self.intercepts.clone(),
             coefficients: self.coefficients.clone(),
             centers: self.centers.clone(),
             scales: self.scales.clone(),
@@ -108,7 +108,7 @@ impl Fitted {
             family: saved.family,
             penalty: saved.penalty,
             alpha: saved.alpha,
-            intercept: saved.intercept,
+            intercepts: saved.intercepts,
             coefficients: saved.coefficients,
             centers: saved.centers,
             scales: saved.scales,
@@ -121,17 +121,23 @@ impl Fitted {
 
 impl Saved {
     fn check(&self) -> Result<()> {
-        let p = self.coefficients.len();
-        length("centers", p, self.centers.len())?;
-        length("scales", p, self.scales.len())?;
-        for (name, values) in [("coefficients", &self.coefficients), ("centers", &self.centers)] {
+        let (p, q) = (self.coefficients.len(), self.intercepts.len());
+        let fits = if self.family == FamilyKind::Multinomial { 1 <= q } else { q == 1 };
+        number("intercepts", "one for each linear predictor", fits, q as f64)?;
+        length("centers", p / q, self.centers.len())?;
+        length("coefficients", self.centers.len() * q, p)?;
+        length("scales", p / q, self.scales.len())?;
+        for (name, values) in [
+            ("coefficients", &self.coefficients),
+            ("centers", &self.centers),
+            ("intercepts", &self.intercepts),
+        ] {
             entries(name, "finite", values, f64::is_finite)?;
         }
         let holds = |s: f64| s.is_finite() && 0.0 < s;
         entries("scales", "finite and positive", &self.scales, holds)?;
         for (name, value) in [
             ("alpha", self.alpha),
-            ("intercept", self.intercept),
             ("primal", self.primal),
             ("dual", self.dual),
             ("dual norm", self.dual_norm.unwrap_or(0.0)),

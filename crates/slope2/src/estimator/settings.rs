@@ -1,6 +1,6 @@
 //! What an estimator can be asked for.
 
-use crate::datafit::{Binomial, Family, Gaussian, LossScale, Poisson};
+use crate::datafit::{Binomial, Gaussian, Loss, LossScale, Poisson};
 use crate::error::Result;
 use crate::path::{Alphas, PathSettings};
 use crate::penalty::{SortedL1, TwoLevel};
@@ -20,17 +20,35 @@ pub enum FamilyKind {
     Binomial,
     /// Counts.
     Poisson,
+    /// Classes, counted from 0; the last is the reference.
+    Multinomial,
 }
 
 impl FamilyKind {
-    /// The family.
+    /// The loss for this response, which says how many classes there are: all up to the largest, and at least two.
     #[must_use]
-    pub fn family(self) -> &'static dyn Family {
+    pub fn loss(self, y: &[f64]) -> Loss<'static> {
         match self {
-            FamilyKind::Gaussian => &Gaussian,
-            FamilyKind::Binomial => &Binomial,
-            FamilyKind::Poisson => &Poisson,
+            FamilyKind::Gaussian => Loss::Of(&Gaussian),
+            FamilyKind::Binomial => Loss::Of(&Binomial),
+            FamilyKind::Poisson => Loss::Of(&Poisson),
+            FamilyKind::Multinomial => {
+                let top = y.iter().copied().fold(1.0, f64::max).min(y.len().max(1) as f64);
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "at most the number of observations"
+                )]
+                let n_classes = top as usize + 1;
+                Loss::Multinomial { n_classes }
+            }
         }
+    }
+
+    /// Whether the response is a class.
+    #[must_use]
+    pub fn has_classes(self) -> bool {
+        matches!(self, FamilyKind::Binomial | FamilyKind::Multinomial)
     }
 }
 
@@ -124,7 +142,7 @@ pub enum Method {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FoldPlan {
-    /// Random folds, the same for the same seed. Those of binomial responses keep the shares of both classes.
+    /// Random folds, the same for the same seed. Those of binomial and multinomial responses keep the shares of the classes.
     Seeded {
         /// Number of folds.
         n_folds: usize,

@@ -66,10 +66,11 @@ impl<P: Shape + Sync, S: Solver<P> + Sync> Candidates for PathCandidates<P, S> {
     ) -> Result<()> {
         let problem = problem.with_penalty(self.shape.clone());
         let alpha_max = Null::of(&problem)?.alpha_max;
-        let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let mut start = Start { intercepts: problem.null_intercepts(), ..Start::default() };
+        let mut session = self.solver.session(&problem);
         for (i, alpha) in self.alphas.iter().enumerate() {
             let alpha = strength * alpha;
-            let solution = solve_at(&self.solver, &problem, alpha, alpha_max, &start)?;
+            let solution = solve_at(&mut *session, &problem, alpha, alpha_max, &start)?;
             visit(i, &solution)?;
             if alpha < alpha_max {
                 start = Start::at(&solution);
@@ -83,8 +84,8 @@ impl<P: Shape + Sync, S: Solver<P> + Sync> Candidates for PathCandidates<P, S> {
         let alpha = *self.alphas.get(candidate).ok_or(none)?;
         let problem = problem.with_penalty(self.shape.clone());
         let alpha_max = Null::of(&problem)?.alpha_max;
-        let start = Start { intercept: problem.null_intercept(), ..Start::default() };
-        solve_at(&self.solver, &problem, alpha, alpha_max, &start)
+        let start = Start { intercepts: problem.null_intercepts(), ..Start::default() };
+        solve_at(&mut *self.solver.session(&problem), &problem, alpha, alpha_max, &start)
     }
 
     fn simpler_than(&self, candidate: usize) -> Vec<usize> {
@@ -150,7 +151,7 @@ impl<S: Solver<TwoLevel> + Sync> Candidates for GridCandidates<S> {
         let (lambda1, ratio, share) = self.cell(candidate).ok_or(none)?;
         let p = problem.design.n_cols();
         let penalty = GridSettings::penalty(lambda1, ratio, share, p)?;
-        let start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let start = Start { intercepts: problem.null_intercepts(), ..Start::default() };
         self.solver.solve(&problem.with_penalty(penalty), &start)
     }
 

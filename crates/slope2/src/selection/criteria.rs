@@ -97,8 +97,11 @@ impl Criterion {
         variance: Option<f64>,
     ) -> Result<Chosen> {
         let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
-        let df = |point: &PathPoint| point.n_clusters + usize::from(problem.intercept);
-        let gaussian = problem.datafit.family().name() == "gaussian";
+        let df = |point: &PathPoint| {
+            let n_intercepts = problem.datafit.n_predictors() * usize::from(problem.intercept);
+            point.n_clusters + n_intercepts
+        };
+        let gaussian = problem.datafit.loss().is_quadratic();
         let of_weakest = path.points.last().filter(|point| df(point) < n && 0.0 < point.deviance);
         let of_weakest = of_weakest.map(|point| point.deviance / (n - df(point)) as f64);
         let variance = if gaussian { variance.or(of_weakest) } else { Some(1.0) };

@@ -10,7 +10,8 @@ use super::score::Score;
 use crate::datafit::LossScale;
 use crate::error::{Error, Result, length};
 use crate::observations::{Observations, Preparation};
-use crate::problem::Solution;
+
+use crate::problem::{Solution, add_intercepts};
 use crate::progress::{Progress, tell};
 
 /// How candidates are compared.
@@ -100,7 +101,7 @@ impl CrossValidation {
         split: &Split,
         counter: &Counter<'_>,
     ) -> Result<Vec<f64>> {
-        let family = observations.family;
+        let loss = observations.loss;
         let train = observations.rows(&split.train)?;
         let test = observations.rows(&split.test)?;
         let strength = match preparation.loss_scale {
@@ -109,14 +110,15 @@ impl CrossValidation {
         };
         let preparation = Preparation { loss_scale: LossScale::Mean, ..preparation.clone() };
         let mut scores = vec![f64::NAN; candidates.len()];
-        let mut eta = vec![0.0; test.y.len()];
-        train.observations(family).with_problem(&preparation, |problem| {
+        let test_design = test.design.stored().in_blocks(loss.n_predictors());
+        let mut eta = vec![0.0; test_design.n_rows()];
+        train.observations(loss).with_problem(&preparation, |problem| {
             candidates.fit_each(problem, strength, &mut |candidate, solution| {
-                let (intercept, coefficients) =
-                    problem.design.on_original_scale(solution.intercept, &solution.coefficients);
-                test.design.apply(&coefficients, &mut eta);
-                eta.iter_mut().for_each(|e| *e += intercept);
-                let score = self.score.of(family, &test.y, &eta, test.weights.as_deref())?;
+                let (intercepts, coefficients) =
+                    problem.design.on_original_scale(&solution.intercepts, &solution.coefficients);
+                test_design.apply(&coefficients, &mut eta);
+                add_intercepts(&intercepts, test.y.len(), &mut eta);
+                let score = self.score.of(loss, &test.y, &eta, test.weights.as_deref())?;
                 let none = Error::NoCandidate { candidate, n: scores.len() };
                 *scores.get_mut(candidate).ok_or(none)? = score;
                 counter.count()

@@ -68,7 +68,7 @@ impl UnknownNoise {
         problem: &Problem<'_, P>,
         progress: &dyn Progress,
     ) -> Result<NoiseFit> {
-        if problem.datafit.family().name() != "gaussian" {
+        if !problem.datafit.loss().is_quadratic() {
             return Err(Error::Response("only a gaussian response has noise to estimate"));
         }
         if !problem.design.has_columns() {
@@ -77,16 +77,16 @@ impl UnknownNoise {
         problem.checked_null_gradient()?;
         let mut support: Vec<usize> = Vec::new();
         let mut history = Vec::new();
-        let mut start = Start { intercept: problem.null_intercept(), ..Start::default() };
+        let mut start = Start { intercepts: problem.null_intercepts(), ..Start::default() };
         let mut noise = match estimate(problem, &support) {
             Estimate::Noise(noise) => noise,
             // One row, or a constant response: any strength gives zeros.
             Estimate::Saturated | Estimate::Exact => 1.0,
         };
+        let mut session = solver.session(problem);
         loop {
             history.push(noise);
-            let scaled = problem.with_penalty(problem.penalty.scaled(noise)?);
-            let solution = solver.solve(&scaled, &start)?;
+            let solution = session.solve(&problem.penalty.scaled(noise)?, &start)?;
             start = Start::at(&solution);
             tell(progress, history.len(), self.max_rounds)?;
             let found: Vec<usize> = (0..solution.coefficients.len())

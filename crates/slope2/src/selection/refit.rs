@@ -35,7 +35,7 @@ pub(super) fn refit(datafit: &Datafit<'_>, columns: &[Vec<f64>]) -> Refit {
     };
     let mut value = datafit.value(&fit.eta);
     let (mut pull, mut omega) = (vec![0.0; n], vec![0.0; n]);
-    let quadratic = datafit.family().name() == "gaussian";
+    let quadratic = datafit.loss().is_quadratic();
     for _ in 0..MOST_STEPS {
         datafit.pull(&fit.eta, &mut pull);
         datafit.curvature(&fit.eta, &mut omega);

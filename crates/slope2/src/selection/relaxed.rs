@@ -22,7 +22,7 @@ pub struct Relaxed {
 ///
 /// # Errors
 /// [`crate::Error::InvalidNumber`] unless `gamma` is between 0 and 1; [`crate::Error::Length`] if the solution is not one of
-/// this problem; [`crate::Error::NeedsColumns`] for a design known by its products.
+/// this problem; [`crate::Error::NeedsColumns`] for a design known by its products; [`crate::Error::Response`] for several classes.
 ///
 /// # Source
 /// Meinshausen 2007, in the form of Hastie et al., arXiv 1707.08692, applied to clusters.
@@ -32,6 +32,9 @@ pub fn relaxed<P>(problem: &Problem<'_, P>, solution: &Solution, gamma: f64) -> 
     length("coefficients", p, solution.coefficients.len())?;
     if !problem.design.has_columns() {
         return Err(crate::Error::NeedsColumns);
+    }
+    if 1 < problem.datafit.n_predictors() {
+        return Err(crate::Error::Response("a relaxed fit has one linear predictor"));
     }
     let clusters = clusters(&solution.coefficients);
     let mut columns: Vec<Vec<f64>> = clusters
@@ -54,6 +57,6 @@ pub fn relaxed<P>(problem: &Problem<'_, P>, solution: &Solution, gamma: f64) -> 
         }
     }
     let free_intercept = free.coefficients.get(clusters.len()).copied().unwrap_or(0.0);
-    let intercept = mix(solution.intercept, free_intercept);
+    let intercept = mix(solution.intercept(), free_intercept);
     Ok(Relaxed { intercept, coefficients, settled: free.settled })
 }

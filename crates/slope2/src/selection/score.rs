@@ -1,6 +1,6 @@
 //! How good predictions of held-out rows are.
 
-use crate::datafit::{Datafit, Family, LossScale};
+use crate::datafit::{Datafit, Loss, LossScale};
 use crate::error::{Error, Result};
 
 /// What predictions are judged by. Means are weighted as the rows are.
@@ -14,7 +14,8 @@ pub enum Score {
     AbsoluteError,
     /// Mean deviance.
     Deviance,
-    /// Share of rows on the wrong side of a mean of one half; for binomial responses.
+    /// Share of rows whose likeliest class is another; for binomial and multinomial responses. At equal chances the higher class
+    /// counts as the likelier.
     Misclassification,
     /// Probability that a row with response 1 is predicted above one with 0, equal predictions counted half; for binomial
     /// responses. The only score of which more is better.
@@ -24,8 +25,8 @@ pub enum Score {
 impl Score {
     /// Squared errors for Gaussian responses, deviances for others.
     #[must_use]
-    pub fn usual(family: &dyn Family) -> Self {
-        if family.name() == "gaussian" { Score::SquaredError } else { Score::Deviance }
+    pub fn usual<'a>(loss: impl Into<Loss<'a>>) -> Self {
+        if loss.into().is_quadratic() { Score::SquaredError } else { Score::Deviance }
     }
 
     /// The score's name.
@@ -49,23 +50,34 @@ impl Score {
     /// The score of the predictors `eta`, which the family turns into means.
     ///
     /// # Errors
-    /// [`Error::Score`] for classes of a response that is not binomial, for an area without rows of both classes, and for no
-    /// weight; [`Error::Length`] if lengths differ.
-    pub fn of(
+    /// [`Error::Score`] for classes of a response that has none, for the error of a mean where there are several, for an area
+    /// without rows of both classes, and for no weight; [`Error::Length`] if lengths differ.
+    pub fn of<'a>(
         self,
-        family: &dyn Family,
+        loss: impl Into<Loss<'a>>,
         y: &[f64],
         eta: &[f64],
         weights: Option<&[f64]>,
     ) -> Result<f64> {
-        crate::error::length("predictors", y.len(), eta.len())?;
+        let loss = loss.into();
+        let n = y.len();
+        crate::error::length("predictors", n * loss.n_predictors(), eta.len())?;
         if let Some(weights) = weights {
             crate::error::length("weights of the observations", y.len(), weights.len())?;
         }
         let error = |why: &'static str| Err(Error::Score { score: self.name(), why });
-        if matches!(self, Score::Misclassification | Score::Auc) && family.name() != "binomial" {
-            return error("only a binomial response has classes");
+        let (name, class) = (loss.name(), loss.n_predictors() != 1);
+        if matches!(self, Score::Misclassification | Score::Auc) && name != "binomial" && !class {
+            return error("only a binomial or multinomial response has classes");
         }
+        let family = match loss {
+            Loss::Of(family) => Some(family),
+            Loss::Multinomial { .. } => None,
+        };
+        if family.is_none() && !matches!(self, Score::Deviance | Score::Misclassification) {
+            return error("a response of several classes has no single mean");
+        }
+        let mean_of = |eta: f64| family.map_or(f64::NAN, |family| family.mean(eta));
         let w = |i: usize| weights.map_or(1.0, |w| w[i]);
         let total: f64 = (0..y.len()).map(w).sum();
         if total <= 0.0 {
@@ -74,15 +86,20 @@ impl Score {
         let mean =
             |f: &dyn Fn(usize) -> f64| (0..y.len()).map(|i| w(i) * f(i)).sum::<f64>() / total;
         Ok(match self {
-            Score::SquaredError => mean(&|i| (y[i] - family.mean(eta[i])).powi(2)),
-            Score::AbsoluteError => mean(&|i| (y[i] - family.mean(eta[i])).abs()),
-            Score::Misclassification => mean(&|i| f64::from((0.0 <= eta[i]) != (y[i] == 1.0))),
+            Score::SquaredError => mean(&|i| (y[i] - mean_of(eta[i])).powi(2)),
+            Score::AbsoluteError => mean(&|i| (y[i] - mean_of(eta[i])).abs()),
+            Score::Misclassification => match family {
+                Some(_) => mean(&|i| f64::from((0.0 <= eta[i]) != (y[i] == 1.0))),
+                None => mean(&|i| f64::from(likeliest(eta, n, i) as f64 != y[i])),
+            },
             Score::Deviance => {
                 // One row at a time, since weights of a few rows need not have mean 1.
+                let of_row = loss;
                 let mut losses = vec![0.0; y.len()];
                 for (i, loss) in losses.iter_mut().enumerate() {
-                    let row = Datafit::new(family, &y[i..=i], LossScale::Sum)?;
-                    *loss = row.deviance(&eta[i..=i]);
+                    let row = Datafit::new(of_row, &y[i..=i], LossScale::Sum)?;
+                    let own: Vec<f64> = eta.iter().skip(i).step_by(n).copied().collect();
+                    *loss = row.deviance(&own);
                 }
                 mean(&|i| losses[i])
             }
@@ -92,6 +109,12 @@ impl Score {
             },
         })
     }
+}
+
+/// The class with the largest predictor of observation `i`; that of the last class is 0.
+pub(crate) fn likeliest(eta: &[f64], n: usize, i: usize) -> usize {
+    let own = eta.iter().skip(i).step_by(n).copied().chain([0.0]);
+    own.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(class, _)| class)
 }
 
 /// The weighted statistic of Mann and Whitney; none without rows of both classes.

@@ -15,10 +15,9 @@ mod split;
 mod strong;
 
 use super::gram::Gram;
-use super::model::Model;
-use super::outer::{self, Method};
-use super::{Solver, Start};
-use crate::certificate::Point;
+use super::outer::{Descent, Method};
+use super::source::Source;
+use super::{Session, Solver, Start};
 use crate::error::Result;
 use crate::pattern::clusters;
 use crate::penalty::SortedL1;
@@ -57,12 +56,29 @@ const MOST_PASSES: usize = 10;
 
 impl Solver<SortedL1> for ClusterDescent {
     fn solve(&self, problem: &Problem<'_, SortedL1>, start: &Start) -> Result<Solution> {
-        outer::solve(problem, start, (self.max_iters, self.tolerance), |b| Run {
+        self.at_work(problem).solve(&problem.penalty, start)
+    }
+
+    fn session<'a>(&'a self, problem: &Problem<'a, SortedL1>) -> Box<dyn Session<SortedL1> + 'a>
+    where
+        SortedL1: 'a,
+    {
+        self.at_work(problem)
+    }
+}
+
+impl ClusterDescent {
+    pub(crate) fn at_work<'a>(
+        &self,
+        problem: &Problem<'a, SortedL1>,
+    ) -> Box<dyn Session<SortedL1> + 'a> {
+        let method = Run {
             least: self.working_set.max(1),
             order: self.permuted.map_or(Order::Cyclic, Order::permuted),
-            b,
+            b: Vec::new(),
             set: Gram::default(),
-        })
+        };
+        Box::new(Descent::new(problem, (self.max_iters, self.tolerance), method))
     }
 }
 
@@ -87,32 +103,29 @@ impl Method<SortedL1> for Run {
         self.set.clear();
     }
 
-    fn step(&mut self, problem: &Problem<'_, SortedL1>, model: &Model, point: &Point, gap: f64) {
-        let ranks = Ranks::new(problem.penalty.lambda());
+    fn step(&mut self, penalty: &SortedL1, source: &Source<'_>, start: &[f64], gap: f64) {
+        let ranks = Ranks::new(penalty.lambda());
         let enough = (1e-3 * gap * ranks.mean()).max(1e-15 * ranks.of(0, 1));
-        let kept = strong::kept(&point.gradient, &ranks, &self.b);
-        let (mut pull, mut gradient) = (point.pull.clone(), point.gradient.clone());
+        let kept = strong::kept(start, &ranks, &self.b);
+        let before = self.b.clone();
+        let mut gradient = start.to_vec();
         for pass in 0..MOST_PASSES {
-            let before = self.b.clone();
             if 0 < pass {
                 let mut columns = kept.clone();
                 let members = self.set.members().iter().flatten().map(|m| m.0);
                 columns.extend(members.filter(|j| kept.binary_search(j).is_err()));
-                let mut values = vec![0.0; columns.len()];
-                problem.design.adjoint_of(&columns, &pull, &mut values);
+                let moved: Vec<(usize, f64)> = (self.b.iter().zip(&before).enumerate())
+                    .filter(|(_, (new, old))| new != old)
+                    .map(|(j, (new, old))| (j, new - old))
+                    .collect();
+                let along = source.along(moved.iter().copied(), &columns);
                 gradient.fill(0.0);
-                columns.iter().zip(values).for_each(|(j, g)| gradient[*j] = g);
+                let changes = columns.iter().zip(along.features);
+                changes.for_each(|(j, change)| gradient[*j] = start[*j] - change);
             }
-            if !self.pass(problem, model, &ranks, &gradient, enough) || kept.len() == self.b.len() {
+            if !self.pass(source, &ranks, &gradient, enough) || kept.len() == self.b.len() {
                 return;
             }
-            let moved: Vec<(usize, f64)> = (self.b.iter().zip(&before).enumerate())
-                .filter(|(_, (new, old))| new != old)
-                .map(|(j, (new, old))| (j, new - old))
-                .collect();
-            let change = model.combination(problem.design, moved.iter().copied());
-            let weighted = model.weighted(&change);
-            pull.iter_mut().zip(weighted).for_each(|(pull, w)| *pull -= w);
         }
     }
 }
@@ -121,8 +134,7 @@ impl Run {
     /// Splits what the gradient splits, and solves for the magnitudes. Whether there was more than `enough` to gain from it.
     fn pass(
         &mut self,
-        problem: &Problem<'_, SortedL1>,
-        model: &Model,
+        source: &Source<'_>,
         ranks: &Ranks<'_>,
         gradient: &[f64],
         enough: f64,
@@ -135,7 +147,7 @@ impl Run {
         let worst = pieces.iter().map(|piece| piece.rise.abs()).fold(0.0, f64::max);
         let room = size.saturating_sub(pieces.len());
         pieces.extend(split::waiting(&pieces, &self.b, gradient, ranks, room));
-        let slots = self.set.arrange(problem.design, model, &pieces);
+        let slots = self.set.arrange(source, &pieces);
         let mut inner = Inner::new(&mut self.set, ranks, &pieces, &slots, gradient);
         inner.steepest_step();
         for _ in 0..MOST_ROUNDS {

@@ -2,7 +2,7 @@
 
 use super::outer::starting;
 use super::{Solver, Start};
-use crate::certificate::certify;
+use crate::certificate::{Intercept, certify_with_point};
 use crate::error::Result;
 use crate::penalty::DualNorm;
 use crate::problem::{Problem, Report, Solution, Termination};
@@ -29,7 +29,7 @@ impl Default for Fista {
 
 /// A point with its smooth part.
 struct At {
-    intercept: f64,
+    intercepts: Vec<f64>,
     value: f64,
     gradient: Vec<f64>,
 }
@@ -37,14 +37,17 @@ struct At {
 impl<P: DualNorm> Solver<P> for Fista {
     fn solve(&self, problem: &Problem<'_, P>, start: &Start) -> Result<Solution> {
         let mut b = starting(problem, start, self.tolerance)?;
-        let mut intercept = start.intercept;
+        let mut intercepts = start.intercepts.clone();
+        intercepts.resize(problem.datafit.n_predictors(), 0.0);
         let mut z = b.clone();
         let (mut momentum, mut step) = (1.0f64, 1.0);
         let mut report = Report { termination: Termination::MaxIters, n_iters: 0 };
-        let mut certificate = certify(problem, intercept, &b)?;
+        let certified =
+            |b0: &[f64], b: &[f64]| certify_with_point(problem, Intercept::Fixed(b0), b);
+        let (mut certificate, mut point) = certified(&intercepts, &b)?;
         for iter in 1..=self.max_iters {
             report.n_iters = iter;
-            let at = smooth(problem, &z, intercept);
+            let at = smooth(problem, &z, &intercepts);
             if let Some(j) = at.gradient.iter().position(|g| !g.is_finite()) {
                 return Err(problem.design.find_bad_entry().unwrap_or_else(|| {
                     let (name, place) = ("gradient", format!("column {j}"));
@@ -52,11 +55,11 @@ impl<P: DualNorm> Solver<P> for Fista {
                     crate::Error::InvalidEntry { name, place, must, got }
                 }));
             }
-            let (next, next_intercept) = loop {
+            let (next, next_intercepts) = loop {
                 let mut next: Vec<f64> =
                     z.iter().zip(&at.gradient).map(|(z, g)| z + step * g).collect();
                 problem.penalty.prox(&mut next, step);
-                let value = smooth_value(problem, &next, at.intercept);
+                let value = smooth_value(problem, &next, &at.intercepts);
                 let (mut linear, mut square) = (0.0, 0.0);
                 for ((next, z), g) in next.iter().zip(&z).zip(&at.gradient) {
                     let d = next - z;
@@ -85,37 +88,37 @@ impl<P: DualNorm> Solver<P> for Fista {
             z = next.iter().zip(&b).map(|(next, b)| next + factor * (next - b)).collect();
             momentum = after;
             b = next;
-            intercept = next_intercept;
+            intercepts = next_intercepts;
             if iter % self.check_every.max(1) == 0 || iter == self.max_iters {
-                certificate = certify(problem, intercept, &b)?;
+                (certificate, point) = certified(&intercepts, &b)?;
                 if certificate.holds(self.tolerance) {
                     report.termination = Termination::GapReached;
                     break;
                 }
             }
         }
-        Ok(Solution { intercept, coefficients: b, certificate, report })
+        Ok(Solution { intercepts, coefficients: b, loss: point.loss, certificate, report })
     }
 }
 
 /// `F` at its best intercept.
-fn smooth_value<P>(problem: &Problem<'_, P>, b: &[f64], start: f64) -> (f64, f64) {
+fn smooth_value<P>(problem: &Problem<'_, P>, b: &[f64], start: &[f64]) -> (f64, Vec<f64>) {
     let mut eta = vec![0.0; problem.design.n_rows()];
     problem.design.apply(b, &mut eta);
-    let intercept = if problem.intercept { problem.datafit.intercept(&eta, start) } else { 0.0 };
-    eta.iter_mut().for_each(|e| *e += intercept);
-    (problem.datafit.value(&eta), intercept)
+    let intercepts = problem.best_intercepts(&eta, start);
+    problem.add_intercepts(&intercepts, &mut eta);
+    (problem.datafit.value(&eta), intercepts)
 }
 
 /// `F` and minus its gradient at its best intercept.
-fn smooth<P>(problem: &Problem<'_, P>, b: &[f64], start: f64) -> At {
+fn smooth<P>(problem: &Problem<'_, P>, b: &[f64], start: &[f64]) -> At {
     let mut eta = vec![0.0; problem.design.n_rows()];
     problem.design.apply(b, &mut eta);
-    let intercept = if problem.intercept { problem.datafit.intercept(&eta, start) } else { 0.0 };
-    eta.iter_mut().for_each(|e| *e += intercept);
+    let intercepts = problem.best_intercepts(&eta, start);
+    problem.add_intercepts(&intercepts, &mut eta);
     let mut pull = vec![0.0; eta.len()];
     problem.datafit.pull(&eta, &mut pull);
     let mut gradient = vec![0.0; b.len()];
     problem.design.adjoint(&pull, &mut gradient);
-    At { intercept, value: problem.datafit.value(&eta), gradient }
+    At { intercepts, value: problem.datafit.value(&eta), gradient }
 }

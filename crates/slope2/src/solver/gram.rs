@@ -1,20 +1,17 @@
 //! Columns that are worked on, with their inner products.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::MatMut;
 
-use super::model::Model;
-use crate::design::Design;
+use super::source::Source;
 use crate::kernel::axpy;
 
-/// Columns, each a sum of signed features or one feature alone, with their Gram matrix under a model's weights.
+/// Columns, each a sum of signed features or one feature alone, with their Gram matrix.
 #[derive(Debug, Default)]
 pub(super) struct Gram {
     /// Features of each column by number, with signs.
     members: Vec<Vec<(usize, f64)>>,
-    /// Columns scaled by the roots of the weights and centered, one after the other; empty for sparse designs.
-    scaled: Vec<f64>,
-    n: usize,
+    /// Columns of several features, written out where that is worth its memory.
+    sums: Vec<Option<Vec<f64>>>,
     /// The inner products, `capacity` of them a column.
     products: Vec<f64>,
     capacity: usize,
@@ -46,28 +43,22 @@ impl Gram {
         if kept.len() == self.len() {
             return;
         }
-        let (n, capacity) = (self.n, self.capacity);
+        let capacity = self.capacity;
         for (new, old) in kept.iter().enumerate() {
-            if !self.scaled.is_empty() {
-                self.scaled.copy_within(old * n..(old + 1) * n, new * n);
-            }
             for (i, from) in kept.iter().enumerate() {
                 self.products[new * capacity + i] = self.products[old * capacity + from];
             }
             self.members.swap(new, *old);
+            self.sums.swap(new, *old);
         }
         self.members.truncate(kept.len());
-        if !self.scaled.is_empty() {
-            self.scaled.truncate(kept.len() * n);
-        }
+        self.sums.truncate(kept.len());
     }
 
     /// Turns the sign of a column.
     pub(super) fn negate(&mut self, a: usize) {
         self.members[a].iter_mut().for_each(|m| m.1 = -m.1);
-        if !self.scaled.is_empty() {
-            self.scaled[a * self.n..(a + 1) * self.n].iter_mut().for_each(|x| *x = -*x);
-        }
+        self.sums[a].iter_mut().flatten().for_each(|x| *x = -*x);
         for k in 0..self.len() {
             if k != a {
                 let value = -self.products[a * self.capacity + k];
@@ -87,13 +78,16 @@ impl Gram {
             self.products[k * self.capacity + into] = value;
         }
         self.set(into, into, own.max(0.0));
-        if !self.scaled.is_empty() {
-            let n = self.n;
-            let column = self.scaled[a * n..(a + 1) * n].to_vec();
-            axpy(1.0, &column, &mut self.scaled[into * n..(into + 1) * n]);
-        }
         let more = std::mem::take(&mut self.members[a]);
         self.members[into].extend(more);
+        // What is missing is written out when it is needed.
+        self.sums[into] = match (self.sums[into].take(), self.sums[a].take()) {
+            (Some(mut own), Some(other)) => {
+                axpy(1.0, &other, &mut own);
+                Some(own)
+            }
+            _ => None,
+        };
         self.members[into].sort_by_key(|m| m.0);
     }
 
@@ -103,40 +97,25 @@ impl Gram {
     }
 
     /// Adds columns with these members.
-    pub(super) fn append(
-        &mut self,
-        design: &Design<'_>,
-        model: &Model,
-        new: Vec<Vec<(usize, f64)>>,
-    ) {
-        self.n = design.n_rows();
-        let (old, n) = (self.len(), self.n);
-        let n_new = new.len();
-        let m = old + n_new;
-        self.grow(m);
+    pub(super) fn append(&mut self, source: &Source<'_>, new: Vec<Vec<(usize, f64)>>) {
+        let old = self.len();
+        if new.is_empty() {
+            return;
+        }
+        self.grow(old + new.len());
         self.members.extend(new);
-        if n_new == 0 {
-            return;
+        self.sums.resize(self.len(), None);
+        if source.keeps_sums() {
+            for (members, sum) in self.members.iter().zip(&mut self.sums) {
+                if members.len() != 1 && sum.is_none() {
+                    *sum = Some(source.sum(members));
+                }
+            }
         }
-        if design.is_sparse() {
-            self.sparse_products(design, model, old);
-            return;
-        }
-        let roots: Vec<f64> = model.omega.iter().map(|w| w.sqrt()).collect();
-        self.scaled.resize(m * n, 0.0);
-        let columns = self.scaled[old * n..].chunks_exact_mut(n.max(1));
-        for (members, column) in self.members[old..].iter().zip(columns) {
-            design.add_columns(members.iter().copied(), column);
-            model.center(column);
-            column.iter_mut().zip(&roots).for_each(|(x, root)| *x *= root);
-        }
-        let all = MatRef::from_column_major_slice(&self.scaled, n, m);
-        let mut products = Mat::<f64>::zeros(m, n_new);
-        let fresh = all.get(.., old..);
-        matmul(products.as_mut(), Accum::Replace, all.transpose(), fresh, 1.0, Par::Seq);
-        for i in 0..n_new {
-            for k in 0..m {
-                self.set(k, old + i, products[(k, i)]);
+        let products = source.products(&self.members, &self.sums, old);
+        for i in old..self.len() {
+            for k in (0..old).chain(i..self.len()) {
+                self.set(k, i, products[(k, i - old)]);
             }
         }
     }
@@ -151,27 +130,6 @@ impl Gram {
             products[a * capacity..a * capacity + self.len()].copy_from_slice(self.row(a));
         }
         (self.products, self.capacity) = (products, capacity);
-    }
-
-    /// One written-out column at a time against the stored entries of the others.
-    fn sparse_products(&mut self, design: &Design<'_>, model: &Model, old: usize) {
-        let features: Vec<usize> = self.members.iter().flatten().map(|m| m.0).collect();
-        let mut products = vec![0.0; features.len()];
-        let mut end: usize = self.members[..old].iter().map(Vec::len).sum();
-        for i in old..self.len() {
-            end += self.members[i].len();
-            let column = model.combination(design, self.members[i].iter().copied());
-            let weighted = model.weighted(&column);
-            design.adjoint_of(&features[..end], &weighted, &mut products[..end]);
-            let mut first = 0;
-            for k in 0..=i {
-                let members = &self.members[k];
-                let own = &products[first..first + members.len()];
-                first += members.len();
-                let value = members.iter().zip(own).map(|(m, product)| m.1 * product).sum();
-                self.set(k, i, value);
-            }
-        }
     }
 
     /// The block of the inner products at these positions.

@@ -2,12 +2,17 @@
 
 use super::Start;
 use super::model::Model;
-use crate::certificate::{Certificate, Intercept, Point, certify_with_point};
+use super::moments::Moments;
+use super::session::Session;
+use super::source::Source;
+use crate::certificate::{
+    Certificate, Intercept, Point, certificate_at, certificate_of_moments, certify_with_point,
+};
 use crate::error::{Error, Result, entries, length, number};
 use crate::penalty::{DualNorm, Shape};
 use crate::problem::{Problem, Report, Solution, Termination};
 
-/// Coefficients and the way to improve them on a weighted least-squares model.
+/// Coefficients and the way to improve them on a weighted least-squares problem.
 pub(super) trait Method<P> {
     /// The coefficients.
     fn coefficients(&self) -> &[f64];
@@ -15,8 +20,8 @@ pub(super) trait Method<P> {
     fn restart(&mut self, penalty: &P, b: Vec<f64>);
     /// The weights of the model have changed: inner products no longer hold.
     fn forget(&mut self);
-    /// Improves the coefficients on the model around `point`, whose relative duality gap is `gap`.
-    fn step(&mut self, problem: &Problem<'_, P>, model: &Model, point: &Point, gap: f64);
+    /// Improves the coefficients on the problem of `source`, whose gradient is given; `gap` is the relative duality gap.
+    fn step(&mut self, penalty: &P, source: &Source<'_>, gradient: &[f64], gap: f64);
 }
 
 /// Outer steps without a smaller gap that end a solve.
@@ -24,33 +29,57 @@ const PATIENCE: usize = 30;
 /// Halvings of a step that did not lower the objective.
 const HALVINGS: usize = 30;
 
-/// What lasts over several penalties.
-#[derive(Clone, Copy, Debug)]
-struct Outer {
+/// Second moments cost about one product with the design for this many columns. They are computed within a solve once four
+/// times that was spent, and between two solves once half of it was: more are to come.
+const COLUMNS_PER_PRODUCT: usize = 32;
+/// Most columns whose second moments are kept.
+const MOST_MOMENTS: usize = 4096;
+/// Gaps below this part of the response's square are taken from the residual and not from the moments.
+const VISIBLE: f64 = 1e-11;
+
+/// A method at work, with what lasts over several penalties.
+pub(super) struct Descent<'a, P, M> {
+    problem: Problem<'a, P>,
     max_iters: usize,
-    intercept: f64,
+    tolerance: f64,
+    method: M,
+    /// Of the coefficients that the method has.
+    point: Option<Point>,
+    intercepts: Vec<f64>,
     n_iters: usize,
+    /// Products with the whole design so far.
+    n_products: usize,
+    /// The model of a Gaussian response, which does not change.
+    model: Option<Model>,
+    moments: Option<Moments>,
+    /// Whether the moments may be trusted and are worth it.
+    may_use_moments: bool,
 }
 
-/// Solves with the method that `method` makes for the coefficients to start from. Without any, and with fewer rows than
-/// columns, the penalty first falls from where all coefficients are zero.
-pub(super) fn solve<P: Shape, M: Method<P>>(
-    problem: &Problem<'_, P>,
-    start: &Start,
-    (max_iters, tolerance): (usize, f64),
-    method: impl FnOnce(Vec<f64>) -> M,
-) -> Result<Solution> {
-    let b = starting(problem, start, tolerance)?;
-    if !problem.design.has_columns() {
-        return Err(Error::NeedsColumns);
+impl<P: Shape, M: Method<P>> Session<P> for Descent<'_, P, M> {
+    /// Without coefficients to start from, and with fewer rows than columns, the penalty first falls from where all
+    /// coefficients are zero.
+    fn solve(&mut self, penalty: &P, start: &Start) -> Result<Solution> {
+        self.problem.penalty = penalty.clone();
+        let b = starting(&self.problem, start, self.tolerance)?;
+        if !self.problem.design.has_columns() {
+            return Err(Error::NeedsColumns);
+        }
+        self.n_iters = 0;
+        if self.point.is_none() || b != self.method.coefficients() {
+            self.intercepts.clone_from(&start.intercepts);
+            self.point = None;
+        }
+        self.method.restart(penalty, b);
+        if 0 < self.n_products {
+            self.use_moments(1);
+        }
+        if start.coefficients.is_empty() && self.problem.design.n_rows() < penalty.len() {
+            self.continue_from_zero()?;
+        }
+        self.problem.penalty = penalty.clone();
+        self.descend(self.tolerance)
     }
-    let cold = start.coefficients.is_empty() && problem.design.n_rows() < b.len();
-    let mut method = method(b);
-    let mut outer = Outer { max_iters, intercept: start.intercept, n_iters: 0 };
-    if cold {
-        outer.continue_from_zero(problem, &mut method)?;
-    }
-    outer.solve(problem, &mut method, tolerance)
 }
 
 /// Checks what each solver needs, and returns the coefficients to start from.
@@ -71,84 +100,162 @@ pub(super) fn starting<P: DualNorm>(
     Ok(start.coefficients.clone())
 }
 
-impl Outer {
+impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
+    /// With at most so many steps for each penalty, down to this relative gap.
+    pub(super) fn new(
+        problem: &Problem<'a, P>,
+        (max_iters, tolerance): (usize, f64),
+        method: M,
+    ) -> Self {
+        let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
+        let is_quadratic = problem.datafit.loss().is_quadratic();
+        Descent {
+            problem: problem.clone(),
+            max_iters,
+            tolerance,
+            method,
+            point: None,
+            intercepts: Vec::new(),
+            n_iters: 0,
+            n_products: 0,
+            model: None,
+            moments: None,
+            may_use_moments: is_quadratic && p < n && p <= MOST_MOMENTS,
+        }
+    }
+
+    fn is_quadratic(&self) -> bool {
+        self.problem.datafit.loss().is_quadratic()
+    }
+
     /// From the penalty at which all is zero down to the problem's own, halving it with a loose gap.
-    fn continue_from_zero<P: Shape>(
-        &mut self,
-        problem: &Problem<'_, P>,
-        method: &mut impl Method<P>,
-    ) -> Result<()> {
-        let mut ratio = problem.alpha_max();
+    fn continue_from_zero(&mut self) -> Result<()> {
+        let target = self.problem.penalty.clone();
+        let (_, point) = self.here()?;
+        let mut ratio = target.dual_norm(&point.gradient);
+        self.point = Some(point);
         while ratio.is_finite() && 4.0 < ratio {
             ratio *= 0.5;
-            let penalty = problem.penalty.scaled(ratio)?;
-            let Problem { design, datafit, intercept, .. } = *problem;
-            let looser = Problem { design, datafit, penalty, intercept };
-            self.solve(&looser, method, 1e-2)?;
+            self.problem.penalty = target.scaled(ratio)?;
+            self.descend(1e-2)?;
         }
         Ok(())
     }
 
     /// Steps until the gap is at most `tolerance`, or nothing improves. Returns the best that was seen.
-    fn solve<P: DualNorm>(
-        &mut self,
-        problem: &Problem<'_, P>,
-        method: &mut impl Method<P>,
-        tolerance: f64,
-    ) -> Result<Solution> {
+    fn descend(&mut self, tolerance: f64) -> Result<Solution> {
         let mut termination = Termination::MaxIters;
-        let quadratic = problem.datafit.family().name() == "gaussian";
-        let mut model: Option<Model> = None;
+        let quadratic = self.is_quadratic();
         let mut waited = 0;
         let mut last_gap = 1.0f64;
-        let (first, point) = self.certify(problem, method.coefficients())?;
-        let mut best = (first, point.intercept, method.coefficients().to_vec());
-        let mut at = (first, point);
+        let mut at = self.here()?;
+        let mut best = self.record(&at);
         for _ in 0..self.max_iters {
             let (certificate, point) = &at;
             if certificate.holds(tolerance) {
-                termination = Termination::GapReached;
-                break;
+                let sure = self.moments.is_none()
+                    || VISIBLE * point.scale <= tolerance * certificate.primal.abs();
+                if sure {
+                    termination = Termination::GapReached;
+                    break;
+                }
+                // Too small for the moments: from here on with the columns.
+                (self.moments, self.may_use_moments) = (None, false);
+                at = self.evaluate()?;
+                best = self.record(&at);
+                continue;
             }
             if PATIENCE < waited {
                 termination = Termination::Stalled;
                 break;
             }
             last_gap = certificate.relative_gap().min(1.0).min(2.0 * last_gap);
-            if !quadratic {
-                method.forget();
-                model = None;
+            if quadratic {
+                self.step(&at.1, last_gap);
+            } else {
+                self.method.forget();
+                let before = self.method.coefficients().to_vec();
+                let primal = certificate.primal;
+                self.step(&at.1, last_gap);
+                self.damp(before, primal);
             }
-            let model = model
-                .get_or_insert_with(|| Model::at(&problem.datafit, &point.eta, problem.intercept));
-            let before = (!quadratic).then(|| method.coefficients().to_vec());
-            method.step(problem, model, point, last_gap);
-            if let Some(before) = before {
-                self.damp(problem, method, before, certificate.primal);
-            }
-            at = self.certify(problem, method.coefficients())?;
+            at = self.evaluate()?;
             waited += 1;
             if at.0.gap() < best.0.gap() {
-                best = (at.0, self.intercept, method.coefficients().to_vec());
+                best = self.record(&at);
                 waited = 0;
             }
         }
-        let (certificate, intercept, coefficients) = best;
+        self.point = Some(at.1);
+        let (certificate, intercepts, loss, coefficients) = best;
         let report = Report { termination, n_iters: self.n_iters };
-        Ok(Solution { intercept, coefficients, certificate, report })
+        Ok(Solution { intercepts, coefficients, loss, certificate, report })
     }
 
-    fn certify<P: DualNorm>(
-        &mut self,
-        problem: &Problem<'_, P>,
-        b: &[f64],
-    ) -> Result<(Certificate, Point)> {
-        let (certificate, point) = certify_with_point(problem, Intercept::Best(self.intercept), b)?;
+    /// What a solution is made of.
+    fn record(&self, at: &(Certificate, Point)) -> (Certificate, Vec<f64>, f64, Vec<f64>) {
+        let (certificate, point) = at;
+        let b = self.method.coefficients().to_vec();
+        (*certificate, point.intercepts.clone(), point.loss, b)
+    }
+
+    fn step(&mut self, point: &Point, gap: f64) {
+        let Problem { design, datafit, .. } = &self.problem;
+        if let Some(moments) = &self.moments {
+            let source = Source::Moments(moments);
+            return self.method.step(&self.problem.penalty, &source, &point.gradient, gap);
+        }
+        let kept = self.model.take();
+        let model = kept.unwrap_or_else(|| Model::at(datafit, &point.eta, self.problem.intercept));
+        let source = Source::Columns { design, model: &model, pull: &point.pull };
+        self.method.step(&self.problem.penalty, &source, &point.gradient, gap);
+        if self.is_quadratic() {
+            self.model = Some(model);
+        }
+    }
+
+    /// The certificate of the coefficients; without products where they are where they were.
+    fn here(&mut self) -> Result<(Certificate, Point)> {
+        let Some(point) = self.point.take() else { return self.evaluate() };
         self.n_iters += 1;
-        self.intercept = point.intercept;
+        let b = self.method.coefficients();
+        let certificate = match &self.moments {
+            Some(moments) => {
+                certificate_of_moments(
+                    &self.problem.penalty,
+                    &moments.certified(),
+                    b,
+                    &point.gradient,
+                )
+                .0
+            }
+            None => certificate_at(&self.problem, &point, b),
+        };
+        Ok((certificate, point))
+    }
+
+    /// The certificate of the coefficients, over all features.
+    fn evaluate(&mut self) -> Result<(Certificate, Point)> {
+        self.n_iters += 1;
+        self.use_moments(8);
+        let b = self.method.coefficients();
+        if let Some(moments) = &self.moments {
+            let gradient = moments.gradient(b);
+            let penalty = &self.problem.penalty;
+            let (certificate, loss) =
+                certificate_of_moments(penalty, &moments.certified(), b, &gradient);
+            self.intercepts = vec![moments.intercept(b)];
+            let intercepts = self.intercepts.clone();
+            let point = Point { intercepts, gradient, loss, ..Point::default() };
+            return Ok((certificate, Point { scale: 0.5 * moments.certified().yy, ..point }));
+        }
+        self.n_products += 1;
+        let (certificate, point) =
+            certify_with_point(&self.problem, Intercept::Best(&self.intercepts), b)?;
+        self.intercepts.clone_from(&point.intercepts);
         match point.gradient.iter().position(|g| !g.is_finite()) {
             None => Ok((certificate, point)),
-            Some(j) => Err(problem.design.find_bad_entry().unwrap_or(Error::InvalidEntry {
+            Some(j) => Err(self.problem.design.find_bad_entry().unwrap_or(Error::InvalidEntry {
                 name: "gradient",
                 place: format!("column {j}"),
                 must: "finite",
@@ -157,30 +264,37 @@ impl Outer {
         }
     }
 
+    /// Computes the second moments once they have paid for themselves.
+    fn use_moments(&mut self, halves: usize) {
+        let p = self.problem.design.n_cols();
+        let enough = (halves * p / (2 * COLUMNS_PER_PRODUCT)).max(2);
+        if self.may_use_moments && self.moments.is_none() && enough <= self.n_products {
+            let model = self.model.get_or_insert_with(|| {
+                let zeros = vec![0.0; self.problem.design.n_rows()];
+                Model::at(&self.problem.datafit, &zeros, self.problem.intercept)
+            });
+            self.moments = Some(Moments::of(&self.problem, model));
+        }
+    }
+
     /// Goes back toward the coefficients before until the objective has fallen. The model is not the objective here.
-    fn damp<P: DualNorm>(
-        &self,
-        problem: &Problem<'_, P>,
-        method: &mut impl Method<P>,
-        before: Vec<f64>,
-        primal: f64,
-    ) {
-        let full = method.coefficients().to_vec();
+    fn damp(&mut self, before: Vec<f64>, primal: f64) {
+        let Problem { design, datafit, penalty, .. } = &self.problem;
+        let full = self.method.coefficients().to_vec();
         let mut length = 1.0f64;
         for _ in 0..HALVINGS {
-            let b = method.coefficients();
-            let mut eta = vec![0.0; problem.design.n_rows()];
-            problem.design.apply(b, &mut eta);
-            let datafit = &problem.datafit;
-            let b0 = if problem.intercept { datafit.intercept(&eta, self.intercept) } else { 0.0 };
-            eta.iter_mut().for_each(|e| *e += b0);
-            if datafit.value(&eta) + problem.penalty.value(b) <= primal * (1.0 + 1e-14) {
+            let b = self.method.coefficients();
+            let mut eta = vec![0.0; design.n_rows()];
+            design.apply(b, &mut eta);
+            let b0 = self.problem.best_intercepts(&eta, &self.intercepts);
+            self.problem.add_intercepts(&b0, &mut eta);
+            if datafit.value(&eta) + penalty.value(b) <= primal * (1.0 + 1e-14) {
                 return;
             }
             length *= 0.5;
             let mixed = before.iter().zip(&full).map(|(b, f)| b + length * (f - b)).collect();
-            method.restart(&problem.penalty, mixed);
+            self.method.restart(penalty, mixed);
         }
-        method.restart(&problem.penalty, before);
+        self.method.restart(penalty, before);
     }
 }

@@ -7,20 +7,25 @@
 //! Source: derived from the optimality conditions of two levels; the joint treatment of a cluster as one column is that of
 //! hybrid coordinate descent, arXiv 2210.14780.
 
+mod by_products;
+mod by_residual;
 mod inner;
 mod reduced;
+mod space;
 mod working;
 mod zone;
 
-use super::model::Model;
-use super::outer::{self, Method};
-use super::{Solver, Start};
-use crate::certificate::Point;
+use super::outer::{Descent, Method};
+use super::source::{Along, Source};
+use super::{Session, Solver, Start};
 use crate::error::Result;
 use crate::kernel::{clipped_excess, largest};
 use crate::penalty::TwoLevel;
 use crate::problem::{Problem, Solution};
+use by_products::ByProducts;
+use by_residual::BySparseResidual;
 use inner::Inner;
+use space::Space;
 use working::WorkingSet;
 use zone::{Levels, Zone};
 
@@ -46,6 +51,12 @@ impl Default for ZoneDescent {
 const EPOCHS: usize = 20;
 /// Rounds on one working set.
 const MOST_ROUNDS: usize = 100;
+/// Inner products that are kept for what one entry of a sparse column costs in a step.
+const PRODUCTS_PER_ENTRY: usize = 4;
+/// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
+const COLUMNS_PER_SQUARE: usize = 16;
+/// At least so many may come.
+const FEW: usize = 10;
 /// The lift waits until the LASSO below it is nearly solved.
 const LIFT_FROM: f64 = 1.2;
 
@@ -59,7 +70,8 @@ struct State {
 }
 
 impl State {
-    /// Zones for given coefficients: the height is the magnitude that is met most often, if the penalty may hold one.
+    /// Zones for given coefficients. If the penalty may hold a height, it is the magnitude that most share, or else the one
+    /// with `k` larger ones.
     fn of(b: Vec<f64>, levels: &Levels) -> Self {
         let mut state = State {
             zone: vec![Zone::Zero; b.len()],
@@ -68,13 +80,14 @@ impl State {
             h: 0.0,
         };
         if 0.0 < levels.step() {
-            let mut sizes: Vec<f64> = state.b.iter().map(|b| b.abs()).collect();
-            sizes.sort_by(|a, b| b.total_cmp(a));
+            let mut sizes: Vec<f64> =
+                state.b.iter().map(|b| b.abs()).filter(|size| 0.0 < *size).collect();
+            sizes.sort_unstable_by(|a, b| b.total_cmp(a));
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
             let k = levels.k as usize;
-            // The k-th and the next largest magnitude are equal where the height is held by a cluster; between them elsewhere.
-            let next = sizes.get(k).copied().unwrap_or(0.0);
-            state.h = if 0.0 < next { next } else { 0.0 };
+            let most = sizes.chunk_by(|a, b| a == b).max_by_key(|same| same.len());
+            let shared = most.filter(|same| 1 < same.len()).map(|same| same[0]);
+            state.h = shared.or(sizes.get(k).copied()).unwrap_or(0.0);
         }
         let h = state.h;
         for (zone, b) in state.zone.iter_mut().zip(&state.b) {
@@ -100,11 +113,28 @@ impl State {
 
 impl Solver<TwoLevel> for ZoneDescent {
     fn solve(&self, problem: &Problem<'_, TwoLevel>, start: &Start) -> Result<Solution> {
-        outer::solve(problem, start, (self.max_iters, self.tolerance), |b| Run {
+        self.at_work(problem).solve(&problem.penalty, start)
+    }
+
+    fn session<'a>(&'a self, problem: &Problem<'a, TwoLevel>) -> Box<dyn Session<TwoLevel> + 'a>
+    where
+        TwoLevel: 'a,
+    {
+        self.at_work(problem)
+    }
+}
+
+impl ZoneDescent {
+    pub(crate) fn at_work<'a>(
+        &self,
+        problem: &Problem<'a, TwoLevel>,
+    ) -> Box<dyn Session<TwoLevel> + 'a> {
+        let method = Run {
             least: self.working_set.max(1),
-            state: State::of(b, &Levels::of(&problem.penalty)),
+            state: State::of(Vec::new(), &Levels::of(&problem.penalty)),
             set: WorkingSet::default(),
-        })
+        };
+        Box::new(Descent::new(problem, (self.max_iters, self.tolerance), method))
     }
 }
 
@@ -121,7 +151,11 @@ impl Method<TwoLevel> for Run {
     }
 
     fn restart(&mut self, penalty: &TwoLevel, b: Vec<f64>) {
-        self.state = State::of(b, &Levels::of(penalty));
+        let levels = Levels::of(penalty);
+        // The same coefficients keep their zones, whatever the penalty.
+        if b != self.state.b || (0.0 < self.state.h && levels.step() <= 0.0) {
+            self.state = State::of(b, &levels);
+        }
     }
 
     fn forget(&mut self) {
@@ -129,69 +163,44 @@ impl Method<TwoLevel> for Run {
     }
 
     /// One working set and the solution on it.
-    fn step(&mut self, problem: &Problem<'_, TwoLevel>, model: &Model, point: &Point, gap: f64) {
-        let levels = Levels::of(&problem.penalty);
-        let lifted = self.lift(&levels, &point.gradient);
-        let wanted = self.choose(&levels, &point.gradient);
-        self.set.update(problem.design, model, &wanted);
-        let cluster = model.combination(problem.design, self.state.members());
-        let weighted = model.weighted(&cluster);
-        let dot = crate::kernel::dot;
-        let m = self.set.columns.len();
-        let mut t = vec![0.0; m];
-        if self.state.count(Zone::Cluster) != 0 {
-            problem.design.adjoint_of(&self.set.columns, &weighted, &mut t);
-        }
-        let of = |v: &[f64]| -> Vec<f64> { self.set.columns.iter().map(|j| v[*j]).collect() };
-        let mut inner = Inner {
-            levels,
-            b: of(&self.state.b),
-            zone: self.set.columns.iter().map(|j| self.state.zone[*j]).collect(),
-            sign: of(&self.state.sign),
-            h: self.state.h,
-            n_cluster: self.state.count(Zone::Cluster),
-            n_upper: self.state.count(Zone::Upper),
-            q: of(&point.gradient),
-            tt: dot(&weighted, &cluster),
-            tr: dot(&point.pull, &cluster),
-            t,
-            set: &self.set.gram,
-        };
-        if lifted {
-            inner.first_height();
+    fn step(&mut self, penalty: &TwoLevel, source: &Source<'_>, gradient: &[f64], gap: f64) {
+        let levels = Levels::of(penalty);
+        let lifted = self.lift(&levels, gradient);
+        let has_cluster = self.state.zone.contains(&Zone::Cluster);
+        let (mut tt, mut tr) = (0.0, 0.0);
+        if has_cluster {
+            tr = self.state.members().map(|(j, sign)| sign * gradient[j]).sum();
         }
         let enough = 1e-3 * gap * levels.lambda1;
-        for _ in 0..MOST_ROUNDS {
-            for _ in 0..EPOCHS {
-                inner.epoch();
-            }
-            if inner.violation() <= enough {
-                break;
-            }
-            inner.reduced_steps();
-            inner.height_step();
-            if inner.violation() <= enough {
-                break;
-            }
-        }
-        let Inner { b, zone, sign, h, .. } = inner;
-        self.state.h = h;
-        for (i, j) in self.set.columns.iter().enumerate() {
-            self.state.b[*j] = b[i];
-            self.state.zone[*j] = zone[i];
-            self.state.sign[*j] = sign[i];
-        }
-        // Members outside the set moved with the height.
-        for j in 0..self.state.b.len() {
-            if self.state.zone[j] == Zone::Cluster {
-                if 0.0 < h {
-                    self.state.b[j] = self.state.sign[j] * h;
-                } else {
-                    self.state.b[j] = 0.0;
-                    self.state.zone[j] = Zone::Zero;
+        if let Source::Columns { design, model, pull } = source
+            && design.is_sparse()
+            && model.is_diagonal()
+        {
+            let wanted = self.choose(&levels, gradient, true);
+            let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
+            if PRODUCTS_PER_ENTRY * n_entries < wanted.len() * wanted.len() {
+                self.set.clear();
+                let cluster = model.combination(design, self.state.members());
+                if has_cluster {
+                    tt = model.weighted(&cluster).iter().zip(&cluster).map(|(a, b)| a * b).sum();
                 }
+                let space = BySparseResidual::new(design, model, &wanted, pull, &cluster);
+                return self.descend(space, wanted, (levels, lifted), (tt, tr), enough);
             }
         }
+        let wanted = self.choose(&levels, gradient, false);
+        self.set.update(source, &wanted);
+        let columns = self.set.columns.clone();
+        let mut t = vec![0.0; columns.len()];
+        if has_cluster {
+            let Along { features, own } = source.along(self.state.members(), &columns);
+            (t, tt) = (features, own);
+        }
+        let q = columns.iter().map(|j| gradient[*j]).collect();
+        let set = std::mem::take(&mut self.set);
+        let space = ByProducts::new(&set.gram, q, t);
+        self.descend(space, columns, (levels, lifted), (tt, tr), enough);
+        self.set = set;
     }
 }
 
@@ -216,23 +225,98 @@ impl Run {
         true
     }
 
-    /// All free coefficients, and those nearest to leaving their zone.
-    fn choose(&self, levels: &Levels, gradient: &[f64]) -> Vec<usize> {
+    /// Solves on the working set until nothing in it violates optimality by more than `enough`.
+    fn descend<S: Space>(
+        &mut self,
+        space: S,
+        columns: Vec<usize>,
+        (levels, lifted): (Levels, bool),
+        (tt, tr): (f64, f64),
+        enough: f64,
+    ) {
+        let of = |v: &[f64]| -> Vec<f64> { columns.iter().map(|j| v[*j]).collect() };
+        let mut inner = Inner {
+            space,
+            levels,
+            b: of(&self.state.b),
+            zone: columns.iter().map(|j| self.state.zone[*j]).collect(),
+            sign: of(&self.state.sign),
+            h: self.state.h,
+            n_cluster: self.state.count(Zone::Cluster),
+            n_upper: self.state.count(Zone::Upper),
+            tt,
+            tr,
+        };
+        if lifted {
+            inner.first_height();
+        }
+        for _ in 0..MOST_ROUNDS {
+            for _ in 0..EPOCHS {
+                inner.epoch();
+            }
+            if inner.violation() <= enough {
+                break;
+            }
+            inner.reduced_steps(enough);
+            inner.height_step();
+            if inner.violation() <= enough {
+                break;
+            }
+        }
+        let Inner { b, zone, sign, h, .. } = inner;
+        self.state.h = h;
+        for (i, j) in columns.iter().enumerate() {
+            self.state.b[*j] = b[i];
+            self.state.zone[*j] = zone[i];
+            self.state.sign[*j] = sign[i];
+        }
+        // Members outside the set moved with the height.
+        for j in 0..self.state.b.len() {
+            if self.state.zone[j] == Zone::Cluster {
+                if 0.0 < h {
+                    self.state.b[j] = self.state.sign[j] * h;
+                } else {
+                    self.state.b[j] = 0.0;
+                    self.state.zone[j] = Zone::Zero;
+                }
+            }
+        }
+    }
+
+    /// All free coefficients, and those nearest to leaving their zone; with `all` everybody who wants to leave.
+    fn choose(&self, levels: &Levels, gradient: &[f64], all: bool) -> Vec<usize> {
         let State { zone, sign, h, .. } = &self.state;
         let is_free = |z: Zone| matches!(z, Zone::Low | Zone::Upper);
         let mut chosen: Vec<usize> = (0..zone.len()).filter(|j| is_free(zone[*j])).collect();
-        let size = self.least.max(2 * chosen.len()).max(1);
-        let room = size - chosen.len().min(size);
+        // Inner products of the set are to cost no more than one pass over all columns.
+        let balanced = (COLUMNS_PER_SQUARE * zone.len()).isqrt().max(10);
+        let size = self.least.min(balanced).max(2 * chosen.len());
+        let mut room = size - chosen.len().min(size);
         let urgency = |j: usize| levels.violation(zone[j], sign[j], gradient[j], *h);
         let mut others: Vec<(f64, usize)> =
             (0..zone.len()).filter(|j| !is_free(zone[*j])).map(|j| (urgency(j), j)).collect();
+        if all {
+            room = room.max(others.iter().filter(|(urgency, _)| 0.0 < *urgency).count());
+        }
         if room < others.len() {
             if 0 < room {
                 others.select_nth_unstable_by(room - 1, |a, b| b.0.total_cmp(&a.0));
             }
             others.truncate(room);
         }
-        chosen.extend(others.into_iter().map(|(_, j)| j));
+        // Columns that are new to the set and content where they are come in small numbers.
+        others.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let n_violators = others.partition_point(|(urgency, _)| 0.0 < *urgency);
+        let mut few = (2 * n_violators).max(FEW);
+        let known = self.set.marks(zone.len());
+        chosen.extend(others.into_iter().enumerate().filter_map(|(i, (_, j))| {
+            if i < n_violators || known[j] {
+                return Some(j);
+            }
+            let fits = 0 < few;
+            few -= usize::from(fits);
+            fits.then_some(j)
+        }));
         chosen
     }
 }

@@ -100,7 +100,7 @@ fn compare(name: &str, row: &Value, got: &Solution, p: usize) {
 
 /// The file's own solution must be certified by our certificate, which has not seen a solver then.
 fn certified(problem: &Problem<'_, SortedL1>, row: &Value, p: usize) -> Certificate {
-    certify(problem, number(row, "/intercept_value"), &coefficients(row, p)).unwrap()
+    certify(problem, &[number(row, "/intercept_value")], &coefficients(row, p)).unwrap()
 }
 
 /// Calls `visit` with the name of each row of the file, the row and its problem. Returns the number of rows.

@@ -8,8 +8,9 @@ use slope2::selection::{
     Candidates, CrossValidation, Folds, GridCandidates, PathCandidates, Score, Validated,
 };
 use slope2::{
-    Alphas, Binomial, Center, Datafit, Design, Error, Family, Gaussian, GridSettings, LossScale,
-    Observations, Preparation, Problem, Scale, Silent, Solver, Start, TwoLevel, ZoneDescent,
+    Alphas, Binomial, Center, Datafit, Design, Error, Family, Gaussian, GridSettings, Loss,
+    LossScale, Observations, Preparation, Problem, Scale, Silent, Solver, Start, TwoLevel,
+    ZoneDescent,
 };
 
 use crate::data::{Data, distance};
@@ -31,7 +32,8 @@ const ALPHAS: [f64; 8] = [2.0, 1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015];
 
 fn run(data: &Data, family: &dyn Family, score: Score, loss_scale: LossScale) -> Validated {
     let design = data.design();
-    let observations = Observations { design: &design, y: &data.y, weights: None, family };
+    let observations =
+        Observations { design: &design, y: &data.y, weights: None, loss: family.into() };
     let preparation = Preparation { loss_scale, ..Preparation::default() };
     let factor = if loss_scale == LossScale::Sum { data.n as f64 } else { 1.0 };
     let candidates = path(data.p, &ALPHAS.map(|a| factor * a));
@@ -46,8 +48,12 @@ fn scores_of_folds_are_those_of_separate_fits_standardized_by_their_own_rows() {
     let folds = Folds::k_fold(36, 4, &mut rng(5)).unwrap();
     let weights: Vec<f64> = (0..36).map(|i| 1.0 + f64::from(i % 3)).collect();
     let design = data.design();
-    let observations =
-        Observations { design: &design, y: &data.y, weights: Some(&weights), family: &Gaussian };
+    let observations = Observations {
+        design: &design,
+        y: &data.y,
+        weights: Some(&weights),
+        loss: Loss::Of(&Gaussian),
+    };
     let validation = CrossValidation { folds: folds.clone(), score: Score::SquaredError };
     let found =
         validation.run(&observations, &Preparation::default(), &path(7, &ALPHAS), &Silent).unwrap();
@@ -68,10 +74,11 @@ fn scores_of_folds_are_those_of_separate_fits_standardized_by_their_own_rows() {
             let penalty = TwoLevel::new(*alpha, 0.5 * alpha, 2, 7).unwrap();
             let problem = Problem { design: &train, datafit, penalty, intercept: true };
             let fit = zone().solve(&problem, &Start::default()).unwrap();
-            let (intercept, b) = train.on_original_scale(fit.intercept, &fit.coefficients);
+            let (intercepts, b) = train.on_original_scale(&fit.intercepts, &fit.coefficients);
             let (mut sum, mut total) = (0.0, 0.0);
             for i in &split.test {
-                let eta: f64 = intercept + (0..7).map(|j| b[j] * data.x[j * 36 + i]).sum::<f64>();
+                let eta: f64 =
+                    intercepts[0] + (0..7).map(|j| b[j] * data.x[j * 36 + i]).sum::<f64>();
                 sum += weights[*i] * (data.y[*i] - eta).powi(2);
                 total += weights[*i];
             }
@@ -124,7 +131,7 @@ fn a_grid_is_cross_validated_and_refitted() {
     let data = Data::draw(&Gaussian, 40, 12, 14);
     let design = data.design();
     let observations =
-        Observations { design: &design, y: &data.y, weights: None, family: &Gaussian };
+        Observations { design: &design, y: &data.y, weights: None, loss: Loss::Of(&Gaussian) };
     let preparation = Preparation::default();
     let settings = GridSettings {
         lambda1: Alphas::Geometric { n_points: 10, ratio: Some(0.02) },
@@ -165,7 +172,8 @@ fn sparse_designs_have_the_folds_of_dense_ones() {
     let folds = Folds::k_fold(30, 3, &mut rng(7)).unwrap();
     let validation = CrossValidation { folds, score: Score::SquaredError };
     let run = |design: &Design<'_>| {
-        let observations = Observations { design, y: &data.y, weights: None, family: &Gaussian };
+        let observations =
+            Observations { design, y: &data.y, weights: None, loss: Loss::Of(&Gaussian) };
         validation.run(&observations, &Preparation::default(), &path(5, &ALPHAS), &Silent).unwrap()
     };
     let (dense, sparse) = (run(&dense), run(&sparse));
@@ -182,7 +190,7 @@ fn it_can_be_cancelled_and_errors_of_a_fold_are_told() {
     let run = |data: &Data, progress: &dyn slope2::Progress| {
         let design = data.design();
         let observations =
-            Observations { design: &design, y: &data.y, weights: None, family: &Binomial };
+            Observations { design: &design, y: &data.y, weights: None, loss: Loss::Of(&Binomial) };
         validation.run(&observations, &Preparation::default(), &path(5, &ALPHAS), progress)
     };
     let stop = |done: usize, total: usize| {
@@ -196,7 +204,7 @@ fn it_can_be_cancelled_and_errors_of_a_fold_are_told() {
     let wrong = CrossValidation { folds: Folds::given(&[0, 1]).unwrap(), score: Score::Deviance };
     let design = data.design();
     let observations =
-        Observations { design: &design, y: &data.y, weights: None, family: &Binomial };
+        Observations { design: &design, y: &data.y, weights: None, loss: Loss::Of(&Binomial) };
     let failed = wrong.run(&observations, &Preparation::default(), &path(5, &ALPHAS), &Silent);
     assert!(matches!(failed, Err(Error::Length { .. })));
 }

@@ -139,7 +139,7 @@ impl Flags {
         let preparation = self.preparation.preparation();
         let statement =
             Statement { input: &input, preparation: &preparation, solver: &self.solver };
-        let (penalty, way) = self.penalty(way, input.table.n_columns())?;
+        let (penalty, way) = self.penalty(way, input.n_coefficients())?;
         let found = self.find(&statement, &penalty, way, session)?;
         let Found { fitted, strength, selection, mut pictures, notes: found_notes } = found;
         let model = Model {
@@ -150,7 +150,7 @@ impl Flags {
             selection,
             seed: self.selection.seed_used(),
         };
-        let bars = plots::coefficients(&fitted, &input.table);
+        let bars = plots::coefficients(&fitted, &input);
         let caption = "The largest coefficients; equal magnitudes are one cluster.";
         pictures.extend(picture("coefficients.svg", caption, bars)?);
 
@@ -278,7 +278,7 @@ impl Flags {
         session: &Session,
     ) -> Result<Found> {
         let (folds, folds_words) = self.selection.folds(statement.input, n_folds)?;
-        let score = self.selection.score(statement.input.family);
+        let score = self.selection.score(statement.input);
         let path = self.path(statement, penalty, session)?;
         // The strengths of the path, so that candidates and curve agree.
         let alphas: Vec<f64> = path.points.iter().map(|point| point.alpha).collect();
@@ -394,7 +394,7 @@ pub(super) fn path_pictures(
     statement: &Statement<'_>,
     marks: &[Mark],
 ) -> Result<Vec<Picture>> {
-    let svg = plots::path(path, &statement.input.table, marks);
+    let svg = plots::path(path, statement.input, marks);
     let mut pictures = Vec::new();
     pictures.extend(picture("path.svg", plots::path_caption(path), svg)?);
     let caption = "How many columns share the magnitude of the cluster, are not zero, and differ in magnitude.";

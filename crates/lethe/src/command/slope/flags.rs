@@ -20,6 +20,8 @@ pub(super) enum Family {
     Binomial,
     /// Counts.
     Poisson,
+    /// Several classes, of which the last is the reference.
+    Multinomial,
 }
 
 impl Family {
@@ -28,6 +30,7 @@ impl Family {
             Family::Gaussian => FamilyKind::Gaussian,
             Family::Binomial => FamilyKind::Binomial,
             Family::Poisson => FamilyKind::Poisson,
+            Family::Multinomial => FamilyKind::Multinomial,
         }
     }
 }
@@ -179,7 +182,7 @@ pub(super) struct Penalty {
 }
 
 impl PenaltyFlags {
-    /// The penalty for `p` columns.
+    /// The penalty for `p` coefficients.
     pub(super) fn penalty(&self, p: usize) -> Result<Penalty> {
         let name = self.penalty.as_str();
         for (flag, is_set, forms) in [
@@ -248,7 +251,7 @@ fn weights_of(name: &str, p: usize) -> Result<Vec<f64>> {
     let lambda = table.response()?.numbers(must, |l| 0.0 <= l)?;
     if lambda.len() != p {
         let got = lambda.len();
-        let what = format!("expected {p} weights, one for each column of the design, got {got}");
+        let what = format!("expected {p} weights, one for each coefficient, got {got}");
         return Err(Error::file(file, what));
     }
     SortedL1::new(lambda.clone()).map_err(|e| Error::file(file, e))?;
@@ -283,7 +286,7 @@ pub(super) struct SelectionFlags {
     /// Repeat the folds this often.
     #[arg(long, value_name = "N", requires = "cv", conflicts_with = "groups")]
     repeats: Option<usize>,
-    /// Keep the shares of the classes in all folds; always done for a binomial response, and only there.
+    /// Keep the shares of the classes in all folds; always done for a response of classes, and only there.
     #[arg(long, requires = "cv", conflicts_with = "groups")]
     stratified: bool,
     /// Keep rows with equal entries in this column in one fold; `qid` in svmlight files.
@@ -353,9 +356,9 @@ impl SelectionFlags {
         if self.one_se { Rule::OneStandardError } else { Rule::Best }
     }
 
-    pub(super) fn score(&self, family: FamilyKind) -> Score {
+    pub(super) fn score(&self, input: &Input) -> Score {
         match self.score {
-            None => Score::usual(family.family()),
+            None => Score::usual(input.family.loss(&input.y)),
             Some(ScoreFlag::Mse) => Score::SquaredError,
             Some(ScoreFlag::Mae) => Score::AbsoluteError,
             Some(ScoreFlag::Deviance) => Score::Deviance,
@@ -371,9 +374,11 @@ impl SelectionFlags {
             let must = format!("from 2 to {n}, the number of rows");
             return Err(Error::Usage(format!("--cv: expected {must}, got {n_folds}")));
         }
-        let binomial = input.family == FamilyKind::Binomial;
-        if self.stratified && !binomial {
-            return Err(Error::Usage("--stratified is for --family binomial".into()));
+        let has_classes = input.family.has_classes();
+        if self.stratified && !has_classes {
+            return Err(Error::Usage(
+                "--stratified is for --family binomial or multinomial".into(),
+            ));
         }
         if let Some(column) = &self.groups {
             let missing = || Error::Usage(format!("--groups {column}: not every row has a group"));
@@ -382,7 +387,7 @@ impl SelectionFlags {
             return Ok((FoldPlan::Grouped { groups, n_folds, seed }, words));
         }
         let n_repeats = self.repeats.unwrap_or(1);
-        let kind = if binomial { " stratified" } else { "" };
+        let kind = if has_classes { " stratified" } else { "" };
         let times = if n_repeats == 1 { String::new() } else { format!(", {n_repeats} times") };
         let words = format!("{n_folds}{kind} folds{times}, seed {seed}");
         Ok((FoldPlan::Seeded { n_folds, n_repeats, seed }, words))

@@ -154,7 +154,7 @@ impl Flags {
         pictures.extend(picture(
             "coefficients.svg",
             caption,
-            plots::coefficients(&compared.fitted, table),
+            plots::coefficients(&compared.fitted, &input),
         )?);
 
         let mut folder = Folder::new(&self.out, &self.data.table.file, "grid");
@@ -197,7 +197,7 @@ impl Flags {
     ) -> Result<Compared> {
         let input = statement.input;
         let (folds, folds_words) = self.selection.folds(input, n_folds)?;
-        let score = self.selection.score(input.family);
+        let score = self.selection.score(input);
         let penalty = PenaltyForm::TwoLevelGrid {
             ratios: settings.ratios.clone(),
             shares: settings.shares.clone(),
@@ -337,22 +337,25 @@ fn criteria(statement: &Statement<'_>, grid: &Grid, criterion: Criterion) -> Res
     let input = statement.input;
     let design = input.table.design()?;
     let values = input.observations(&design).with_problem(statement.preparation, |problem| {
-        let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
+        let (n, p) = (problem.datafit.y().len(), problem.design.n_cols());
+        let n_intercepts = problem.datafit.n_predictors() * usize::from(problem.intercept);
         let mut fits: Vec<Fitness> = Vec::with_capacity(grid.solutions.len());
-        let mut eta = vec![0.0; n];
+        let mut eta = vec![0.0; problem.datafit.n_etas()];
         for solution in &grid.solutions {
             problem.design.apply(&solution.coefficients, &mut eta);
-            eta.iter_mut().for_each(|e| *e += solution.intercept);
+            for (intercept, eta) in solution.intercepts.iter().zip(eta.chunks_mut(n)) {
+                eta.iter_mut().for_each(|e| *e += intercept);
+            }
             fits.push(Fitness {
                 deviance: problem.datafit.deviance(&eta),
                 n,
                 p,
                 n_nonzero: nonzero(&solution.coefficients),
-                df: n_clusters(&solution.coefficients) + usize::from(problem.intercept),
+                df: n_clusters(&solution.coefficients) + n_intercepts,
                 variance: Some(1.0),
             });
         }
-        if problem.datafit.family().name() == "gaussian" {
+        if problem.datafit.loss().is_quadratic() {
             let left = fits.iter().filter(|fit| fit.df < n && 0.0 < fit.deviance);
             let largest =
                 left.max_by(|a, b| a.df.cmp(&b.df).then(b.deviance.total_cmp(&a.deviance)));

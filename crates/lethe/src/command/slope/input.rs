@@ -77,8 +77,8 @@ pub(super) struct Input {
     pub(super) y: Vec<f64>,
     pub(super) family: FamilyKind,
     pub(super) response: String,
-    /// The classes that are 0 and 1.
-    pub(super) classes: Option<[String; 2]>,
+    /// The classes, in the order of their numbers.
+    pub(super) classes: Option<Vec<String>>,
     pub(super) weights: Option<String>,
 }
 
@@ -191,26 +191,27 @@ impl DataFlags {
     }
 }
 
-/// The response as numbers, and the classes that are 0 and 1.
-fn response(labels: &Labels, family: FamilyKind) -> Result<(Vec<f64>, Option<[String; 2]>)> {
+/// The response as numbers, and the classes that they stand for.
+fn response(labels: &Labels, family: FamilyKind) -> Result<(Vec<f64>, Option<Vec<String>>)> {
     match family {
-        FamilyKind::Binomial => {
+        FamilyKind::Binomial | FamilyKind::Multinomial => {
             let classes = labels.classes()?;
-            let Ok(names) = <[String; 2]>::try_from(classes.names.clone()) else {
-                let (n, shown) = (classes.names.len(), classes.names.iter().take(5));
-                let shown: Vec<String> = shown.map(|name| format!("`{name}`")).collect();
-                let more = if shown.len() < n { ", ..." } else { "" };
-                return Err(Error::file(
-                    labels.file(),
-                    format!(
-                        "column `{}`: expected two classes for a binomial response, got {n}: {}{more}",
-                        labels.name(),
-                        shown.join(", ")
-                    ),
-                ));
-            };
-            let y = classes.of_rows.iter().map(|class| if *class == 0 { 0.0 } else { 1.0 });
-            Ok((y.collect(), Some(names)))
+            let (n, several) = (classes.names.len(), family == FamilyKind::Multinomial);
+            if n < 2 || (!several && 2 < n) {
+                let must = if several {
+                    "at least two classes for a multinomial response"
+                } else {
+                    "two classes for a binomial response"
+                };
+                let shown = classes.names.iter().take(5).map(|name| format!("`{name}`"));
+                let shown = shown.collect::<Vec<String>>().join(", ");
+                let more = if 5 < n { ", ..." } else { "" };
+                let column = labels.name();
+                let what = format!("column `{column}`: expected {must}, got {n}: {shown}{more}");
+                return Err(Error::file(labels.file(), what));
+            }
+            let y = classes.of_rows.iter().map(|class| *class as f64).collect();
+            Ok((y, Some(classes.names)))
         }
         FamilyKind::Poisson => {
             let must = "a finite number that is not negative, for a poisson response";
@@ -224,9 +225,41 @@ fn response(labels: &Labels, family: FamilyKind) -> Result<(Vec<f64>, Option<[St
 }
 
 impl Input {
+    /// Number of linear predictors: of classes but one for a multinomial response, else 1.
+    pub(super) fn n_predictors(&self) -> usize {
+        self.family.loss(&self.y).n_predictors()
+    }
+
+    /// Number of coefficients: one for each column and linear predictor.
+    pub(super) fn n_coefficients(&self) -> usize {
+        self.table.n_columns() * self.n_predictors()
+    }
+
+    /// The class of a linear predictor, if there are several.
+    pub(super) fn class_of(&self, predictor: usize) -> Option<&str> {
+        let classes = self.classes.as_ref().filter(|_| self.family == FamilyKind::Multinomial);
+        classes.and_then(|names| names.get(predictor)).map(String::as_str)
+    }
+
+    /// The column and the linear predictor of a coefficient.
+    pub(super) fn place(&self, coefficient: usize) -> (usize, usize) {
+        let p = self.table.n_columns().max(1);
+        (coefficient % p, coefficient / p)
+    }
+
+    /// The column of a coefficient, and its class where there are several.
+    pub(super) fn name(&self, coefficient: usize) -> String {
+        let (column, predictor) = self.place(coefficient);
+        let column = self.table.name(column);
+        match self.class_of(predictor) {
+            Some(class) => format!("{column}, {class}"),
+            None => column.into_owned(),
+        }
+    }
+
     /// What the estimator looks at.
     pub(super) fn observations<'a>(&'a self, design: &'a slope2::Design<'a>) -> Observations<'a> {
         let (y, weights) = (self.y.as_slice(), self.table.weights());
-        Observations { design, y, weights, family: self.family.family() }
+        Observations { design, y, weights, loss: self.family.loss(y) }
     }
 }

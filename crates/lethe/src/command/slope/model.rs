@@ -45,7 +45,7 @@ struct Written<'a> {
     version: u64,
     columns: Vec<String>,
     response: &'a str,
-    classes: Option<&'a [String; 2]>,
+    classes: Option<&'a [String]>,
     statement: Value,
     penalty: Value,
     strength: &'a Value,
@@ -62,7 +62,7 @@ struct Written<'a> {
 pub(super) struct Saved {
     pub(super) columns: Vec<String>,
     pub(super) response: String,
-    pub(super) classes: Option<[String; 2]>,
+    pub(super) classes: Option<Vec<String>>,
     pub(super) statement: Value,
     pub(super) penalty: Value,
     pub(super) certificate: Value,
@@ -81,7 +81,7 @@ struct Header {
 struct Read {
     columns: Vec<String>,
     response: String,
-    classes: Option<[String; 2]>,
+    classes: Option<Vec<String>>,
     #[serde(default)]
     statement: Value,
     #[serde(default)]
@@ -110,7 +110,7 @@ impl Saved {
         let read: Read = serde_json::from_str(&text).map_err(malformed)?;
         let fitted =
             Fitted::from_json(&read.fit.to_string()).map_err(|e| refused(e.to_string()))?;
-        let (expected, got) = (fitted.standardized_coefficients().len(), read.columns.len());
+        let (expected, got) = (fitted.n_features(), read.columns.len());
         if expected != got {
             return Err(refused(format!("expected {expected} names of columns, got {got}")));
         }
@@ -120,8 +120,8 @@ impl Saved {
 }
 
 impl Model<'_> {
-    fn n_columns(&self) -> usize {
-        self.statement.input.table.n_columns()
+    fn n_coefficients(&self) -> usize {
+        self.statement.input.n_coefficients()
     }
 
     /// The model file.
@@ -133,7 +133,7 @@ impl Model<'_> {
             version: VERSION,
             columns: input.table.names(),
             response: &input.response,
-            classes: input.classes.as_ref(),
+            classes: input.classes.as_deref(),
             statement: self.statement.json(),
             penalty: penalty_json(self.penalty, Some(self.fitted.penalty())),
             strength: &self.strength.json,
@@ -148,12 +148,17 @@ impl Model<'_> {
     }
 
     fn clusters(&self) -> Value {
-        let table = &self.statement.input.table;
+        let input = self.statement.input;
+        let member = |(coefficient, sign): &(usize, f64)| {
+            let (column, predictor) = input.place(*coefficient);
+            let mut all = json!({ "column": input.table.name(column), "sign": sign });
+            if let Some(class) = input.class_of(predictor) {
+                all["class"] = json!(class);
+            }
+            all
+        };
         let cluster = |cluster: &slope2::Cluster| {
-            let members = cluster.members.iter();
-            let members: Vec<Value> = members
-                .map(|(j, sign)| json!({ "column": table.name(*j), "sign": sign }))
-                .collect();
+            let members: Vec<Value> = cluster.members.iter().map(member).collect();
             json!({ "magnitude": cluster.magnitude, "members": members })
         };
         self.fitted.clusters().iter().map(cluster).collect()
@@ -163,7 +168,7 @@ impl Model<'_> {
     pub(super) fn lines(&self) -> Vec<(String, String)> {
         let mut lines = self.statement.lines();
         let fitted = self.fitted;
-        let p = self.n_columns();
+        let p = self.n_coefficients();
         lines.push(("penalty".into(), penalty_words(self.penalty, fitted.penalty(), p)));
         lines.push(("strength".into(), self.strength.text.clone()));
         lines.push(("certificate".into(), certificate_words(fitted.certificate())));
@@ -182,12 +187,15 @@ impl Model<'_> {
 
     /// The coefficients that are not zero, by magnitude; at most `most` of them, and how many there are.
     pub(super) fn table(&self, most: usize) -> (Table, usize) {
-        let (names, fitted) = (&self.statement.input.table, self.fitted);
+        let (input, fitted) = (self.statement.input, self.fitted);
         let original = fitted.coefficients();
         let mut table = Table::new(["cluster", "column", "coefficient", "on scaled columns"]);
-        let intercept = significant(fitted.intercept(), 6);
-        let scaled = significant(fitted.standardized_intercept(), 6);
-        table.push_row(["".into(), "(intercept)".to_owned(), intercept, scaled]);
+        for (k, intercept) in fitted.intercepts().iter().enumerate() {
+            let scaled = significant(fitted.standardized_intercepts()[k], 6);
+            let name = input.class_of(k).map(|class| format!("(intercept), {class}"));
+            let name = name.unwrap_or_else(|| "(intercept)".into());
+            table.push_row([String::new(), name, significant(*intercept, 6), scaled]);
+        }
         let mut n = 0;
         for (c, cluster) in fitted.clusters().iter().enumerate() {
             let size = cluster.members.len();
@@ -198,7 +206,7 @@ impl Model<'_> {
                 if n <= most {
                     let label = if i == 0 { label.clone() } else { String::new() };
                     let scaled = significant(sign * cluster.magnitude, 6);
-                    let name = names.name(*j).into_owned();
+                    let name = input.name(*j);
                     table.push_row([label, name, significant(original[*j], 6), scaled]);
                 }
             }
@@ -208,33 +216,34 @@ impl Model<'_> {
 
     /// All coefficients.
     pub(super) fn coefficients_csv(&self) -> Result<Vec<u8>> {
-        let (names, fitted) = (&self.statement.input.table, self.fitted);
-        let mut cluster = vec![0; self.n_columns()];
+        let (input, fitted) = (self.statement.input, self.fitted);
+        let mut cluster = vec![String::new(); self.n_coefficients()];
         for (c, members) in fitted.clusters().iter().enumerate() {
-            members.members.iter().for_each(|(j, _)| cluster[*j] = c + 1);
+            members.members.iter().for_each(|(j, _)| cluster[*j] = (c + 1).to_string());
         }
-        let original = fitted.coefficients();
-        let header = ["column", "coefficient", "scaled_coefficient", "cluster", "center", "scale"];
-        let intercept = [fitted.intercept(), fitted.standardized_intercept()];
-        let first = vec![
-            "(intercept)".to_owned(),
-            intercept[0].to_string(),
-            intercept[1].to_string(),
-            String::new(),
-            String::new(),
-            String::new(),
-        ];
-        let rows = (0..self.n_columns()).map(|j| {
-            let shown = if cluster[j] == 0 { String::new() } else { cluster[j].to_string() };
+        let (intercepts, original) = (fitted.intercepts(), fitted.coefficients());
+        let header =
+            ["column", "class", "coefficient", "scaled_coefficient", "cluster", "center", "scale"];
+        let class = |k: usize| input.class_of(k).unwrap_or_default().to_owned();
+        let first = intercepts.iter().zip(fitted.standardized_intercepts()).enumerate();
+        let first = first.map(|(k, (intercept, scaled))| {
+            let mut row = vec!["(intercept)".to_owned(), class(k)];
+            row.extend([intercept.to_string(), scaled.to_string()]);
+            row.resize(header.len(), String::new());
+            row
+        });
+        let rows = (0..self.n_coefficients()).map(|j| {
+            let (column, predictor) = input.place(j);
             vec![
-                names.name(j).into_owned(),
+                input.table.name(column).into_owned(),
+                class(predictor),
                 original[j].to_string(),
                 fitted.standardized_coefficients()[j].to_string(),
-                shown,
-                fitted.centers()[j].to_string(),
-                fitted.scales()[j].to_string(),
+                cluster[j].clone(),
+                fitted.centers()[column].to_string(),
+                fitted.scales()[column].to_string(),
             ]
         });
-        write::csv(&header, std::iter::once(first).chain(rows))
+        write::csv(&header, first.chain(rows))
     }
 }

@@ -63,7 +63,7 @@ impl Flags {
         let preparation = self.preparation.preparation();
         let statement =
             Statement { input: &input, preparation: &preparation, solver: &self.solver };
-        let penalty = self.penalty.penalty(input.table.n_columns())?;
+        let penalty = self.penalty.penalty(input.n_coefficients())?;
         let slope =
             self.solver.builder(&input, &preparation).penalty(penalty.form.clone()).build()?;
         let mut settings =
@@ -180,8 +180,8 @@ fn point_json(path: &Path, i: usize, criteria: &Criteria) -> Value {
     let of = |values: &[f64]| -> Vec<f64> { nonzero.iter().map(|j| values[*j]).collect() };
     let mut all = json!({
         "alpha": point.alpha,
-        "intercept": point.original_intercept,
-        "scaled_intercept": point.solution.intercept,
+        "intercepts": point.original_intercepts,
+        "scaled_intercepts": point.solution.intercepts,
         "nonzero": nonzero,
         "coefficients": of(&point.original_coefficients),
         "scaled_coefficients": of(scaled),
@@ -228,12 +228,18 @@ fn path_csv(path: &Path, criteria: &Criteria) -> Result<Vec<u8>> {
 
 /// Coefficients that are not zero, one in each row.
 fn coefficients_csv(path: &Path, input: &Input) -> Result<Vec<u8>> {
-    let header = ["alpha", "column", "coefficient", "scaled_coefficient"];
+    let header = ["alpha", "column", "class", "coefficient", "scaled_coefficient"];
     let rows = path.points.iter().flat_map(|point| {
         let scaled = point.solution.coefficients.iter().enumerate().filter(|(_, b)| **b != 0.0);
         scaled.map(|(j, b)| {
-            let original = point.original_coefficients[j].to_string();
-            vec![point.alpha.to_string(), input.table.name(j).into_owned(), original, b.to_string()]
+            let (column, predictor) = input.place(j);
+            vec![
+                point.alpha.to_string(),
+                input.table.name(column).into_owned(),
+                input.class_of(predictor).unwrap_or_default().to_owned(),
+                point.original_coefficients[j].to_string(),
+                b.to_string(),
+            ]
         })
     });
     write::csv(&header, rows)

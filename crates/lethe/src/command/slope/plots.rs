@@ -2,10 +2,11 @@
 
 use report::Result;
 use report::plot::{Bars, Plot, Series, Svg};
-use slope2::data::Table;
 use slope2::estimator::Fitted;
 use slope2::selection::{Score, Validated};
 use slope2::{Path, clusters};
+
+use super::input::Input;
 
 /// Columns that are drawn, and those among them with a name in the legend.
 const DRAWN: usize = 40;
@@ -28,7 +29,7 @@ fn largest_clusters(path: &Path) -> Vec<Option<(f64, usize)>> {
 }
 
 /// Coefficients of scaled columns over the strength, the cluster as a band between its two heights.
-pub(super) fn path(path: &Path, table: &Table, marks: &[Mark]) -> Result<Svg> {
+pub(super) fn path(path: &Path, input: &Input, marks: &[Mark]) -> Result<Svg> {
     let mut plot = Plot::new("Path").x_label("alpha").y_label("coefficient on scaled columns");
     plot = plot.log_x().size(720, 380);
     let clusters = largest_clusters(path);
@@ -42,7 +43,7 @@ pub(super) fn path(path: &Path, table: &Table, marks: &[Mark]) -> Result<Svg> {
         let label = format!("± cluster of {counts}");
         plot = plot.series(Series::line(label, points).with_band(&below, &height)?);
     }
-    let p = table.n_columns();
+    let p = input.n_coefficients();
     let mut size = vec![0.0f64; p];
     for point in &path.points {
         let coefficients = &point.solution.coefficients;
@@ -52,7 +53,7 @@ pub(super) fn path(path: &Path, table: &Table, marks: &[Mark]) -> Result<Svg> {
     order.sort_by(|a, b| size[*b].total_cmp(&size[*a]));
     let named = if order.len() <= NAMED + 2 { order.len() } else { NAMED };
     for (i, j) in order.iter().take(DRAWN).enumerate() {
-        let label = if i < named { table.name(*j).into_owned() } else { String::new() };
+        let label = if i < named { input.name(*j) } else { String::new() };
         let points = path.points.iter().map(|p| (p.alpha, p.solution.coefficients[*j]));
         plot = plot.series(Series::line(label, points));
     }
@@ -118,12 +119,12 @@ fn with_marks(plot: Plot, marks: &[Mark]) -> Plot {
 }
 
 /// The largest coefficients.
-pub(super) fn coefficients(fitted: &Fitted, table: &Table) -> Result<Svg> {
+pub(super) fn coefficients(fitted: &Fitted, input: &Input) -> Result<Svg> {
     const MOST: usize = 25;
     let all = fitted.clusters();
     let members = all.iter().flat_map(|c| c.members.iter().map(|(j, s)| (*j, s * c.magnitude)));
     let shown: Vec<(usize, f64)> = members.take(MOST).collect();
-    let names = shown.iter().map(|(j, _)| table.name(*j).into_owned());
+    let names = shown.iter().map(|(j, _)| input.name(*j));
     Bars::new("Coefficients", names)
         .y_label("on scaled columns")
         .size(720, 260)

@@ -34,11 +34,11 @@ pub struct Flags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// The mean: a value, the probability of the second class, or a rate.
+    /// The mean: a value, the probability of the second of two classes or of each of several, or a rate.
     Response,
     /// The linear predictor.
     Link,
-    /// The likelier class of a binomial response.
+    /// The likeliest class.
     Class,
 }
 
@@ -51,7 +51,8 @@ struct Written<'a> {
     file: String,
     response: &'a str,
     kind: &'a str,
-    classes: &'a Option<[String; 2]>,
+    columns: &'a [String],
+    classes: &'a Option<Vec<String>>,
     statement: &'a Value,
     penalty: &'a Value,
     certificate: &'a Value,
@@ -63,25 +64,42 @@ impl Flags {
         let model = Saved::load(&self.model)?;
         let table = self.read(&model)?;
         let design = table.design()?;
-        let (kind, predictions): (&str, Vec<String>) = match self.kind {
-            Kind::Response => ("response", texts(&model.fitted.predict(&design)?)),
-            Kind::Link => ("link", texts(&model.fitted.predictor(&design)?)),
+        let n = table.n_rows();
+        let family = model.fitted.family();
+        let classes = model.classes.clone().unwrap_or_default();
+        // One name for each column of predictions, which come one after the other.
+        let several = family == FamilyKind::Multinomial;
+        let (kind, names, predictions): (&str, Vec<String>, Vec<Value>) = match self.kind {
+            Kind::Response => {
+                let names = if several { classes } else { vec!["response".into()] };
+                ("response", names, values(&model.fitted.predict(&design)?))
+            }
+            Kind::Link => {
+                let n_predictors = model.fitted.n_predictors();
+                let names = classes.into_iter().take(n_predictors).collect();
+                let names = if several { names } else { vec!["link".into()] };
+                ("link", names, values(&model.fitted.predictor(&design)?))
+            }
             Kind::Class => {
-                if model.fitted.family() != FamilyKind::Binomial {
-                    return Err(Error::Usage(
-                        "--kind class is for models of a binomial response".into(),
-                    ));
+                if !family.has_classes() {
+                    let must = "--kind class is for models of a binomial or multinomial response";
+                    return Err(Error::Usage(must.into()));
                 }
-                let names = model.classes.clone().unwrap_or(["0".into(), "1".into()]);
-                let name = |one: &bool| names[usize::from(*one)].clone();
-                ("class", model.fitted.classify(&design)?.iter().map(name).collect())
+                let name = |class: &usize| match classes.get(*class) {
+                    Some(name) => Value::from(name.clone()),
+                    None => Value::from(*class),
+                };
+                let found = model.fitted.classify(&design)?.iter().map(name).collect();
+                ("class", vec!["class".into()], found)
             }
         };
+        let rows = |i: usize| (0..names.len()).map(move |k| i + k * n);
         let text = if self.json {
-            let number = |text: &String| text.parse::<f64>().map_or(Value::Null, Value::from);
-            let predictions = match self.kind {
-                Kind::Class => Value::from(predictions),
-                _ => predictions.iter().map(number).collect(),
+            let predictions = match names.len() {
+                1 => Value::from(predictions),
+                _ => (0..n)
+                    .map(|i| rows(i).map(|at| predictions[at].clone()).collect::<Value>())
+                    .collect(),
             };
             write::json(&Written {
                 format: "lethe-slope-predictions",
@@ -90,6 +108,7 @@ impl Flags {
                 file: self.table.file.display().to_string(),
                 response: &model.response,
                 kind,
+                columns: &names,
                 classes: &model.classes,
                 statement: &model.statement,
                 penalty: &model.penalty,
@@ -97,9 +116,16 @@ impl Flags {
                 predictions,
             })?
         } else {
-            let rows = predictions.into_iter().enumerate();
-            let rows = rows.map(|(row, text)| vec![(row + 1).to_string(), text]);
-            let bytes = write::csv(&["row", kind], rows)?;
+            let header: Vec<&str> =
+                std::iter::once("row").chain(names.iter().map(String::as_str)).collect();
+            let text = |at: usize| match &predictions[at] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let lines = (0..n).map(|i| {
+                std::iter::once((i + 1).to_string()).chain(rows(i).map(text)).collect::<Vec<_>>()
+            });
+            let bytes = write::csv(&header, lines)?;
             String::from_utf8_lossy(&bytes).into_owned()
         };
         let mut notes = Vec::new();
@@ -150,6 +176,6 @@ impl Flags {
     }
 }
 
-fn texts(values: &[f64]) -> Vec<String> {
-    values.iter().map(ToString::to_string).collect()
+fn values(numbers: &[f64]) -> Vec<Value> {
+    numbers.iter().map(|x| Value::from(*x)).collect()
 }

@@ -28,8 +28,12 @@ impl Statement<'_> {
             data += ", sparse";
         }
         let mut explained = format!("`{response}`, {}", family_name(*family));
-        if let Some([zero, one]) = classes {
-            explained += &format!(": 0 is `{zero}`, 1 is `{one}`");
+        if let Some(classes) = classes {
+            let names = classes.iter().enumerate().map(|(i, name)| format!("{i} is `{name}`"));
+            explained += &format!(": {}", names.collect::<Vec<_>>().join(", "));
+        }
+        if *family == FamilyKind::Multinomial {
+            explained += ", the reference";
         }
         let mut lines = vec![("data".into(), data), ("response".into(), explained)];
         if let Some(weights) = weights {
@@ -53,7 +57,7 @@ impl Statement<'_> {
                 "columns": table.n_columns(),
                 "sparse": table.is_sparse(),
                 "response": response,
-                "classes": classes.as_ref().map(|[zero, one]| json!({ "0": zero, "1": one })),
+                "classes": classes,
                 "weights": weights,
                 "left_out": table.left_out(),
                 "constant_columns": constant,
@@ -116,6 +120,7 @@ impl Statement<'_> {
         let loss = match self.input.family {
             FamilyKind::Binomial => "(log(1 + exp(eta)) - y eta)",
             FamilyKind::Poisson => "(exp(eta) - y eta)",
+            FamilyKind::Multinomial => "(log(1 + sum_k exp(eta_k)) - eta_y)",
             _ => "(y - eta)^2",
         };
         let factor = match (self.input.family, sum) {
@@ -124,13 +129,18 @@ impl Statement<'_> {
             (_, false) => "1/n sum",
             (_, true) => "sum",
         };
-        let eta = if self.preparation.intercept { "eta = b0 + x b" } else { "eta = x b" };
+        let eta = match (self.input.family, self.preparation.intercept) {
+            (FamilyKind::Multinomial, true) => "eta_k = b0_k + x b_k",
+            (FamilyKind::Multinomial, false) => "eta_k = x b_k",
+            (_, true) => "eta = b0 + x b",
+            (_, false) => "eta = x b",
+        };
         format!("{factor} {weighted}{loss} with {eta} on scaled columns")
     }
 }
 
 pub(super) fn family_name(family: FamilyKind) -> &'static str {
-    family.family().name()
+    family.loss(&[]).name()
 }
 
 fn center_name(center: &Center) -> &'static str {

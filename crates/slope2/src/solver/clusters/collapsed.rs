@@ -1,20 +1,14 @@
 //! Clusters as single columns.
 
 use super::split::Piece;
-use crate::design::Design;
 use crate::solver::gram::Gram;
-use crate::solver::model::Model;
+use crate::solver::source::Source;
 
 impl Gram {
     /// Brings in the columns of all pieces and returns the place of each. Single columns that no piece has stay as long as
     /// the set is at most half as large again as what is wanted.
-    pub(super) fn arrange(
-        &mut self,
-        design: &Design<'_>,
-        model: &Model,
-        pieces: &[Piece],
-    ) -> Vec<usize> {
-        let mut of_feature = vec![usize::MAX; design.n_cols()];
+    pub(super) fn arrange(&mut self, source: &Source<'_>, pieces: &[Piece]) -> Vec<usize> {
+        let mut of_feature = vec![usize::MAX; source.n_features()];
         for (a, members) in self.members().iter().enumerate() {
             members.iter().for_each(|(j, _)| of_feature[*j] = a);
         }
@@ -30,7 +24,7 @@ impl Gram {
         let places: Vec<Option<(usize, f64)>> = pieces.iter().map(found).collect();
         let mut stays = vec![false; self.len()];
         places.iter().flatten().for_each(|(a, _)| stays[*a] = true);
-        let mut is_wanted = vec![false; design.n_cols()];
+        let mut is_wanted = vec![false; source.n_features()];
         pieces.iter().flat_map(|p| &p.members).for_each(|(j, _)| is_wanted[*j] = true);
         let mut room = pieces.len() / 2;
         for (a, members) in self.members().iter().enumerate() {
@@ -62,7 +56,7 @@ impl Gram {
                 }
             }
         }
-        self.append(design, model, new);
+        self.append(source, new);
         slots
     }
 }

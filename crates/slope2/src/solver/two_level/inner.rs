@@ -1,8 +1,7 @@
-//! The problem on the working set, in terms of inner products alone: nothing here touches a column.
+//! The problem on the working set.
 
+use super::space::Space;
 use super::zone::{Levels, Zone};
-use crate::kernel::axpy;
-use crate::solver::gram::Gram;
 
 /// Coordinates that the cluster may swallow in one step of the height.
 const MOST_JOINS: usize = 8;
@@ -10,10 +9,9 @@ const MOST_JOINS: usize = 8;
 /// A free coefficient by position, with its magnitude.
 type Neighbor = (usize, f64);
 
-/// Coefficients of the working set, the height, and the inner products that follow them.
-#[derive(Debug)]
-pub(super) struct Inner<'a> {
-    pub(super) set: &'a Gram,
+/// Coefficients of the working set, the height, and the residual that follows them.
+pub(super) struct Inner<S> {
+    pub(super) space: S,
     pub(super) levels: Levels,
     /// Coefficients of the set.
     pub(super) b: Vec<f64>,
@@ -23,17 +21,13 @@ pub(super) struct Inner<'a> {
     pub(super) h: f64,
     pub(super) n_cluster: usize,
     pub(super) n_upper: usize,
-    /// `x_j' omega r`.
-    pub(super) q: Vec<f64>,
-    /// `x_j' omega x~`, with `x~` the sum of the signed columns of the cluster.
-    pub(super) t: Vec<f64>,
-    /// `x~' omega x~`.
+    /// `x~' omega x~`, with `x~` the sum of the signed columns of the cluster.
     pub(super) tt: f64,
     /// `x~' omega r`.
     pub(super) tr: f64,
 }
 
-impl Inner<'_> {
+impl<S: Space> Inner<S> {
     fn len(&self) -> usize {
         self.b.len()
     }
@@ -41,8 +35,10 @@ impl Inner<'_> {
     /// Moves a coefficient that is not in the cluster.
     fn shift(&mut self, i: usize, by: f64) {
         if by != 0.0 {
-            axpy(-by, self.set.row(i), &mut self.q);
-            self.tr -= by * self.t[i];
+            self.space.shift(i, by);
+            if 0 < self.n_cluster {
+                self.tr -= by * self.space.t(i);
+            }
             self.b[i] += by;
         }
     }
@@ -50,7 +46,7 @@ impl Inner<'_> {
     /// Moves the height with all members.
     pub(super) fn raise(&mut self, by: f64) {
         if by != 0.0 && 0 < self.n_cluster {
-            axpy(-by, &self.t, &mut self.q);
+            self.space.raise(by);
             self.tr -= by * self.tt;
         }
         self.h += by;
@@ -63,10 +59,9 @@ impl Inner<'_> {
 
     /// Makes a coefficient at the height a member.
     fn join(&mut self, i: usize, sign: f64) {
-        let own = self.set.row(i)[i];
-        self.tt += 2.0 * sign * self.t[i] + own;
-        self.tr += sign * self.q[i];
-        axpy(sign, self.set.row(i), &mut self.t);
+        self.tt += 2.0 * sign * self.space.t(i) + self.space.own(i);
+        self.tr += sign * self.space.q(i);
+        self.space.join(i, sign);
         self.n_cluster += 1;
         self.place(i, Zone::Cluster, sign);
         self.b[i] = sign * self.h;
@@ -74,10 +69,10 @@ impl Inner<'_> {
 
     /// Makes a member an ordinary coefficient, still at the height.
     fn leave(&mut self, i: usize) {
-        let (own, sign) = (self.set.row(i)[i], self.sign[i]);
-        self.tt = (self.tt - 2.0 * sign * self.t[i] + own).max(0.0);
-        self.tr -= sign * self.q[i];
-        axpy(-sign, self.set.row(i), &mut self.t);
+        let (own, sign) = (self.space.own(i), self.sign[i]);
+        self.tt = (self.tt - 2.0 * sign * self.space.t(i) + own).max(0.0);
+        self.tr -= sign * self.space.q(i);
+        self.space.join(i, -sign);
         self.n_cluster -= 1;
         self.zone[i] = Zone::Low;
     }
@@ -106,12 +101,12 @@ impl Inner<'_> {
     /// # Source
     /// Derived: `rho_h(b) = lambda2 |b| + D (|b| - h)_+` has the kinks 0 and `h` alone.
     fn coordinate_step(&mut self, i: usize) {
-        let own = self.set.row(i)[i];
+        let own = self.space.own(i);
         if own <= 0.0 {
             return;
         }
         let Levels { lambda1, lambda2, .. } = self.levels;
-        let (g, h) = (self.q[i], self.h);
+        let (g, h) = (self.space.q(i), self.h);
         match self.zone[i] {
             // Most coefficients stay where they are.
             Zone::Zero if g.abs() <= self.levels.of_zero(h) => return,
@@ -251,14 +246,14 @@ impl Inner<'_> {
             }
         }
         self.n_cluster = 0;
-        self.t.fill(0.0);
+        self.space.dissolve();
         (self.tt, self.tr) = (0.0, 0.0);
     }
 
     /// The largest violation of optimality on the set, that of the height per member.
     pub(super) fn violation(&self) -> f64 {
         let own = (0..self.len())
-            .map(|i| self.levels.violation(self.zone[i], self.sign[i], self.q[i], self.h))
+            .map(|i| self.levels.violation(self.zone[i], self.sign[i], self.space.q(i), self.h))
             .fold(0.0, f64::max);
         if self.n_cluster == 0 {
             return own;

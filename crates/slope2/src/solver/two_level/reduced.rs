@@ -1,16 +1,9 @@
 //! The joint Newton step of all free coefficients and the height, with an exact line search through the kinks.
 
-use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
-
 use super::inner::Inner;
+use super::space::{Pull, Space};
 use super::zone::Zone;
 
-/// Relative ridge: more free coefficients than observations are normal on the way, and this sends them along the null
-/// directions until they meet a kink.
-const RIDGE: f64 = 1e-12;
-/// Least curvature of the height that the free coefficients leave, relative to its own.
-const FLOOR: f64 = 1e-10;
 /// A step that moves all coefficients by less than this, relative to the largest, gets nowhere.
 const BLOCKED: f64 = 1e-3;
 /// Most such steps in a row.
@@ -32,12 +25,12 @@ struct Event {
     jump: f64,
 }
 
-impl Inner<'_> {
+impl<S: Space> Inner<S> {
     /// Joint steps until one gets somewhere. Coefficients that an epoch has just set free, often by less than rounding of the
     /// others, may block the way: each such step puts one of them back.
-    pub(super) fn reduced_steps(&mut self) {
+    pub(super) fn reduced_steps(&mut self, enough: f64) {
         for _ in 0..MOST_BLOCKED {
-            match self.reduced_step() {
+            match self.reduced_step(enough) {
                 Some(moved) if moved <= BLOCKED * crate::kernel::largest(&self.b) => {}
                 _ => return,
             }
@@ -45,7 +38,7 @@ impl Inner<'_> {
     }
 
     /// The largest change of a coefficient where a step ended at a kink; none without a step or a kink.
-    fn reduced_step(&mut self) -> Option<f64> {
+    fn reduced_step(&mut self, enough: f64) -> Option<f64> {
         let free: Vec<usize> = (0..self.b.len())
             .filter(|i| matches!(self.zone[*i], Zone::Low | Zone::Upper))
             .collect();
@@ -53,43 +46,17 @@ impl Inner<'_> {
         if free.is_empty() && !moves {
             return None;
         }
-        let (d, dh) = self.newton(&free, moves)?;
+        let wanted: Vec<f64> = free.iter().map(|i| self.wanted(*i)).collect();
+        let slope = self.levels.cluster_slope(self.n_cluster, self.n_upper);
+        let cluster = moves.then_some(Pull { wanted: self.tr - slope, tt: self.tt });
+        let (d, dh) = self.space.newton(&free, &wanted, cluster, enough)?;
         self.search(&free, &d, dh)
     }
 
     fn wanted(&self, i: usize) -> f64 {
         let level =
             if self.zone[i] == Zone::Low { self.levels.lambda2 } else { self.levels.lambda1 };
-        self.q[i] - self.sign[i] * level
-    }
-
-    fn newton(&self, free: &[usize], moves: bool) -> Option<(Vec<f64>, f64)> {
-        let m = free.len();
-        let mut block = Mat::<f64>::zeros(m, m);
-        self.set.block(free, block.as_mut());
-        let top = (0..m).map(|i| block[(i, i)]).fold(0.0, f64::max);
-        for i in 0..m {
-            block[(i, i)] += RIDGE * top;
-        }
-        let factor = block.llt(Side::Lower).ok()?;
-        let mut rhs = Mat::<f64>::zeros(m, 2);
-        for (a, i) in free.iter().enumerate() {
-            rhs[(a, 0)] = self.wanted(*i);
-            rhs[(a, 1)] = self.t[*i];
-        }
-        let solved = factor.solve(&rhs);
-        let mut dh = 0.0;
-        if moves {
-            let slope = self.levels.cluster_slope(self.n_cluster, self.n_upper);
-            let (mut pull, mut curvature) = (self.tr - slope, self.tt);
-            for (a, i) in free.iter().enumerate() {
-                pull -= self.t[*i] * solved[(a, 0)];
-                curvature -= self.t[*i] * solved[(a, 1)];
-            }
-            dh = pull / curvature.max(FLOOR * self.tt);
-        }
-        let d: Vec<f64> = (0..m).map(|a| solved[(a, 0)] - dh * solved[(a, 1)]).collect();
-        (dh.is_finite() && d.iter().all(|d| d.is_finite())).then_some((d, dh))
+        self.space.q(i) - self.sign[i] * level
     }
 
     /// Kinks on the way of one free coefficient for step lengths in `(0, 1]`.
@@ -119,18 +86,17 @@ impl Inner<'_> {
     }
 
     fn search(&mut self, free: &[usize], d: &[f64], dh: f64) -> Option<f64> {
-        // Products of the direction with the set.
-        let mut along = vec![0.0; self.b.len()];
-        for (i, d) in free.iter().zip(d) {
-            crate::kernel::axpy(*d, self.set.row(*i), &mut along);
-        }
-        let t_d: f64 = free.iter().zip(d).map(|(i, d)| self.t[*i] * d).sum();
+        let bend = self.space.aim(free, d);
+        let t_d: f64 = if self.n_cluster == 0 {
+            0.0
+        } else {
+            free.iter().zip(d).map(|(i, d)| self.space.t(*i) * d).sum()
+        };
         let slope_h = self.levels.cluster_slope(self.n_cluster, self.n_upper);
         let mut slope = -dh * (self.tr - slope_h);
-        let mut curvature = 2.0 * dh * t_d + dh * dh * self.tt;
+        let curvature = bend + 2.0 * dh * t_d + dh * dh * self.tt;
         for (i, d) in free.iter().zip(d) {
             slope -= self.wanted(*i) * d;
-            curvature += d * along[*i];
         }
         if 0.0 <= slope || slope.is_nan() {
             return None;
@@ -158,7 +124,7 @@ impl Inner<'_> {
             let least = if 0.0 < curvature { at - slope / curvature } else { end };
             least.min(end)
         });
-        self.go(free, d, dh, length, &along, t_d, stopped);
+        self.go(free, d, dh, length, t_d, stopped);
         stopped.map(|_| length * crate::kernel::largest(d).max(dh.abs()))
     }
 
@@ -169,11 +135,10 @@ impl Inner<'_> {
         d: &[f64],
         dh: f64,
         length: f64,
-        along: &[f64],
         t_d: f64,
         stopped: Option<(usize, Kink)>,
     ) {
-        crate::kernel::axpy(-length, along, &mut self.q);
+        self.space.go(length);
         self.tr -= length * t_d;
         self.raise(length * dh);
         if self.h <= 1e-300 {

@@ -1,8 +1,7 @@
 //! The features that are worked on.
 
-use crate::design::Design;
 use crate::solver::gram::Gram;
-use crate::solver::model::Model;
+use crate::solver::source::Source;
 
 /// A set of features, each a column of its own, with their inner products.
 #[derive(Debug, Default)]
@@ -18,11 +17,18 @@ impl WorkingSet {
         *self = WorkingSet::default();
     }
 
+    /// Whether each of `n` features is in the set.
+    pub(super) fn marks(&self, n: usize) -> Vec<bool> {
+        let mut marks = vec![false; n];
+        self.columns.iter().for_each(|j| marks[*j] = true);
+        marks
+    }
+
     /// Adds `wanted` to the set. What was there stays as long as the set is at most half as large again as wanted; else only
     /// what is wanted stays.
-    pub(super) fn update(&mut self, design: &Design<'_>, model: &Model, wanted: &[usize]) {
+    pub(super) fn update(&mut self, source: &Source<'_>, wanted: &[usize]) {
         let marked = |columns: &[usize]| {
-            let mut marks = vec![false; design.n_cols()];
+            let mut marks = vec![false; source.n_features()];
             columns.iter().for_each(|j| marks[*j] = true);
             marks
         };
@@ -34,7 +40,7 @@ impl WorkingSet {
             self.gram.retain(&stays);
             self.columns.retain(|j| is_wanted[*j]);
         }
-        self.gram.append(design, model, new.iter().map(|j| vec![(*j, 1.0)]).collect());
+        self.gram.append(source, new.iter().map(|j| vec![(*j, 1.0)]).collect());
         self.columns.extend(new);
     }
 }
