@@ -200,7 +200,7 @@ impl Model<'_> {
         for (c, cluster) in fitted.clusters().iter().enumerate() {
             let size = cluster.members.len();
             let label =
-                if 1 < size { format!("{}: {size} columns", c + 1) } else { (c + 1).to_string() };
+                if 1 < size { format!("{}, shared by {size}", c + 1) } else { (c + 1).to_string() };
             for (i, (j, sign)) in cluster.members.iter().enumerate() {
                 n += 1;
                 if n <= most {
