@@ -8,7 +8,6 @@ pub mod config;
 pub mod data;
 pub mod engine;
 mod error;
-pub mod interrupt;
 pub mod machine;
 mod number;
 pub mod outcome;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use bench_suite::interrupt::Interrupt;
 use bench_suite::session::Session;
 use bench_suite::task::{self, TASKS};
 use clap::Parser;
 use report::html::Page;
+use report::interrupt::Interrupt;
 use report::progress::Progress;
 
 /// Runs benchmark tasks and writes `target/bench/report/index.html`.

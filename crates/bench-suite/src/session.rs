@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use report::figures::{Better, Figure};
+use report::interrupt::Interrupt;
 use report::progress::Progress;
 
 use crate::error::Result;
-use crate::interrupt::Interrupt;
 use crate::machine;
 
 /// One call of the benchmark program.

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bench_suite::config::{ClipConfig, OptimizerConfig, PrivacyConfig, RunConfig};
 use bench_suite::data::Places;
-use bench_suite::interrupt::Interrupt;
 use bench_suite::outcome::Outcome;
 use bench_suite::problem::{ImageProblem, Problem, Quality};
 use bench_suite::session::Session;
 use bench_suite::train::train;
 use bench_suite::{Error, Result};
+use report::interrupt::Interrupt;
 use report::progress::Progress;
 use tensor_tree::{Objective, Tree};
 

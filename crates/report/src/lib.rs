@@ -7,6 +7,8 @@ pub mod figures;
 #[cfg(feature = "golden")]
 pub mod golden;
 pub mod html;
+#[cfg(feature = "interrupt")]
+pub mod interrupt;
 pub mod json_lines;
 pub mod number;
 pub mod plot;

@@ -10,6 +10,7 @@ mod settings;
 use crate::datafit::LossScale;
 use crate::design::{Center, Design, Scale};
 use crate::error::{Error, Result, number};
+use crate::grid::{Grid, GridSettings};
 use crate::observations::{Observations, Preparation};
 use crate::path::{Path, PathSettings};
 use crate::progress::{Progress, Silent};
@@ -17,7 +18,7 @@ use engine::Engine;
 use fit::Fit;
 pub use fitted::{Fitted, FittedPenalty};
 use settings::Shaped;
-pub use settings::{FamilyKind, FoldPlan, PenaltyForm, Rule, Strength};
+pub use settings::{FamilyKind, FoldPlan, Method, PenaltyForm, Rule, Strength};
 
 /// An estimator: settings alone, ready to be fitted to any data.
 ///
@@ -83,6 +84,12 @@ impl Builder {
     /// The factor of the loss. Default: the mean.
     pub fn loss_scale(mut self, scale: LossScale) -> Self {
         self.0.preparation.loss_scale = scale;
+        self
+    }
+
+    /// The solver. Default: the one that suits the penalty and the design.
+    pub fn method(mut self, method: Method) -> Self {
+        self.0.engine.method = method;
         self
     }
 
@@ -196,6 +203,23 @@ impl Slope2 {
                     Err(Error::Settings("a grid of penalties is for cross-validation"))
                 }
             }
+        })
+    }
+
+    /// All cells of a grid of two levels; the estimator's own penalty and strength are not looked at.
+    ///
+    /// # Errors
+    /// As [`Slope2::fit_with`] and [`GridSettings::fit`].
+    pub fn fit_grid(
+        &self,
+        x: &Design<'_>,
+        y: &[f64],
+        weights: Option<&[f64]>,
+        settings: &GridSettings,
+        progress: &dyn Progress,
+    ) -> Result<Grid> {
+        self.observations(x, y, weights).with_problem(&self.preparation, |problem| {
+            settings.fit(&self.engine, problem, progress)
         })
     }
 

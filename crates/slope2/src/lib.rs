@@ -5,6 +5,8 @@
 )]
 
 pub mod certificate;
+#[cfg(feature = "data")]
+pub mod data;
 pub mod datafit;
 pub mod design;
 pub mod estimator;

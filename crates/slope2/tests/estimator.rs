@@ -1,9 +1,10 @@
 //! The estimator gives what its parts give, on the scale of the data.
 
-use slope2::estimator::{FamilyKind, FittedPenalty, FoldPlan, PenaltyForm, Rule, Strength};
+use slope2::estimator::{FamilyKind, FittedPenalty, FoldPlan, Method, PenaltyForm, Rule, Strength};
 use slope2::selection::{Criterion, Score};
 use slope2::{
-    Alphas, Center, Design, Error, Gaussian, LossScale, PathSettings, Scale, Silent, Slope2,
+    Alphas, Center, Design, Error, Gaussian, GridSettings, LossScale, PathSettings, Scale, Silent,
+    Slope2,
 };
 
 use crate::data::{Data, breast_cancer, distance};
@@ -233,4 +234,46 @@ mod saved {
         refused("\"scales\": [", "\"scales\": [ -1.0,");
         refused("\"k\": 2", "\"k\": 100");
     }
+}
+
+#[test]
+fn every_solver_that_takes_a_penalty_finds_the_same_fit() {
+    let data = Data::draw(&Gaussian, 40, 8, 3);
+    let fit = |method: Method, penalty: PenaltyForm| {
+        let slope = Slope2::builder().method(method).penalty(penalty).tolerance(1e-12);
+        slope.build().unwrap().fit(&data.design(), &data.y)
+    };
+    let two = || PenaltyForm::TwoLevel { ratio: 0.4, share: 0.3 };
+    let usual = fit(Method::Suitable, two()).unwrap();
+    for method in [Method::ZoneDescent, Method::ClusterDescent, Method::Fista] {
+        let other = fit(method, two()).unwrap();
+        let apart = distance(usual.standardized_coefficients(), other.standardized_coefficients());
+        assert!(apart < 1e-5, "{method:?}: {apart}");
+    }
+    let sorted = || PenaltyForm::BenjaminiHochberg { q: 0.1 };
+    assert!(matches!(fit(Method::ZoneDescent, sorted()), Err(Error::Settings(_))));
+    assert!(fit(Method::ClusterDescent, sorted()).unwrap().converged());
+}
+
+#[test]
+fn a_grid_of_the_estimator_is_that_of_its_problem() {
+    let data = Data::draw(&Gaussian, 40, 8, 4);
+    let settings = GridSettings {
+        lambda1: Alphas::Geometric { n_points: 4, ratio: Some(0.1) },
+        ratios: vec![0.25, 1.0],
+        shares: vec![0.2, 0.5],
+    };
+    let slope = Slope2::builder().build().unwrap();
+    let grid = slope.fit_grid(&data.design(), &data.y, None, &settings, &Silent).unwrap();
+    assert_eq!(grid.cells.len(), 16);
+    let cell = grid.cells[13];
+    let alone = Slope2::builder()
+        .penalty(PenaltyForm::TwoLevel { ratio: cell.ratio, share: cell.share })
+        .strength(Strength::Alpha(cell.penalty.lambda1()))
+        .build()
+        .unwrap()
+        .fit(&data.design(), &data.y)
+        .unwrap();
+    let of_cell = &grid.solution(13).unwrap().coefficients;
+    assert!(distance(alone.standardized_coefficients(), of_cell) < 1e-3);
 }

@@ -19,6 +19,8 @@ mod grids;
 mod multinomial;
 mod paths;
 mod penalties;
+#[cfg(feature = "data")]
+mod readers;
 mod selection;
 mod sessions;
 mod theory;

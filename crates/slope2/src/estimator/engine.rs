@@ -1,6 +1,7 @@
-//! The solver that suits a penalty and a design.
+//! The solver that suits a penalty and a design, or the one that was asked for.
 
-use crate::error::Result;
+use super::settings::Method;
+use crate::error::{Error, Result};
 use crate::penalty::{SortedL1, TwoLevel};
 use crate::problem::{Problem, Solution};
 use crate::solver::{ClusterDescent, Fista, Separate, Session, Solver, Start, ZoneDescent};
@@ -9,13 +10,14 @@ use crate::solver::{ClusterDescent, Fista, Separate, Session, Solver, Start, Zon
 /// be had.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Engine {
+    pub(super) method: Method,
     pub(super) tolerance: f64,
     pub(super) max_iters: usize,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Engine { tolerance: 1e-8, max_iters: 1000 }
+        Engine { method: Method::default(), tolerance: 1e-8, max_iters: 1000 }
     }
 }
 
@@ -39,38 +41,51 @@ impl Engine {
 
 impl Solver<TwoLevel> for Engine {
     fn solve(&self, problem: &Problem<'_, TwoLevel>, start: &Start) -> Result<Solution> {
-        if !problem.design.has_columns() {
-            return self.fista().solve(problem, start);
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => self.zones().solve(problem, start),
+            Method::Suitable | Method::Fista => self.fista().solve(problem, start),
+            Method::ZoneDescent => self.zones().solve(problem, start),
+            Method::ClusterDescent => {
+                let sorted = SortedL1::new(problem.penalty.sequence())?;
+                self.clusters().solve(&problem.with_penalty(sorted), start)
+            }
         }
-        self.zones().solve(problem, start)
     }
 
     fn session<'a>(&'a self, problem: &Problem<'a, TwoLevel>) -> Box<dyn Session<TwoLevel> + 'a>
     where
         TwoLevel: 'a,
     {
-        if !problem.design.has_columns() {
-            return Box::new(Separate::new(self, *problem));
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => self.zones().at_work(problem),
+            Method::ZoneDescent => self.zones().at_work(problem),
+            _ => Box::new(Separate::new(self, *problem)),
         }
-        self.zones().at_work(problem)
     }
 }
 
 impl Solver<SortedL1> for Engine {
     fn solve(&self, problem: &Problem<'_, SortedL1>, start: &Start) -> Result<Solution> {
-        if !problem.design.has_columns() {
-            return self.fista().solve(problem, start);
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => {
+                self.clusters().solve(problem, start)
+            }
+            Method::Suitable | Method::Fista => self.fista().solve(problem, start),
+            Method::ClusterDescent => self.clusters().solve(problem, start),
+            Method::ZoneDescent => {
+                Err(Error::Settings("descent over zones is for two levels and the LASSO"))
+            }
         }
-        self.clusters().solve(problem, start)
     }
 
     fn session<'a>(&'a self, problem: &Problem<'a, SortedL1>) -> Box<dyn Session<SortedL1> + 'a>
     where
         SortedL1: 'a,
     {
-        if !problem.design.has_columns() {
-            return Box::new(Separate::new(self, problem.clone()));
+        match self.method {
+            Method::Suitable if problem.design.has_columns() => self.clusters().at_work(problem),
+            Method::ClusterDescent => self.clusters().at_work(problem),
+            _ => Box::new(Separate::new(self, problem.clone())),
         }
-        self.clusters().at_work(problem)
     }
 }

@@ -120,6 +120,24 @@ impl PenaltyForm {
     }
 }
 
+/// The solver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Method {
+    /// [`crate::ZoneDescent`] for two levels and the LASSO, [`crate::ClusterDescent`] for other sequences, [`crate::Fista`]
+    /// for designs known by their products.
+    #[default]
+    Suitable,
+    /// [`crate::ZoneDescent`].
+    ZoneDescent,
+    /// [`crate::ClusterDescent`].
+    ClusterDescent,
+    /// [`crate::Fista`].
+    Fista,
+}
+
 /// How folds are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

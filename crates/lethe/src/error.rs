@@ -1,0 +1,63 @@
+//! What can go wrong with a command, and the exit code of each.
+
+use std::path::PathBuf;
+
+/// Errors of the commands.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Flags that do not go together or cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// A table that cannot be read.
+    #[error(transparent)]
+    Data(#[from] slope2::data::Error),
+    /// A fit that cannot be made.
+    #[error(transparent)]
+    Slope(slope2::Error),
+    /// A file that cannot be written, or a plot that cannot be drawn.
+    #[error(transparent)]
+    Report(#[from] report::Error),
+    /// Something about a file: a saved model, a sequence of weights.
+    #[error("{}: {what}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The user asked to stop.
+    #[error("stopped before the end; no file was changed")]
+    Interrupted,
+    /// The work ended without a result.
+    #[error("the work ended without a result; please report this")]
+    NoResult,
+}
+
+/// Results of the commands.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<slope2::Error> for Error {
+    fn from(error: slope2::Error) -> Self {
+        match error {
+            slope2::Error::Cancelled => Error::Interrupted,
+            error => Error::Slope(error),
+        }
+    }
+}
+
+impl Error {
+    /// The exit code: 2 for flags, 130 for a stop that was asked for, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage(_) => 2,
+            Error::Interrupted => 130,
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn file(file: impl Into<PathBuf>, what: impl ToString) -> Self {
+        Error::File { file: file.into(), what: what.to_string() }
+    }
+}

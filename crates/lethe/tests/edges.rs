@@ -1,0 +1,94 @@
+//! Data at the edge of what can be fitted.
+
+use crate::program::{Place, numbers, table};
+
+fn coefficients(place: &Place) -> Vec<f64> {
+    numbers(&place.json("t.fit/model.json")["fit"]["coefficients"])
+}
+
+#[test]
+fn a_constant_column_has_no_coefficient_and_is_named() {
+    let place = Place::new();
+    place.write("t.csv", "a,b,y\n1,7,1.1\n2,7,1.9\n3,7,3.2\n4,7,3.9\n");
+    let run = place.run("slope fit t.csv --response y");
+    assert_eq!(run.code, 0);
+    assert_eq!(run.stderr, "note: constant columns, whose coefficients are zero: `b`\n");
+    let found = coefficients(&place);
+    assert!(0.0 < found[0] && found[1] == 0.0, "{found:?}");
+    let constant = &place.json("t.fit/model.json")["statement"]["data"]["constant_columns"];
+    assert_eq!(constant, &serde_json::json!(["b"]));
+}
+
+#[test]
+fn one_row_or_a_constant_response_leave_nothing_to_explain() {
+    let place = Place::new();
+    for text in ["a,b,y\n1,2,3\n", "a,b,y\n1,2,3\n5,1,3\n2,2,3\n"] {
+        place.write("t.csv", text);
+        place.runs("slope fit t.csv --response y");
+        assert_eq!(coefficients(&place), [0.0, 0.0]);
+        let model = place.json("t.fit/model.json");
+        assert_eq!(model["fit"]["intercepts"][0], 3.0);
+        place.runs("slope path t.csv --response y");
+        assert_eq!(place.json("t.path/path.json")["points"].as_array().unwrap().len(), 1);
+    }
+    place.runs("slope fit t.csv --response y --cv 2");
+}
+
+#[test]
+fn one_column_is_a_lasso() {
+    let place = Place::new();
+    place.write("t.csv", "a,y\n1,2\n2,4.5\n3,5.5\n4,8\n");
+    for penalty in ["two-level", "lasso", "bh", "oscar"] {
+        place.runs(&format!(
+            "slope fit t.csv --response y --alpha-fraction 0.5 --penalty {penalty}"
+        ));
+        // Half the strength that makes it zero leaves half of least squares: covariance 2.375, deviation of a sqrt(1.25).
+        let want = 0.5 * 2.375 / 1.25f64.sqrt();
+        assert!(
+            (coefficients(&place)[0] - want).abs() < 1e-9,
+            "{penalty}: {:?}",
+            coefficients(&place)
+        );
+    }
+}
+
+#[test]
+fn separable_classes_have_a_finite_fit_under_any_penalty() {
+    let place = Place::new();
+    let rows = (0..20).map(|i| format!("{i},{},{}\n", i % 3, if i < 10 { "low" } else { "high" }));
+    place.write("t.csv", format!("a,b,y\n{}", rows.collect::<String>()));
+    place.runs("slope fit t.csv --response y --family binomial --alpha-fraction 0.01");
+    let found = coefficients(&place);
+    assert!(found[0] < 0.0, "`high` is 0, `low` is 1: {found:?}");
+    let run = place.run("slope fit t.csv --response y --family binomial --alpha-fraction 1e-7");
+    assert!(
+        run.code == 0 || (run.code == 3 && run.stderr.contains("see the certificate")),
+        "{}",
+        run.stderr
+    );
+    assert!(coefficients(&place).iter().all(|b| b.is_finite()));
+}
+
+#[test]
+fn a_fit_that_is_not_finished_is_written_and_told() {
+    let place = Place::new();
+    place.write("t.csv", table(40, 10));
+    let run = place.run("slope fit t.csv --response y --solver fista --max-iters 1 --tolerance 0");
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.starts_with("note: the solver ended ("), "{}", run.stderr);
+    assert_eq!(place.json("t.fit/model.json")["converged"], false);
+}
+
+#[test]
+fn a_choice_at_an_end_of_the_path_is_told() {
+    let place = Place::new();
+    place.write("t.csv", table(60, 3));
+    // Two independent columns.
+    let run = place.run("slope fit t.csv --response c2 --ignore y --ignore c0 --cv 5 --quiet");
+    let none = "note: no column helps: the best strength leaves all coefficients at zero\n";
+    assert_eq!((run.code, run.stderr.as_str()), (0, none));
+    assert_eq!(coefficients(&place), [0.0]);
+    let run = place.run("slope fit t.csv --response y --cv 5 --quiet --last 0.5 --points 5");
+    let weak = "note: the weakest penalty is the best; --last may go lower\n";
+    assert_eq!((run.code, run.stderr.as_str()), (0, weak));
+}
