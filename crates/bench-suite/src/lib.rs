@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod peers;
 pub mod problem;
 pub mod session;
+pub mod slope;
 pub mod task;
 pub mod train;
 

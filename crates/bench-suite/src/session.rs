@@ -21,6 +21,8 @@ pub struct Session {
     pub full: bool,
     /// Whether other libraries are measured too.
     pub peers: bool,
+    /// Only cases whose name contains one of these; all if there is none.
+    pub only: Vec<String>,
     /// This program built for this very processor.
     pub native_worker: Option<PathBuf>,
     /// Time between checkpoints.
@@ -48,6 +50,7 @@ impl Session {
             resume: false,
             full: false,
             peers: false,
+            only: Vec::new(),
             native_worker: None,
             checkpoint_every: Duration::from_secs(5),
             progress,
@@ -55,6 +58,12 @@ impl Session {
             commit: machine::commit(root),
             machine: machine::machine(),
         })
+    }
+
+    /// Whether a case is wanted.
+    #[must_use]
+    pub fn wants(&self, case: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|text| case.contains(text.as_str()))
     }
 
     /// A path below the folder for results.

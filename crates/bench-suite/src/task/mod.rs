@@ -6,6 +6,7 @@ mod images;
 mod language;
 mod rates;
 mod scaling;
+mod slope;
 mod statement;
 
 use report::html::Section;
@@ -26,7 +27,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 6] = [
+pub const TASKS: [Task; 7] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -50,6 +51,12 @@ pub const TASKS: [Task; 6] = [
         about: "time and memory against batch, positions, width and vocabulary",
         default: false,
         run: scaling::run,
+    },
+    Task {
+        name: "slope",
+        about: "fits of slope2, with --peers beside sortedl1, skglm, celer and scikit-learn",
+        default: false,
+        run: slope::run,
     },
     Task {
         name: "rates",
