@@ -52,7 +52,8 @@ impl Client {
         }
         let running = Running::start(command)
             .map_err(|e| Error::Worker { reason: format!("{name} does not start: {e}") })?;
-        let ready = Ready { ready: false, versions: std::collections::BTreeMap::new() };
+        let versions = std::collections::BTreeMap::new();
+        let ready = Ready { ready: false, start_rss_bytes: 0, versions };
         let mut client = Client { name: name.to_owned(), running, ready };
         let line = client.line(START)?;
         client.ready = serde_json::from_str(&line).map_err(|e| client.wrong(&line, &e))?;

@@ -28,6 +28,9 @@ pub enum Source {
 pub struct Ready {
     /// Whether it is ready.
     pub ready: bool,
+    /// Resident memory before the design was there; of ours only.
+    #[serde(default)]
+    pub start_rss_bytes: u64,
     /// Versions of what it measures, by name.
     #[serde(default)]
     pub versions: std::collections::BTreeMap<String, String>,
@@ -68,6 +71,7 @@ pub struct Answer {
 /// # Errors
 /// [`Error::Worker`] for a request that cannot be read; any error of the design and the fits.
 pub fn serve(source: &Source, input: impl BufRead, mut output: impl Write) -> Result<()> {
+    let start_rss_bytes = memory().map_or(0, |(now, _)| now);
     let data = match source {
         Source::Folder(folder) => Data::read(folder)?,
         Source::Simulated(simulation) => simulation.draw(),
@@ -75,7 +79,8 @@ pub fn serve(source: &Source, input: impl BufRead, mut output: impl Write) -> Re
     let design = data.design()?;
     let datafit = Datafit::new(&Gaussian, &data.y, LossScale::Mean)?;
     let problem = Problem { design: &design, datafit, penalty: (), intercept: false };
-    say(&mut output, &Ready { ready: true, versions: std::collections::BTreeMap::new() })?;
+    let versions = std::collections::BTreeMap::new();
+    say(&mut output, &Ready { ready: true, start_rss_bytes, versions })?;
     for line in input.lines() {
         let line = line.map_err(|e| Error::Worker { reason: e.to_string() })?;
         let request: Request = serde_json::from_str(&line)

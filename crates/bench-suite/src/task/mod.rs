@@ -7,6 +7,7 @@ mod language;
 mod rates;
 mod scaling;
 mod slope;
+mod slope_scaling;
 mod statement;
 
 use report::html::Section;
@@ -27,7 +28,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 7] = [
+pub const TASKS: [Task; 8] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -57,6 +58,12 @@ pub const TASKS: [Task; 7] = [
         about: "fits of slope2, with --peers beside sortedl1, skglm, celer and scikit-learn",
         default: false,
         run: slope::run,
+    },
+    Task {
+        name: "slope-scaling",
+        about: "time and memory of fits of slope2 against features and observations",
+        default: false,
+        run: slope_scaling::run,
     },
     Task {
         name: "rates",

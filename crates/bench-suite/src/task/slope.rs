@@ -14,7 +14,9 @@ use crate::slope::data::Data;
 use crate::slope::peers::Environment;
 use cases::{Case, Group};
 use measure::Bench;
+pub(super) use measure::{done, repeats};
 use result::CaseResult;
+pub(super) use result::median;
 
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {

@@ -214,7 +214,7 @@ impl Bench<'_> {
     }
 }
 
-pub(super) fn done(reply: Reply) -> Result<Answer> {
+pub(in crate::task) fn done(reply: Reply) -> Result<Answer> {
     match reply {
         Reply::Done(answer) => Ok(answer),
         Reply::Refused(reason) => Err(Error::Worker { reason }),
@@ -226,7 +226,7 @@ fn rounds(cpu_s: f64) -> usize {
 }
 
 /// Repeats of one request.
-pub(super) fn repeats(cpu_s: f64) -> usize {
+pub(in crate::task) fn repeats(cpu_s: f64) -> usize {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 20")]
     let n = (ENOUGH / cpu_s.max(1e-9)).clamp(1.0, MOST_REPEATS) as usize;
     n

@@ -77,7 +77,7 @@ impl CaseResult {
 }
 
 /// The middle value, of an even number the mean of the two in the middle; NaN of none.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(in crate::task) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
