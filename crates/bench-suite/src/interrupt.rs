@@ -29,6 +29,15 @@ impl Interrupt {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// For long work of `slope2`, which asks it after every fit.
+    #[must_use]
+    pub fn as_progress(&self) -> impl slope2::Progress + '_ {
+        |_: usize, _: usize| match self.is_set() {
+            true => std::ops::ControlFlow::Break(()),
+            false => std::ops::ControlFlow::Continue(()),
+        }
+    }
+
     /// Asks for a stop, as Ctrl-C does.
     pub fn set(&self) {
         self.0.store(true, Ordering::SeqCst);

@@ -4,6 +4,7 @@
 //! reads, and answers with process CPU time, wall time and memory. Coefficients come back in a file, and the duality gap is
 //! computed from them by [`slope2::certify`] alone, whoever found them.
 
+pub mod choose;
 pub mod client;
 pub mod data;
 pub mod peers;

@@ -45,8 +45,8 @@ impl Peer {
     #[must_use]
     pub fn first_tolerance(self) -> f64 {
         match self {
-            Peer::SortedL1 => 1e-5,
-            Peer::Celer | Peer::Skglm | Peer::ScikitLearn => 1e-3,
+            Peer::SortedL1 => 1e-4,
+            Peer::Celer | Peer::Skglm | Peer::ScikitLearn => 1e-2,
         }
     }
 }

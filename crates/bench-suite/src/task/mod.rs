@@ -7,6 +7,7 @@ mod language;
 mod rates;
 mod scaling;
 mod slope;
+mod slope_claims;
 mod slope_scaling;
 mod statement;
 
@@ -28,7 +29,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 8] = [
+pub const TASKS: [Task; 9] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -58,6 +59,12 @@ pub const TASKS: [Task; 8] = [
         about: "fits of slope2, with --peers beside sortedl1, skglm, celer and scikit-learn",
         default: false,
         run: slope::run,
+    },
+    Task {
+        name: "slope-claims",
+        about: "published claims about two levels against miniatures of ours, with verdicts by rule",
+        default: false,
+        run: slope_claims::run,
     },
     Task {
         name: "slope-scaling",

@@ -1,0 +1,233 @@
+//! The real data, brought into columns.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+use slope2::Design;
+
+use crate::data::{Places, file};
+use crate::error::{Error, Result};
+use crate::slope::data::{Data, Entries};
+
+/// The sets, by name.
+pub(super) const NAMES: [&str; 5] = ["diabetes", "colon", "leukemia", "srbct", "spam"];
+
+/// Most bytes of a set.
+const LIMIT_BYTES: u64 = 1 << 28;
+/// Rows of the mails that are a training set by the order in which they come.
+const SPAM_TRAIN: usize = 4800;
+const SPAM_BLOCK: usize = 1000;
+
+/// What is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Response {
+    Number,
+    Classes(usize),
+}
+
+/// One set.
+pub(super) struct RealSet {
+    name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) response: Response,
+    /// The response: a number, or the number of the class.
+    pub(super) y: Vec<f64>,
+    data: Data,
+    /// Strengths for each pair of a ratio and a share.
+    pub(super) strengths: usize,
+    /// First strength over last.
+    pub(super) part: f64,
+}
+
+impl RealSet {
+    pub(super) fn design(&self) -> Result<Design<'_>> {
+        self.data.design()
+    }
+
+    pub(super) fn unit(&self) -> &'static str {
+        match self.response {
+            Response::Number => "mean squared error",
+            Response::Classes(_) => "% wrong",
+        }
+    }
+
+    /// Splits that come with the data.
+    pub(super) fn given_splits(&self, full: bool) -> Option<Vec<(Vec<usize>, Vec<usize>)>> {
+        if self.name != "spam" || self.y.len() <= SPAM_TRAIN {
+            return None;
+        }
+        let test: Vec<usize> = (SPAM_TRAIN..self.y.len()).collect();
+        let block = |from: usize, to: usize| ((from..to).collect(), test.clone());
+        Some(if full {
+            vec![block(0, SPAM_TRAIN)]
+        } else {
+            let starts = (0..SPAM_TRAIN / SPAM_BLOCK).map(|b| b * SPAM_BLOCK);
+            starts.map(|from| block(from, from + SPAM_BLOCK)).collect()
+        })
+    }
+
+    /// Reads a set.
+    pub(super) fn open(name: &'static str, places: &Places) -> Result<Self> {
+        let expression = |file: &str, level: fn(f64) -> f64| -> Result<Data> {
+            let file = places.folder_of("expression")?.join(file);
+            expression(&file, level)
+        };
+        let set = |about, response, data: Data, strengths, part| {
+            let y = data.y.clone();
+            RealSet { name, about, response, y, data, strengths, part }
+        };
+        Ok(match name {
+            "diabetes" => {
+                let about = "diabetes with squares and products, 442 x 64";
+                set(about, Response::Number, diabetes(&places.folder_of("uci-small")?)?, 20, 1000.0)
+            }
+            "colon" => {
+                let data = expression("colon_alon.safetensors", f64::ln)?;
+                set("colon, 62 x 2000", Response::Classes(2), data, 8, 50.0)
+            }
+            "leukemia" => {
+                let data = expression("leukemia_golub.safetensors", |x| x.max(20.0).ln())?;
+                set("leukemia, 72 x 7129", Response::Classes(2), data, 8, 50.0)
+            }
+            "srbct" => {
+                let data = expression("srbct_khan.safetensors", |x| x)?;
+                set("SRBCT, 63 x 2308, four classes", Response::Classes(4), data, 8, 50.0)
+            }
+            _ => {
+                let data = spam(&places.folder_of("spam-assassin-bow")?.join("counts.svm.gz"))?;
+                set("mails, 14057 words", Response::Classes(2), data, 5, 50.0)
+            }
+        })
+    }
+}
+
+fn bad(file: &Path, reason: impl Into<String>) -> Error {
+    Error::Config { file: file.to_owned(), reason: reason.into() }
+}
+
+/// A table of samples by genes, each entry through `level`.
+fn expression(file: &Path, level: fn(f64) -> f64) -> Result<Data> {
+    let bytes = file::read(file)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(file, e.to_string()))?;
+    let tensor = |name| tensors.tensor(name).map_err(|e| bad(file, e.to_string()));
+    let (x, y) = (tensor("x")?, tensor("y")?);
+    let [n, p] = *x.shape() else { return Err(bad(file, "`x` is no table")) };
+    let rows: Vec<f64> = match x.dtype() {
+        Dtype::F64 => x.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+        Dtype::F32 => {
+            x.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect()
+        }
+        other => return Err(bad(file, format!("`x` has entries {other:?}"))),
+    };
+    let labels = y.data().as_chunks::<8>().0.iter();
+    let y: Vec<f64> = labels.map(|b| i64::from_le_bytes(*b) as f64).collect();
+    if rows.len() != n * p || y.len() != n {
+        return Err(bad(file, "`x` and `y` do not fit together"));
+    }
+    let entries = (0..p).flat_map(|j| (0..n).map(move |i| (i, j)));
+    let entries = entries.map(|(i, j)| level(rows[i * p + j])).collect();
+    Ok(Data { n, p, entries: Entries::Dense(entries), y })
+}
+
+/// Numbers separated by blanks, row by row.
+fn numbers(file: &Path) -> Result<Vec<Vec<f64>>> {
+    let bytes = file::read(file)?;
+    let content = file::content(&bytes, file, LIMIT_BYTES)?;
+    let text = std::str::from_utf8(&content).map_err(|e| bad(file, e.to_string()))?;
+    let cell = |cell: &str| cell.parse::<f64>().map_err(|e| bad(file, format!("`{cell}`: {e}")));
+    text.lines().map(|line| line.split_whitespace().map(cell).collect()).collect()
+}
+
+/// Ten covariates, the squares of those with more than two values, and all products of two.
+fn diabetes(folder: &Path) -> Result<Data> {
+    let file: PathBuf = folder.join("diabetes_data_raw.csv.gz");
+    let rows = numbers(&file)?;
+    let y = numbers(&folder.join("diabetes_target.csv.gz"))?.concat();
+    let n = rows.len();
+    if n != y.len() || rows.iter().any(|row| row.len() != 10) {
+        return Err(bad(&file, "expected ten covariates and one target in each row"));
+    }
+    // Standardized before they are multiplied, as usual, so that products are not their factors once more.
+    let column = |j: usize| -> Vec<f64> {
+        let mean = rows.iter().map(|row| row[j]).sum::<f64>() / n as f64;
+        let square = rows.iter().map(|row| (row[j] - mean).powi(2)).sum::<f64>() / n as f64;
+        rows.iter().map(|row| (row[j] - mean) / square.sqrt()).collect()
+    };
+    let columns: Vec<Vec<f64>> = (0..10).map(column).collect();
+    let mut x: Vec<f64> = columns.concat();
+    let mut p = columns.len();
+    for (j, a) in columns.iter().enumerate() {
+        let two_values = distinct(a) == 2;
+        for b in columns.iter().skip(j + usize::from(two_values)) {
+            x.extend(a.iter().zip(b).map(|(a, b)| a * b));
+            p += 1;
+        }
+    }
+    Ok(Data { n, p, entries: Entries::Dense(x), y })
+}
+
+fn distinct(values: &[f64]) -> usize {
+    let mut bits: Vec<u64> = values.iter().map(|v| v.to_bits()).collect();
+    bits.sort_unstable();
+    bits.dedup();
+    bits.len()
+}
+
+/// Logarithms of one plus the counts of words; class 1 is spam.
+fn spam(file: &Path) -> Result<Data> {
+    let bytes = file::read(file)?;
+    let content = file::content(&bytes, file, LIMIT_BYTES)?;
+    let text = std::str::from_utf8(&content).map_err(|e| bad(file, e.to_string()))?;
+    let (mut columns, mut y): (Vec<Vec<(usize, f64)>>, Vec<f64>) = (Vec::new(), Vec::new());
+    for (i, line) in text.lines().enumerate() {
+        let wrong = |what: &str| bad(file, format!("line {}: {what}", i + 1));
+        let mut cells = line.split_whitespace();
+        let label = cells.next().and_then(|label| label.parse::<f64>().ok());
+        y.push(f64::from(0.0 < label.ok_or_else(|| wrong("no label"))?));
+        for cell in cells {
+            let (index, count) = cell.split_once(':').ok_or_else(|| wrong("no `index:count`"))?;
+            let index = index.parse::<usize>().ok().and_then(|index| index.checked_sub(1));
+            let (Some(j), Ok(count)) = (index, count.parse::<f64>()) else {
+                return Err(wrong("no `index:count`"));
+            };
+            if j < (1 << 20) && columns.len() <= j {
+                columns.resize_with(j + 1, Vec::new);
+            }
+            let column = columns.get_mut(j).ok_or_else(|| wrong("index too large"))?;
+            column.push((i, count.ln_1p()));
+        }
+    }
+    let mut starts = vec![0];
+    starts.extend(columns.iter().scan(0, |sum, column| {
+        *sum += column.len();
+        Some(*sum)
+    }));
+    let (rows, values): (Vec<usize>, Vec<f64>) = columns.iter().flatten().copied().unzip();
+    let entries = Entries::Sparse { starts, rows, values };
+    let (n, p) = (y.len(), columns.len());
+    Ok(Data { n, p, entries, y })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sets_have_their_sizes() {
+        let places = Places::discover().unwrap();
+        for (name, n, p) in [
+            ("diabetes", 442, 64),
+            ("colon", 62, 2000),
+            ("leukemia", 72, 7129),
+            ("srbct", 63, 2308),
+            ("spam", 6046, 14_057),
+        ] {
+            let set = RealSet::open(name, &places).unwrap();
+            let design = set.design().unwrap();
+            assert_eq!((design.n_rows(), design.n_cols(), set.y.len()), (n, p, n), "{name}");
+        }
+        let spam = RealSet::open("spam", &places).unwrap();
+        assert!((spam.y.iter().sum::<f64>() - 1896.0).abs() < 0.5);
+        assert_eq!(spam.given_splits(false).unwrap().len(), 4);
+    }
+}
