@@ -20,8 +20,8 @@ use crate::task::curves::mean_and_std;
 
 const N: usize = 100;
 const P: usize = 200;
-const SEEDS: u64 = 10;
-const SEEDS_OF_FULL: u64 = 50;
+const SEEDS: u64 = 20;
+const SEEDS_OF_FULL: u64 = 100;
 
 /// A simulation.
 struct Setting {
