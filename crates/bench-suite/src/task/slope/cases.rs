@@ -98,24 +98,24 @@ impl Group {
                     fit("wide-2", "two levels, /2", two(0.02), 2.0, None),
                     fit("wide-10", "two levels, /10", two(0.02), 10.0, Some(1.0 / 8.0)),
                     fit("wide-50", "two levels, /50", two(0.02), 50.0, Some(1.0 / 30.0)),
-                    path("wide-path", "two levels, path of 50", two(0.02), Some(1.0 / 15.0)),
-                    fit("corner-10", "two levels, s .01, ratio .1, /10", corner, 10.0, Some(0.2)),
-                    fit("corner-50", "two levels, s .01, ratio .1, /50", corner, 50.0, Some(0.2)),
+                    path("wide-path", "two levels, path", two(0.02), Some(1.0 / 15.0)),
+                    fit("corner-10", "corner, /10", corner, 10.0, Some(0.2)),
+                    fit("corner-50", "corner, /50", corner, 50.0, Some(0.2)),
                     fit("lasso-wide-2", "LASSO, /2", lasso, 2.0, Some(0.5)),
                     fit("lasso-wide-10", "LASSO, /10", lasso, 10.0, Some(0.5)),
                     fit("lasso-wide-50", "LASSO, /50", lasso, 50.0, Some(0.5)),
-                    path("lasso-wide-path", "LASSO, path of 50", lasso, Some(0.5)),
+                    path("lasso-wide-path", "LASSO, path", lasso, Some(0.5)),
                 ]
             }
             Group::Tall => vec![
                 fit("tall-2", "two levels, /2", two(0.2), 2.0, Some(0.4)),
                 fit("tall-10", "two levels, /10", two(0.2), 10.0, Some(0.4)),
                 fit("tall-50", "two levels, /50", two(0.2), 50.0, Some(0.4)),
-                path("tall-path", "two levels, path of 50", two(0.2), Some(1.0 / 12.0)),
+                path("tall-path", "two levels, path", two(0.2), Some(1.0 / 12.0)),
                 fit("lasso-tall-2", "LASSO, /2", lasso, 2.0, Some(0.5)),
                 fit("lasso-tall-10", "LASSO, /10", lasso, 10.0, Some(0.5)),
                 fit("lasso-tall-50", "LASSO, /50", lasso, 50.0, Some(0.5)),
-                path("lasso-tall-path", "LASSO, path of 50", lasso, Some(0.5)),
+                path("lasso-tall-path", "LASSO, path", lasso, Some(0.5)),
             ],
             Group::Mid => {
                 let grid = Work::Grid {
@@ -128,17 +128,17 @@ impl Group {
                     fit("mid-2", "two levels, /2", two(0.02), 2.0, Some(0.25)),
                     fit("mid-10", "two levels, /10", two(0.02), 10.0, Some(0.25)),
                     fit("mid-50", "two levels, /50", two(0.02), 50.0, Some(0.25)),
-                    path("mid-path", "two levels, path of 50", two(0.02), Some(0.25)),
+                    path("mid-path", "two levels, path", two(0.02), Some(0.25)),
                     Case {
                         name: "grid",
-                        about: "two levels, grid of 90 cells",
+                        about: "two levels, grid",
                         work: grid,
                         goal: Some(1.0 / 3.0),
                     },
                     fit("lasso-mid-2", "LASSO, /2", lasso, 2.0, Some(0.9)),
                     fit("lasso-mid-10", "LASSO, /10", lasso, 10.0, Some(0.9)),
                     fit("lasso-mid-50", "LASSO, /50", lasso, 50.0, Some(0.9)),
-                    path("lasso-mid-path", "LASSO, path of 50", lasso, Some(0.9)),
+                    path("lasso-mid-path", "LASSO, path", lasso, Some(0.9)),
                 ]
             }
             Group::Sparse => vec![
