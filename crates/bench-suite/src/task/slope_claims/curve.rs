@@ -30,8 +30,8 @@ const SEEDS_OF_FULL: u64 = 20;
 /// Shares of the signals that two levels are to select, all beyond the limit of the LASSO.
 const POWERS: [f64; 4] = [0.6, 0.7, 0.8, 0.9];
 /// Shares at which the curves are drawn.
-const CURVE: [f64; 11] = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.92, 0.98];
-/// Large signals are as many as the LASSO can recover, less this part: at the very limit finite problems fluctuate.
+const CURVE: [f64; 12] = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.6, 0.65, 0.75, 0.85, 0.92, 0.98];
+/// How much of what the limit admits is used: of the large signals, or of the rows.
 const BELOW_LIMIT: f64 = 0.9;
 /// Sizes of large and small signals per unit of `tau`.
 const LARGE: f64 = 10.0;
@@ -44,9 +44,36 @@ const MOST_FREE: [f64; 2] = [0.8, 0.9];
 /// How far a finite problem may be from the limit.
 const ALLOWANCE: f64 = 0.03;
 
+/// Which signals reach beyond the LASSO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signals {
+    /// Those of arXiv 2105.13302: few large ones, and all others near zero.
+    LargeAndSmall,
+    /// All of one size, that for which the best two levels select the share that is wanted.
+    OneSize,
+}
+
+impl Signals {
+    const ALL: [Signals; 2] = [Signals::LargeAndSmall, Signals::OneSize];
+
+    fn name(self) -> &'static str {
+        match self {
+            Signals::LargeAndSmall => "large and small",
+            Signals::OneSize => "one size",
+        }
+    }
+
+    fn figure(self) -> &'static str {
+        match self {
+            Signals::LargeAndSmall => "large-and-small",
+            Signals::OneSize => "one-size",
+        }
+    }
+}
+
 /// A setting with `tau = 1` whose fit selects a given share of the signals.
 struct Reaching {
-    share_large: f64,
+    parts: Vec<Component>,
     noise_std: f64,
     point: FixedPoint,
 }
@@ -63,40 +90,90 @@ fn soft_risk(a: f64, large: f64) -> f64 {
     (1.0 - large) * noise + large * (1.0 + a * a)
 }
 
-/// The setting of arXiv 2105.13302 that reaches beyond the LASSO: most signals near zero, others large; the upper level is
-/// the best threshold for the large ones that leaves degrees of freedom, the lower level selects what is wanted of the others.
-fn setting_for(power: f64) -> Result<Reaching> {
-    let large = BELOW_LIMIT * donoho_tanner(DELTA, EPS)?.eps_star;
-    let free = |a: f64| large + (1.0 - large) * 2.0 * upper_tail(a);
-    let upper = (1..400)
-        .map(|i| 0.01 * f64::from(i))
-        .filter(|a| free(*a) <= MOST_FREE[0] * DELTA)
-        .min_by(|a, b| soft_risk(*a, large).total_cmp(&soft_risk(*b, large)))
-        .unwrap_or(1.0);
-    let selected = (power * EPS - large) / (EPS - large);
-    let lower = quantile(1.0 - 0.5 * selected)?.clamp(0.0, upper);
-    let parts = [
-        Component::point(1.0 - EPS, 0.0),
-        Component::point(0.5 * large, LARGE),
-        Component::point(0.5 * large, -LARGE),
-        Component::point(0.5 * (EPS - large), SMALL),
-        Component::point(0.5 * (EPS - large), -SMALL),
-    ];
-    let prior = Prior::mixture(parts)?;
-    let mut found =
-        Err(slope2::Error::NoRoot { name: "height", low: 0.0, high: HEIGHTS[0] }.into());
-    for height in HEIGHTS {
-        let clipped =
-            parts.iter().map(|c| c.weight * mean_tail(c.mean, lower + height, upper + height));
-        let share = clipped.sum::<f64>() / (upper - lower);
-        let levels = Levels::new(upper, lower, share.min(1.0))?;
-        let (noise_std, point) = unit_tau(&prior, &levels)?;
-        if point.divergence <= MOST_FREE[1] * DELTA {
-            found = Ok(Reaching { share_large: large, noise_std, point });
-            break;
+/// Zeros, and signals of either sign: their shares and sizes.
+fn symmetric(signals: &[(f64, f64)]) -> Vec<Component> {
+    let mut parts = vec![Component::point(1.0 - EPS, 0.0)];
+    for (share, size) in signals {
+        parts.push(Component::point(0.5 * share, *size));
+        parts.push(Component::point(0.5 * share, -size));
+    }
+    parts
+}
+
+impl Reaching {
+    /// A setting in which two levels select the share `power` of the signals.
+    fn new(signals: Signals, power: f64) -> Result<Self> {
+        match signals {
+            Signals::LargeAndSmall => Self::large_and_small(power),
+            Signals::OneSize => Self::one_size(power),
         }
     }
-    found
+
+    /// The upper level is the best threshold for the large signals that leaves degrees of freedom; the lower level selects what
+    /// is wanted of the small ones.
+    fn large_and_small(power: f64) -> Result<Self> {
+        let large = BELOW_LIMIT * donoho_tanner(DELTA, EPS)?.eps_star;
+        let free = |a: f64| large + (1.0 - large) * 2.0 * upper_tail(a);
+        let upper = (1..400)
+            .map(|i| 0.01 * f64::from(i))
+            .filter(|a| free(*a) <= MOST_FREE[0] * DELTA)
+            .min_by(|a, b| soft_risk(*a, large).total_cmp(&soft_risk(*b, large)))
+            .unwrap_or(1.0);
+        let selected = (power * EPS - large) / (EPS - large);
+        let lower = quantile(1.0 - 0.5 * selected)?.clamp(0.0, upper);
+        Self::with_levels(
+            &symmetric(&[(large, LARGE), (EPS - large, SMALL)]),
+            lower,
+            upper,
+            &HEIGHTS,
+        )
+    }
+
+    /// The levels are the best of a problem with a few rows less, so that there is room for noise.
+    fn one_size(power: f64) -> Result<Self> {
+        let best = two_level_fdp(BELOW_LIMIT * DELTA, EPS, power)?.shrinkage;
+        let selected = |size: f64| upper_tail(best.low - size) + upper_tail(best.low + size);
+        let (mut low, mut high) = (0.0, 20.0);
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            if selected(middle) < power {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let heights = if 0.0 < best.height { vec![best.height] } else { HEIGHTS.to_vec() };
+        Self::with_levels(&symmetric(&[(EPS, high)]), best.low, best.low + best.width, &heights)
+    }
+
+    /// The first height that leaves degrees of freedom.
+    fn with_levels(parts: &[Component], lower: f64, upper: f64, heights: &[f64]) -> Result<Self> {
+        let prior = Prior::mixture(parts.iter().copied())?;
+        for height in heights {
+            let clipped =
+                parts.iter().map(|c| c.weight * mean_tail(c.mean, lower + height, upper + height));
+            let share = clipped.sum::<f64>() / (upper - lower);
+            let (noise_std, point) = unit_tau(&prior, &Levels::new(upper, lower, share.min(1.0))?)?;
+            if point.divergence <= MOST_FREE[1] * DELTA {
+                return Ok(Reaching { parts: parts.to_vec(), noise_std, point });
+            }
+        }
+        Err(slope2::Error::NoRoot { name: "height", low: 0.0, high: HEIGHTS[0] }.into())
+    }
+
+    /// Draws coefficients.
+    fn truth(&self, rng: &mut ChaCha20Rng) -> Vec<f64> {
+        let one = |mut u: f64| -> f64 {
+            for part in &self.parts {
+                if u < part.weight {
+                    return part.mean;
+                }
+                u -= part.weight;
+            }
+            0.0
+        };
+        (0..P).map(|_| one(rng.random())).collect()
+    }
 }
 
 /// The noise at which `tau` is 1, which grows with it, and the fixed point.
@@ -129,23 +206,13 @@ fn shares(truth: &[f64], b: &[f64]) -> (f64, f64) {
 }
 
 /// True positives and false discoveries of two levels, and of the LASSO that selects the largest share of the signals.
-fn simulate(session: &Session, design: &Reaching, seed: u64) -> Result<Vec<f64>> {
+fn simulate(session: &Session, reaching: &Reaching, seed: u64) -> Result<Vec<f64>> {
     let mut rng = ChaCha20Rng::seed_from_u64(3000 + seed);
-    let truth: Vec<f64> = (0..P)
-        .map(|_| {
-            let (u, v): (f64, f64) = (rng.random(), rng.random());
-            let sign = if v < 0.5 { 1.0 } else { -1.0 };
-            match u {
-                u if u < design.share_large => sign * LARGE,
-                u if u < EPS => sign * SMALL,
-                _ => 0.0,
-            }
-        })
-        .collect();
+    let truth = reaching.truth(&mut rng);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
     let n = (DELTA * P as f64).round() as usize;
-    let drawn = draw(n, truth, design.noise_std, &mut rng)?;
-    let (tpp, fdp) = shares(&drawn.truth, &fit(&drawn, &design.point)?);
+    let drawn = draw(n, truth, reaching.noise_std, &mut rng)?;
+    let (tpp, fdp) = shares(&drawn.truth, &fit(&drawn, &reaching.point)?);
     let (lasso_tpp, lasso_fdp) = largest_lasso(session, &drawn)?;
     Ok(vec![tpp, fdp, lasso_tpp, lasso_fdp])
 }
@@ -168,53 +235,60 @@ fn largest_lasso(session: &Session, drawn: &Drawn) -> Result<(f64, f64)> {
 pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
     let seeds = if session.full { SEEDS_OF_FULL } else { SEEDS };
     let limit = donoho_tanner(DELTA, EPS)?.u_star;
-    let task = session.progress.task("slope-claims: curve", POWERS.len() as u64 * seeds);
+    let total = (Signals::ALL.len() * POWERS.len()) as u64 * seeds;
+    let task = session.progress.task("slope-claims: curve", total);
     let mut table = Table::new([
+        "signals",
         "TPP predicted",
         "TPP simulated",
         "FDP predicted",
         "FDP simulated",
-        "largest TPP of the LASSO",
+        "most TPP, LASSO",
     ]);
-    for column in 0..5 {
+    for column in 1..6 {
         table = table.align(column, Align::Right);
     }
     let (mut beyond, mut near) = (Vec::new(), Vec::new());
-    let mut dots: [Vec<(f64, f64)>; 3] = Default::default();
-    for power in POWERS {
-        let design = setting_for(power)?;
-        let mut by_seed = Vec::new();
-        for seed in 0..seeds {
-            let name = format!("curve/{power}/{seed}");
-            by_seed.push(store.values(session, &name, || simulate(session, &design, seed))?);
-            task.advance(1);
+    let (mut predicted, mut lasso_dots) = (Vec::new(), Vec::new());
+    let mut simulated: [Vec<(f64, f64)>; 2] = Default::default();
+    for (dots, signals) in simulated.iter_mut().zip(Signals::ALL) {
+        for power in POWERS {
+            let reaching = Reaching::new(signals, power)?;
+            let mut by_seed = Vec::new();
+            for seed in 0..seeds {
+                let name = format!("curve/{}/{power}/{seed}", signals.figure());
+                by_seed.push(store.values(session, &name, || simulate(session, &reaching, seed))?);
+                task.advance(1);
+            }
+            let of = |i: usize| -> Vec<f64> { by_seed.iter().map(|v| v[i]).collect() };
+            let mean = |i: usize| mean_and_std(&of(i)).0;
+            let point = &reaching.point;
+            table.push_row([
+                signals.name().to_owned(),
+                significant(point.tpp, 3),
+                significant(mean(0), 3),
+                significant(point.fdp, 3),
+                significant(mean(1), 3),
+                significant(mean(2), 3),
+            ]);
+            predicted.push((point.tpp, point.fdp));
+            dots.push((mean(0), mean(1)));
+            lasso_dots.push((mean(2), mean(3)));
+            let name = format!("curve-{}-{power}", signals.figure());
+            figure(session, &format!("{name}-tpp"), &of(0), "share of the signals")?;
+            figure(session, &format!("{name}-fdp"), &of(1), "share of the selected")?;
+            beyond.push(Check {
+                what: format!("{}: TPP, aimed at {power}", signals.name()),
+                asks: Asks::LargerThan(limit),
+                values: of(0),
+            });
+            let targets = [("TPP", point.tpp, 0), ("FDP", point.fdp, 1)];
+            near.extend(targets.map(|(what, target, i)| Check {
+                what: format!("{}: {what}, aimed at {power}", signals.name()),
+                asks: Asks::Near(target, ALLOWANCE),
+                values: of(i),
+            }));
         }
-        let of = |i: usize| -> Vec<f64> { by_seed.iter().map(|v| v[i]).collect() };
-        let mean = |i: usize| mean_and_std(&of(i)).0;
-        let point = &design.point;
-        table.push_row([
-            significant(point.tpp, 3),
-            significant(mean(0), 3),
-            significant(point.fdp, 3),
-            significant(mean(1), 3),
-            significant(mean(2), 3),
-        ]);
-        dots[0].push((point.tpp, point.fdp));
-        dots[1].push((mean(0), mean(1)));
-        dots[2].push((mean(2), mean(3)));
-        figure(session, &format!("curve-{power}-tpp"), &of(0), "share of the signals")?;
-        figure(session, &format!("curve-{power}-fdp"), &of(1), "share of the selected")?;
-        beyond.push(Check {
-            what: format!("TPP of two levels, aimed at {power}"),
-            asks: Asks::LargerThan(limit),
-            values: of(0),
-        });
-        let targets = [("TPP", point.tpp, 0), ("FDP", point.fdp, 1)];
-        near.extend(targets.map(|(what, target, i)| Check {
-            what: format!("{what} of two levels, aimed at {power}"),
-            asks: Asks::Near(target, ALLOWANCE),
-            values: of(i),
-        }));
     }
     task.finish();
     let mut curves: [Vec<(f64, f64)>; 3] = Default::default();
@@ -229,7 +303,7 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
         curves[0].push((limit, fdp));
     }
     let [lasso, upper, two] = curves;
-    let [predicted, simulated, lasso_dots] = dots;
+    let [large_and_small, one_size] = simulated;
     let plot = Plot::new(format!("True positives and false discoveries, delta {DELTA}, eps {EPS}"))
         .x_label("true positive proportion")
         .y_label("false discovery proportion")
@@ -238,14 +312,16 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
         .series(Series::line("SLOPE, upper bound of the least", upper))
         .series(Series::line("two levels, least possible", two))
         .series(Series::points("two levels, state evolution", predicted))
-        .series(Series::points("two levels, simulated", simulated))
+        .series(Series::points("two levels, large and small signals", large_and_small))
+        .series(Series::points("two levels, signals of one size", one_size))
         .series(Series::points("LASSO with most true positives, simulated", lasso_dots));
     let claim = |published, checks| Claim {
         published,
         miniature: format!(
-            "independent entries, {P} features; a share of {:.3} large signals, others near zero, and the noise at which the \
-             theory's unit is 1; fits with the penalties of the theory",
-            BELOW_LIMIT * limit_share()
+            "independent entries, {P} features; either few large signals and others near zero, or all of one size; the noise at \
+             which the theory's unit is 1; fits with the penalties of the theory. The levels are those of a limit with {:.0} % less \
+             room, so that finite problems do not fluctuate, which keeps the dots a little above the curves",
+            100.0 * (1.0 - BELOW_LIMIT)
         ),
         command: "cargo xtask bench slope-claims --only curve",
         seeds: format!("{seeds} for each point"),
@@ -261,25 +337,17 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
         .section(claim("they do so where state evolution says (1907.07502)", near).section()))
 }
 
-/// The share of large signals at the limit; 0 where there is none.
-fn limit_share() -> f64 {
-    donoho_tanner(DELTA, EPS).map_or(0.0, |limit| limit.eps_star)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_setting_has_unit_tau_and_the_power_asked_for() {
-        for power in POWERS {
-            let design = setting_for(power).unwrap();
-            let point = &design.point;
+        for (signals, power) in Signals::ALL.iter().flat_map(|s| POWERS.map(|p| (*s, p))) {
+            let point = Reaching::new(signals, power).unwrap().point;
             assert!((point.tau - 1.0).abs() < 1e-9, "{}", point.tau);
             assert!((point.tpp - power).abs() < 0.01, "{} {power}", point.tpp);
-            let height = point.shrinkage.height;
-            assert!(HEIGHTS.iter().any(|h| (height - h).abs() < 1e-6), "{height}");
-            assert!(0.0 < point.lambda.lower, "{:?}", point.lambda);
+            assert!(0.0 < point.shrinkage.height && 0.0 < point.lambda.lower, "{point:?}");
         }
     }
 }
