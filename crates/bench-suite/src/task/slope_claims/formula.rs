@@ -99,11 +99,11 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
     let task = session.progress.task("slope-claims: formula", CASES.len() as u64 * seeds);
     let mut table = Table::new([
         "signals",
-        "LASSO predicted",
-        "LASSO simulated",
-        "two levels predicted",
-        "two levels simulated",
-        "gain predicted, %",
+        "LASSO, limit",
+        "simulated",
+        "two levels, limit",
+        "simulated",
+        "limits, %",
     ]);
     for column in 1..6 {
         table = table.align(column, Align::Right);

@@ -10,7 +10,7 @@ use report::table::{Align, Table};
 use slope2::selection::{Folds, Score};
 use slope2::{Binomial, Design, Family, Gaussian, Observations, Preparation};
 
-use super::card::{Asks, Check, Claim};
+use super::card::{Asks, Check, Claim, mean_and_error};
 use super::settings::figure;
 use super::store::Store;
 use crate::data::Places;
@@ -128,7 +128,9 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
     let mut headings = vec!["data".to_owned(), "splits".into(), "error".into()];
     headings.extend(Method::ALL.map(|m| m.name().to_owned()));
     headings.push("features in use".into());
-    let mut table = Table::new(headings);
+    let mut table = Table::new(headings).with_caption(
+        "Means with their standard errors over splits; features in use are means, in the order of the methods.",
+    );
     for column in 3..7 {
         table = table.align(column, Align::Right);
     }
@@ -147,8 +149,8 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
         let of = |i: usize| -> Vec<f64> { by_split.iter().map(|v| v[i]).collect() };
         let mut cells = vec![set.about.to_owned(), splits.len().to_string(), set.unit().to_owned()];
         for (m, method) in Method::ALL.into_iter().enumerate() {
-            let (mean, std) = mean_and_std(&of(2 * m));
-            cells.push(mean_std(mean, std));
+            let (mean, error) = mean_and_error(&of(2 * m));
+            cells.push(mean_std(mean, Some(error)));
             figure(session, &format!("real-{name}-{}", method.figure()), &of(2 * m), set.unit())?;
         }
         let used = (0..Method::ALL.len()).map(|m| format!("{:.0}", mean_and_std(&of(2 * m + 1)).0));

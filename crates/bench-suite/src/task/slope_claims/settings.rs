@@ -10,7 +10,7 @@ use report::table::{Align, Table};
 use slope2::selection::{Folds, Score};
 use slope2::{Center, Design, Gaussian, Observations, Preparation, Scale};
 
-use super::card::{Asks, Check, Claim};
+use super::card::{Asks, Check, Claim, mean_and_error};
 use super::store::Store;
 use crate::error::Result;
 use crate::session::{Session, Spread};
@@ -131,8 +131,8 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
     let task = session.progress.task("slope-claims: settings", SETTINGS.len() as u64 * seeds);
     let mut headings = vec!["setting".to_owned(), "error of".into()];
     headings.extend(Method::ALL.map(|m| m.name().to_owned()));
-    headings.push("two levels less LASSO, %".into());
-    let mut table = Table::new(headings);
+    headings.push("difference, %".into());
+    let mut table = Table::new(headings).with_caption("Means with their standard errors over seeds; the difference is two levels less LASSO, draw by draw.");
     for column in 2..6 {
         table = table.align(column, Align::Right);
     }
@@ -150,8 +150,8 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
             let of = |m: usize| -> Vec<f64> { by_seed.iter().map(|e| e[2 * m + w]).collect() };
             let mut cells = vec![setting.about.to_owned(), what.to_owned()];
             for (m, method) in Method::ALL.into_iter().enumerate() {
-                let (mean, std) = mean_and_std(&of(m));
-                cells.push(mean_std(mean, std));
+                let (mean, error) = mean_and_error(&of(m));
+                cells.push(mean_std(mean, Some(error)));
                 if w == 0 {
                     means[m].push(mean);
                 }
@@ -163,8 +163,8 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
                 of(a).iter().zip(of(b)).map(|(a, b)| 100.0 * (a - b) / lasso_mean).collect()
             };
             let gain = paired(1, 0);
-            let (mean, std) = mean_and_std(&gain);
-            cells.push(mean_std(mean, std));
+            let (mean, error) = mean_and_error(&gain);
+            cells.push(mean_std(mean, Some(error)));
             table.push_row(cells);
             let name = format!("{}-two-levels-less-lasso-{what}", setting.name);
             figure(session, &name, &gain, "% of the error of the LASSO")?;
