@@ -197,3 +197,39 @@ impl Choice {
         Ok(Best { loss, model })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chacha20::ChaCha20Rng;
+    use rand::SeedableRng;
+    use slope2::{Gaussian, Silent};
+
+    use super::super::simulate::{Kind, Simulation};
+    use super::*;
+
+    #[test]
+    fn every_method_chooses_among_as_many_and_finds_the_signals() {
+        let kind = Kind::Autoregression { rho: 0.0 };
+        let data = Simulation { n: 120, p: 40, kind, seed: 3 }.draw();
+        let design = data.design().unwrap();
+        let observations =
+            Observations { design: &design, y: &data.y, weights: None, family: &Gaussian };
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let folds = Folds::k_fold(120, 4, &mut rng).unwrap();
+        let score = Score::SquaredError;
+        let choice = Choice { strengths: 8, part: 100.0, folds, score, tolerance: 1e-6 };
+        for method in Method::ALL {
+            let model =
+                choice.choose(method, &observations, &Preparation::default(), &Silent).unwrap();
+            assert_eq!(model.n_candidates, 48);
+            // Every second coefficient is 1 or -1, the noise of each estimate near sqrt(20 / 9 / 120) = 0.14.
+            for (j, b) in model.coefficients.iter().enumerate() {
+                let truth = [1.0, 0.0, -1.0, 0.0][j % 4];
+                assert!((b - truth).abs() < 0.7, "{}: {j} {b}", method.name());
+            }
+        }
+        let stop = |_: usize, _: usize| std::ops::ControlFlow::Break(());
+        let stopped = choice.choose(Method::Slope, &observations, &Preparation::default(), &stop);
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+    }
+}

@@ -111,3 +111,40 @@ impl Client {
         Error::Worker { reason: format!("{}: answer `{line}`: {error}", self.name) }
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn fake(script: &str) -> Result<Client> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Client::from_command("fake", &mut command, 1)
+    }
+
+    #[test]
+    fn answers_refusals_and_garbage_are_told_apart() {
+        let script = r#"
+            echo '{"ready": true, "versions": {"fake": "1"}}'
+            read line; echo '{"cpu_s": [0.5], "wall_s": [1.0], "rss_bytes": 1, "peak_rss_bytes": 2}'
+            read line; echo '{"error": "cannot"}'
+            read line; echo 'hello'
+            read line"#;
+        let limit = Duration::from_secs(60);
+        let mut client = fake(script).unwrap();
+        assert_eq!(client.ready().versions["fake"], "1");
+        let Reply::Done(answer) = client.ask(&1, limit).unwrap() else { unreachable!("an answer") };
+        assert_eq!((answer.cpu_s, answer.gap), (vec![0.5], None));
+        assert!(matches!(client.ask(&1, limit), Ok(Reply::Refused(why)) if why == "cannot"));
+        assert!(client.ask(&1, limit).unwrap_err().to_string().contains("hello"));
+    }
+
+    #[test]
+    fn the_end_and_the_limit_are_errors() {
+        let ended = fake("echo sorry >&2; exit 3").unwrap_err().to_string();
+        assert!(ended.contains("sorry"), "{ended}");
+        let mut slow = fake("echo '{\"ready\": true}'; read line; sleep 60").unwrap();
+        let late = slow.ask(&1, Duration::from_millis(200)).unwrap_err().to_string();
+        assert!(late.contains("took longer"), "{late}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use chacha20::ChaCha20Rng;
 use rand::{RngExt, SeedableRng};
+use report::figures::Better;
 use report::html::Section;
 use report::number::significant;
 use report::plot::{Plot, Series};
@@ -16,7 +17,7 @@ use slope2::{
 
 use super::card::{Asks, Check, Claim};
 use super::formula::{Drawn, draw, fit};
-use super::settings::figure;
+use super::settings::{figure, figure_with};
 use super::store::Store;
 use crate::error::Result;
 use crate::session::Session;
@@ -275,7 +276,8 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
             dots.push((mean(0), mean(1)));
             lasso_dots.push((mean(2), mean(3)));
             let name = format!("curve-{}-{power}", signals.figure());
-            figure(session, &format!("{name}-tpp"), &of(0), "share of the signals")?;
+            let (tpp, unit) = (format!("{name}-tpp"), "share of the signals");
+            figure_with(session, &tpp, &of(0), unit, Better::Higher)?;
             figure(session, &format!("{name}-fdp"), &of(1), "share of the selected")?;
             beyond.push(Check {
                 what: format!("{}: TPP, aimed at {power}", signals.name()),

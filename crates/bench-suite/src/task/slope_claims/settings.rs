@@ -218,11 +218,22 @@ pub(super) fn run(session: &Session, store: &mut Store) -> Result<Section> {
     Ok(section)
 }
 
-/// Appends the mean over seeds.
+/// Appends the mean over seeds of something that is better when it is smaller.
 pub(super) fn figure(session: &Session, name: &str, values: &[f64], unit: &str) -> Result<()> {
+    figure_with(session, name, values, unit, Better::Lower)
+}
+
+/// Appends the mean over seeds.
+pub(super) fn figure_with(
+    session: &Session,
+    name: &str,
+    values: &[f64],
+    unit: &str,
+    better: Better,
+) -> Result<()> {
     let (mean, std) = mean_and_std(values);
     let n_seeds = u32::try_from(values.len()).unwrap_or(u32::MAX);
-    let spread = Spread { better: Better::Lower, std, n_seeds, config: "slope-claims".into() };
+    let spread = Spread { better, std, n_seeds, config: "slope-claims".into() };
     session.figure("slope-claims", name, mean, unit, spread)
 }
 
