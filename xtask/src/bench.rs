@@ -38,7 +38,8 @@ fn arguments(flags: &flags::Bench) -> Vec<&str> {
     let switches = [("--full", flags.full), ("--peers", flags.peers), ("--resume", flags.resume)];
     let tasks = flags.tasks.iter().map(String::as_str);
     let switches = switches.into_iter().filter_map(|(name, on)| on.then_some(name));
-    tasks.chain(switches).chain(flags.extra.iter().map(String::as_str)).collect()
+    let only = flags.only.iter().flat_map(|text| ["--only", text.as_str()]);
+    tasks.chain(switches).chain(only).chain(flags.extra.iter().map(String::as_str)).collect()
 }
 
 /// Builds the binary and asks cargo where it lies, whatever the target folder is.
@@ -98,10 +99,12 @@ mod tests {
             full: false,
             peers: true,
             resume: true,
+            only: vec!["wide".into()],
             features: None,
             extra: vec!["--seed".into(), "3".into()],
         };
-        assert_eq!(arguments(&flags), ["engine", "--peers", "--resume", "--seed", "3"]);
+        let expected = ["engine", "--peers", "--resume", "--only", "wide", "--seed", "3"];
+        assert_eq!(arguments(&flags), expected);
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(crate) struct Bench {
     /// Continue a run that was stopped.
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Only cases whose name contains this, where a task has cases; may be repeated.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
     /// Cargo features of the benchmark suite, such as `cuda`.
     #[arg(long, value_name = "FEATURES")]
     pub(crate) features: Option<String>,

@@ -306,6 +306,12 @@ pub enum Error {
     /// From the tensor back-end.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    /// From regressions with sorted-L1 penalties.
+    #[error(transparent)]
+    Slope(#[from] slope2::Error),
+    /// From tables of regressions.
+    #[error(transparent)]
+    Columns(#[from] slope2::data::Error),
     /// From reports and files.
     #[error(transparent)]
     Report(#[from] report::Error),

@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod peers;
 pub mod problem;
 pub mod session;
+pub mod slope;
 pub mod task;
 pub mod train;
 

@@ -48,3 +48,9 @@ pub fn memory() -> Option<(u64, u64)> {
     };
     Some((field("VmRSS:")?, field("VmHWM:")?))
 }
+
+/// Lets the highest resident memory of [`memory`] begin again, where the system can.
+pub fn forget_peak() {
+    // Where it cannot, the peak is that since the start of the process.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}

@@ -28,6 +28,12 @@ struct Flags {
     /// Go on with the runs of an earlier call.
     #[arg(long)]
     resume: bool,
+    /// Only cases whose name contains this, where the task has cases; may be repeated.
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+    /// Serve the benchmark of slope2: where the design comes from, as JSON.
+    #[arg(long, hide = true)]
+    slope_worker: Option<String>,
     /// Serve the engine benchmark: a network's shape as JSON.
     #[arg(long, hide = true)]
     engine_worker: Option<String>,
@@ -43,7 +49,7 @@ fn tasks_help() -> String {
     let mut text = String::from("Tasks:\n");
     for task in TASKS {
         let mark = if task.default { " (default)" } else { "" };
-        text += &format!("  {:<12} {}{mark}\n", task.name, task.about);
+        text += &format!("  {:<14} {}{mark}\n", task.name, task.about);
     }
     text
 }
@@ -69,6 +75,11 @@ fn run(flags: &Flags) -> Result<()> {
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
         return Ok(bench_suite::engine::worker::serve(&shape, mode, input, output)?);
     }
+    if let Some(source) = &flags.slope_worker {
+        let source = serde_json::from_str(source).context("the source of the design")?;
+        let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+        return Ok(bench_suite::slope::worker::serve(&source, input, output)?);
+    }
     let tasks = task::select(&flags.tasks)?;
     let root = workspace()?;
     let interrupt = Interrupt::on_ctrl_c().context("cannot watch for Ctrl-C")?;
@@ -76,6 +87,7 @@ fn run(flags: &Flags) -> Result<()> {
         resume: flags.resume,
         full: flags.full,
         peers: flags.peers,
+        only: flags.only.clone(),
         native_worker: flags.native_worker.clone(),
         ..Session::new(&root, Progress::auto(), interrupt)?
     };

@@ -7,10 +7,10 @@
 //!
 //! Nothing here is timed on our side: the worker reads its own process CPU time.
 
-mod environment;
+pub(crate) mod environment;
 mod error;
 mod job;
-mod process;
+pub(crate) mod process;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -21,6 +21,8 @@ pub struct Session {
     pub full: bool,
     /// Whether other libraries are measured too.
     pub peers: bool,
+    /// Only cases whose name contains one of these; all if there is none.
+    pub only: Vec<String>,
     /// This program built for this very processor.
     pub native_worker: Option<PathBuf>,
     /// Time between checkpoints.
@@ -48,6 +50,7 @@ impl Session {
             resume: false,
             full: false,
             peers: false,
+            only: Vec::new(),
             native_worker: None,
             checkpoint_every: Duration::from_secs(5),
             progress,
@@ -57,10 +60,22 @@ impl Session {
         })
     }
 
+    /// Whether a case is wanted.
+    #[must_use]
+    pub fn wants(&self, case: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|text| case.contains(text.as_str()))
+    }
+
     /// A path below the folder for results.
     #[must_use]
     pub fn path(&self, relative: &str) -> PathBuf {
         self.folder.join(relative)
+    }
+
+    /// For long work of `slope2`, which asks it after every fit.
+    #[must_use]
+    pub fn slope_progress(&self) -> impl slope2::Progress + '_ {
+        |_: usize, _: usize| self.interrupt.flow()
     }
 
     /// Appends a figure to `figures.jsonl`.

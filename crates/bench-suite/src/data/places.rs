@@ -80,7 +80,14 @@ impl Places {
 }
 
 /// Sets that are part of the repository, by folder name.
-const VENDORED: [&str; 4] = ["uci-small", "mnist-10k", "tiny-shakespeare", "stories260k"];
+const VENDORED: [&str; 6] = [
+    "uci-small",
+    "mnist-10k",
+    "tiny-shakespeare",
+    "stories260k",
+    "expression",
+    "spam-assassin-bow",
+];
 
 /// What to do about a set that is not where it should be.
 pub(super) fn remedy(set: &str) -> String {

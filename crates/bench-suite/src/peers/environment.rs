@@ -1,4 +1,4 @@
-//! The throw-away Python environments: one for PyTorch and Opacus, one for JAX-Privacy.
+//! The throw-away Python environments: one for PyTorch and Opacus, one for JAX-Privacy, and those of other benchmarks.
 
 use std::{
     env, fs,
@@ -58,7 +58,7 @@ impl Environment {
     pub fn prepare(folder: &Path, mut progress: impl FnMut(&str)) -> Result<Self> {
         let python = find_python(&INTERPRETERS)?;
         let scripts = folder.join("worker");
-        write_scripts(&scripts)?;
+        write_scripts(&scripts, &SCRIPTS)?;
         let mut install = |name: &str, requirements: &str, with_stubs: bool| {
             let venv = Venv { folder: folder.join(name), scripts: &scripts };
             venv.prepare(&python, requirements, with_stubs, &mut progress)
@@ -98,6 +98,42 @@ impl Environment {
             Peer::JaxPrivacy => &self.jax,
             Peer::Torch | Peer::OpacusHooks | Peer::OpacusGhost => &self.torch,
         }
+    }
+}
+
+/// A Python environment of another benchmark, with the scripts that run in it.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    python: PathBuf,
+    folder: PathBuf,
+}
+
+impl Scripts {
+    /// Makes the environment `name` in `folder` with the complete list of `requirements`, or finds it there, and writes
+    /// the scripts to the folder `NAME-scripts` beside it.
+    ///
+    /// # Errors
+    /// As [`Environment::prepare`]; also those of the installation.
+    pub(crate) fn prepare(
+        folder: &Path,
+        name: &str,
+        requirements: &str,
+        scripts: &[(&str, &str)],
+        mut progress: impl FnMut(&str),
+    ) -> Result<Self> {
+        let python = find_python(&INTERPRETERS)?;
+        let scripts_folder = folder.join(format!("{name}-scripts"));
+        write_scripts(&scripts_folder, scripts)?;
+        let venv = Venv { folder: folder.join(name), scripts: &scripts_folder };
+        let python = venv.prepare(&python, requirements, false, &mut progress)?;
+        Ok(Scripts { python, folder: scripts_folder })
+    }
+
+    /// A command that runs one of the scripts.
+    pub(crate) fn command(&self, script: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg("-B").arg(self.folder.join(script));
+        command
     }
 }
 
@@ -197,9 +233,9 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-fn write_scripts(folder: &Path) -> Result<()> {
+fn write_scripts(folder: &Path, scripts: &[(&str, &str)]) -> Result<()> {
     fs::create_dir_all(folder).map_err(|source| Error::File { file: folder.to_owned(), source })?;
-    SCRIPTS.iter().try_for_each(|(name, content)| write(&folder.join(name), content))
+    scripts.iter().try_for_each(|(name, content)| write(&folder.join(name), content))
 }
 
 /// Writes a file of the environment; one that is already so is left alone.

@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(20);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What [`Running::line`] waited for.
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line without its end.
     Text(String),
     /// The process closed its stdout.
@@ -31,7 +31,7 @@ pub(super) enum Line {
 
 /// A running process with its stdout by lines and the end of its stderr; killed on drop.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -41,7 +41,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts `command` with all three streams piped.
-    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
@@ -75,12 +75,12 @@ impl Running {
     }
 
     /// The process' stdin, until it was closed.
-    pub(super) fn stdin(&mut self) -> Option<&mut ChildStdin> {
+    pub(crate) fn stdin(&mut self) -> Option<&mut ChildStdin> {
         self.stdin.as_mut()
     }
 
     /// The next line of stdout.
-    pub(super) fn line(&self, limit: Duration) -> Line {
+    pub(crate) fn line(&self, limit: Duration) -> Line {
         match self.lines.recv_timeout(limit) {
             Ok(line) => Line::Text(line),
             Err(RecvTimeoutError::Disconnected) => Line::End,
@@ -105,14 +105,14 @@ impl Running {
     }
 
     /// Stops the process and collects it.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // Both fail only where the process is already gone, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// The end of stderr. Waits a moment for a process that has just ended.
-    pub(super) fn stderr_tail(&self) -> String {
+    pub(crate) fn stderr_tail(&self) -> String {
         let start = Instant::now();
         while !self.stderr_reader.is_finished() && start.elapsed() < LAST_WORDS {
             thread::sleep(POLL);

@@ -6,6 +6,9 @@ mod images;
 mod language;
 mod rates;
 mod scaling;
+mod slope;
+mod slope_claims;
+mod slope_scaling;
 mod statement;
 
 use report::html::Section;
@@ -26,7 +29,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 6] = [
+pub const TASKS: [Task; 9] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -50,6 +53,24 @@ pub const TASKS: [Task; 6] = [
         about: "time and memory against batch, positions, width and vocabulary",
         default: false,
         run: scaling::run,
+    },
+    Task {
+        name: "slope",
+        about: "fits of slope2, with --peers beside sortedl1, skglm, celer and scikit-learn",
+        default: false,
+        run: slope::run,
+    },
+    Task {
+        name: "slope-claims",
+        about: "published claims about two levels against miniatures of ours, with verdicts by rule",
+        default: false,
+        run: slope_claims::run,
+    },
+    Task {
+        name: "slope-scaling",
+        about: "time and memory of fits of slope2 against features and observations",
+        default: false,
+        run: slope_scaling::run,
     },
     Task {
         name: "rates",

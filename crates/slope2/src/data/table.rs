@@ -37,6 +37,32 @@ pub(super) enum Features {
 }
 
 impl Table {
+    /// The same table with every entry of its features replaced. Entries that a sparse table does not store stay zero.
+    ///
+    /// # Errors
+    /// [`Error::Cell`] for an entry that is not finite then, by its row and column.
+    pub fn mapped(mut self, f: impl Fn(f64) -> f64) -> Result<Table> {
+        let values = match &mut self.features {
+            Features::Dense(values) | Features::Sparse { values, .. } => values,
+        };
+        values.iter_mut().for_each(|x| *x = f(*x));
+        let Some(at) = values.iter().position(|x| !x.is_finite()) else { return Ok(self) };
+        let got = values[at].to_string();
+        let (row, column) = match &self.features {
+            Features::Dense(_) => (at % self.n_rows, at / self.n_rows),
+            Features::Sparse { col_ptr, row_idx, .. } => {
+                (row_idx[at], col_ptr.partition_point(|end| *end <= at) - 1)
+            }
+        };
+        Err(Error::Cell {
+            file: self.file.clone(),
+            line: row as u64 + 1,
+            column: self.name(column).into_owned(),
+            must: "a finite number".into(),
+            got,
+        })
+    }
+
     /// The file it was read from.
     #[must_use]
     pub fn file(&self) -> &Path {

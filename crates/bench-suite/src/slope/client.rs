@@ -1,0 +1,150 @@
+//! The side that starts measuring processes, ours and the peers', and asks them.
+
+use std::io::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::worker::{Answer, Ready, Source};
+use crate::error::{Error, Result};
+use crate::peers::process::{Line, Running};
+
+/// How long a process may take to read its design and to compile what it compiles.
+const START: Duration = Duration::from_secs(300);
+
+/// A running measuring process. It is killed when dropped.
+#[derive(Debug)]
+pub struct Client {
+    name: String,
+    running: Running,
+    ready: Ready,
+}
+
+/// What a process said.
+#[derive(Debug)]
+pub enum Reply {
+    /// The work was done.
+    Done(Answer),
+    /// It could not be done, for this reason; the process goes on.
+    Refused(String),
+}
+
+impl Client {
+    /// Starts this program again as a measuring process.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] if it does not start or does not say that it is ready.
+    pub fn start(source: &Source, threads: usize) -> Result<Self> {
+        let own = std::env::current_exe();
+        let own = own.map_err(|e| Error::Worker { reason: format!("own program: {e}") })?;
+        let source = serde_json::to_string(source)
+            .map_err(|e| Error::Worker { reason: format!("source: {e}") })?;
+        let mut command = Command::new(own);
+        command.args(["--slope-worker", &source]);
+        Self::from_command("slope2", &mut command, threads)
+    }
+
+    /// The same for any program that speaks the protocol.
+    pub(crate) fn from_command(name: &str, command: &mut Command, threads: usize) -> Result<Self> {
+        for variable in ["RAYON", "CANDLE", "OMP", "MKL", "OPENBLAS", "NUMBA"] {
+            command.env(format!("{variable}_NUM_THREADS"), threads.to_string());
+        }
+        let running = Running::start(command)
+            .map_err(|e| Error::Worker { reason: format!("{name} does not start: {e}") })?;
+        let versions = std::collections::BTreeMap::new();
+        let ready = Ready { ready: false, start_rss_bytes: 0, versions };
+        let mut client = Client { name: name.to_owned(), running, ready };
+        let line = client.line(START)?;
+        client.ready = serde_json::from_str(&line).map_err(|e| client.wrong(&line, &e))?;
+        Ok(client)
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it said of itself.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Asks for one piece of work.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] if the process ends, takes longer than `limit` or answers something else; it is of no use then.
+    pub fn ask(&mut self, request: &impl Serialize, limit: Duration) -> Result<Reply> {
+        let failed = |e: &dyn std::fmt::Display| Error::Worker { reason: e.to_string() };
+        let request = serde_json::to_string(request).map_err(|e| failed(&e))?;
+        let Some(input) = self.running.stdin() else {
+            return Err(Error::Worker { reason: format!("{} has no input", self.name) });
+        };
+        if writeln!(input, "{request}").and_then(|()| input.flush()).is_err() {
+            let reason = format!("{} ended: {}", self.name, self.running.stderr_tail());
+            return Err(Error::Worker { reason });
+        }
+        let line = self.line(limit)?;
+        let value: serde_json::Value =
+            serde_json::from_str(&line).map_err(|e| self.wrong(&line, &e))?;
+        if let Some(reason) = value.get("error").and_then(|reason| reason.as_str()) {
+            return Ok(Reply::Refused(reason.to_owned()));
+        }
+        serde_json::from_value(value).map(Reply::Done).map_err(|e| self.wrong(&line, &e))
+    }
+
+    fn line(&mut self, limit: Duration) -> Result<String> {
+        let what = match self.running.line(limit) {
+            Line::Text(line) => return Ok(line),
+            Line::End => "ended without an answer".to_owned(),
+            Line::Timeout => format!("took longer than {} s", limit.as_secs()),
+        };
+        self.running.kill();
+        let said = self.running.stderr_tail();
+        Err(Error::Worker { reason: format!("{} {what}; it said: {said}", self.name) })
+    }
+
+    fn wrong(&self, line: &str, error: &serde_json::Error) -> Error {
+        let line: String = line.chars().take(120).collect();
+        Error::Worker { reason: format!("{}: answer `{line}`: {error}", self.name) }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn fake(script: &str) -> Result<Client> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Client::from_command("fake", &mut command, 1)
+    }
+
+    #[test]
+    fn answers_refusals_and_garbage_are_told_apart() {
+        let script = r#"
+            echo '{"ready": true, "versions": {"fake": "1"}}'
+            read line; echo '{"cpu_s": [0.5], "wall_s": [1.0], "rss_bytes": 1, "peak_rss_bytes": 2}'
+            read line; echo '{"error": "cannot"}'
+            read line; echo 'hello'
+            read line"#;
+        let limit = Duration::from_secs(60);
+        let mut client = fake(script).unwrap();
+        assert_eq!(client.ready().versions["fake"], "1");
+        let Reply::Done(answer) = client.ask(&1, limit).unwrap() else { unreachable!("an answer") };
+        assert_eq!((answer.cpu_s, answer.gap), (vec![0.5], None));
+        assert!(matches!(client.ask(&1, limit), Ok(Reply::Refused(why)) if why == "cannot"));
+        assert!(client.ask(&1, limit).unwrap_err().to_string().contains("hello"));
+    }
+
+    #[test]
+    fn the_end_and_the_limit_are_errors() {
+        let ended = fake("echo sorry >&2; exit 3").unwrap_err().to_string();
+        assert!(ended.contains("sorry"), "{ended}");
+        let mut slow = fake("echo '{\"ready\": true}'; read line; sleep 60").unwrap();
+        let late = slow.ask(&1, Duration::from_millis(200)).unwrap_err().to_string();
+        assert!(late.contains("took longer"), "{late}");
+    }
+}
