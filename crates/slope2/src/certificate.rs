@@ -23,16 +23,16 @@ impl Certificate {
         self.primal - self.dual
     }
 
-    /// The gap over the magnitude of the objective.
+    /// The gap over the magnitude of the objective; 0 where both are.
     #[must_use]
     pub fn relative_gap(&self) -> f64 {
-        self.gap() / self.primal.abs().max(f64::MIN_POSITIVE)
+        if self.gap() == 0.0 { 0.0 } else { self.gap() / self.primal.abs() }
     }
 
     /// Whether `gap <= tolerance |P|`.
     #[must_use]
     pub fn holds(&self, tolerance: f64) -> bool {
-        self.gap() <= tolerance * self.primal.abs().max(f64::MIN_POSITIVE)
+        self.gap() <= tolerance * self.primal.abs()
     }
 }
 
@@ -49,8 +49,8 @@ pub(crate) struct Point {
     pub(crate) gradient: Vec<f64>,
     /// `F(b0 + X b)`.
     pub(crate) loss: f64,
-    /// The loss of zeros, where the certificate is that of second moments: their rounding is relative to it.
-    pub(crate) scale: f64,
+    /// What rounding may have added to the gap, where the certificate is that of second moments; part of it already.
+    pub(crate) rounding: f64,
 }
 
 /// What the certificate of a Gaussian problem needs of the response if columns and response are known by their second
@@ -60,6 +60,12 @@ pub(crate) struct Moments<'a> {
     pub(crate) xy: &'a [f64],
     /// `y' Omega y`.
     pub(crate) yy: f64,
+    /// Norms of the columns as they are stored.
+    pub(crate) x_size: &'a [f64],
+    /// The norm of the response before it is centered.
+    pub(crate) y_size: f64,
+    /// Rounding of an inner product relative to the two norms.
+    pub(crate) rounding: f64,
 }
 
 /// Certifies `(intercepts, coefficients)`, with one intercept for each linear predictor.
@@ -116,7 +122,7 @@ pub(crate) fn certify_with_point<P: DualNorm>(
     let mut gradient = vec![0.0; coefficients.len()];
     design.adjoint(&pull, &mut gradient);
     let loss = datafit.value(&eta);
-    let point = Point { intercepts, eta, pull, gradient, loss, scale: 0.0 };
+    let point = Point { intercepts, eta, pull, gradient, loss, rounding: 0.0 };
     Ok((certificate_at(problem, &point, coefficients), point))
 }
 
@@ -132,28 +138,37 @@ pub(crate) fn certificate_at<P: DualNorm>(
     Certificate { primal, dual, dual_norm }
 }
 
-/// The certificate of coefficients of a Gaussian problem from second moments, and the loss: the same numbers as from the
-/// residual, up to rounding relative to the loss of zeros.
+/// The certificate of coefficients of a Gaussian problem from second moments, its loss, and what of the gap is a bound on
+/// rounding: a lower bound of the objective whatever the moments were rounded to.
 pub(crate) fn certificate_of_moments<P: DualNorm>(
     penalty: &P,
     moments: &Moments<'_>,
     coefficients: &[f64],
     gradient: &[f64],
-) -> (Certificate, f64) {
+) -> (Certificate, f64, f64) {
     let (mut along, mut square) = (moments.yy, moments.yy);
-    for ((b, xy), g) in coefficients.iter().zip(moments.xy).zip(gradient) {
-        along -= b * xy;
-        square -= b * (xy + g);
+    let mut size = moments.y_size;
+    for (j, b) in coefficients.iter().enumerate() {
+        along -= b * moments.xy[j];
+        square -= b * (moments.xy[j] + gradient[j]);
+        size += b.abs() * moments.x_size[j];
     }
     let square = square.max(0.0);
     let loss = 0.5 * square;
-    let dual_norm = penalty.dual_norm(gradient);
-    let dual = parabola(along, square, dual_norm);
-    (Certificate { primal: loss + penalty.value(coefficients), dual, dual_norm }, loss)
+    let primal = loss + penalty.value(coefficients);
+    // An entry of the gradient is off by at most `rounding * size` times the norm of its column.
+    let own = penalty.dual_norm(gradient);
+    let dual_norm = own + moments.rounding * size * penalty.dual_norm(moments.x_size);
+    let dual = parabola(along, square, dual_norm) - 2.0 * moments.rounding * size * size;
+    let rounding = parabola(along, square, own) - dual;
+    (Certificate { primal, dual, dual_norm: own }, loss, rounding)
 }
 
 /// The largest value of `t along - t^2 square / 2` for multiples `t` that are feasible.
 fn parabola(along: f64, square: f64, dual_norm: f64) -> f64 {
+    if dual_norm.is_nan() || square.is_nan() || along.is_nan() {
+        return f64::NAN;
+    }
     let limit = if dual_norm == 0.0 { f64::INFINITY } else { 1.0 / dual_norm };
     let t = if square == 0.0 { 0.0 } else { (along / square).clamp(-limit, limit) };
     t * along - 0.5 * t * t * square

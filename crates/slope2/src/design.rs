@@ -9,7 +9,7 @@ use faer::MatRef;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, length};
-use crate::kernel::dot;
+use crate::kernel::{axpy, dot, shifted_axpy, shifted_dot};
 use columns::{Dense, Sparse};
 pub use standardize::{Center, Scale};
 
@@ -35,6 +35,8 @@ pub struct Design<'a> {
     centers: Vec<f64>,
     /// Empty where columns are not scaled.
     scales: Vec<f64>,
+    /// Columns that are constant and centered: zeros, whatever rounding says. Empty where there is none.
+    constant: Vec<bool>,
     /// How often the columns stand along the diagonal.
     copies: usize,
 }
@@ -123,7 +125,7 @@ impl<'a> Design<'a> {
     }
 
     fn of(entries: Entries<'a>) -> Self {
-        Design { entries, centers: Vec::new(), scales: Vec::new(), copies: 1 }
+        Design { entries, centers: Vec::new(), scales: Vec::new(), constant: Vec::new(), copies: 1 }
     }
 
     /// The same design for each of several linear predictors, as for classes: a matrix of blocks with these columns along the
@@ -192,6 +194,15 @@ impl<'a> Design<'a> {
         if self.scales.is_empty() { 1.0 } else { self.scales[self.feature(j)] }
     }
 
+    /// What a column is multiplied by: one over its scale, and 0 for a constant column that is centered.
+    pub(crate) fn factor(&self, j: usize) -> f64 {
+        if self.constant.get(self.feature(j)).copied().unwrap_or(false) {
+            0.0
+        } else {
+            1.0 / self.scale(j)
+        }
+    }
+
     /// Whether single columns can be had.
     #[must_use]
     pub fn has_columns(&self) -> bool {
@@ -210,7 +221,7 @@ impl<'a> Design<'a> {
             let (n, p) = (self.block_rows().max(1), self.block_cols().max(1));
             for (b, out) in b.chunks(p).zip(out.chunks_mut(n)) {
                 let scaled: Vec<f64> =
-                    b.iter().enumerate().map(|(j, b)| b / self.scale(j)).collect();
+                    b.iter().enumerate().map(|(j, b)| b * self.factor(j)).collect();
                 let shift = self.shift(scaled.iter().copied().enumerate());
                 x.apply(&scaled, out);
                 out.iter_mut().for_each(|o| *o -= shift);
@@ -239,14 +250,24 @@ impl<'a> Design<'a> {
 
     /// The same within one block.
     fn add_features(&self, columns: impl Iterator<Item = (usize, f64)> + Clone, out: &mut [f64]) {
-        let scaled = columns.map(|(j, a)| (j, a / self.scale(j)));
-        match &self.entries {
-            Entries::Dense(x) => x.add(scaled.clone(), out),
-            Entries::Sparse(x) => x.add(scaled.clone(), out),
-            Entries::Operator(_) => return,
+        let scaled = columns.map(|(j, a)| (j, a * self.factor(j)));
+        // Centers are taken off first: of columns far from zero little else would be left than rounding.
+        let mut shift = 0.0;
+        for (j, a) in scaled {
+            let center = if self.centers.is_empty() { 0.0 } else { self.centers[j] };
+            match &self.entries {
+                Entries::Dense(x) if center == 0.0 => axpy(a, x.column(j), out),
+                Entries::Dense(x) => shifted_axpy(a, x.column(j), center, out),
+                Entries::Sparse(x) if center == 0.0 => x.add(j, a, 0.0, out),
+                Entries::Sparse(x) if x.is_full(j) => x.add(j, a, center, out),
+                Entries::Sparse(x) => {
+                    x.add(j, a, 0.0, out);
+                    shift += a * center;
+                }
+                Entries::Operator(_) => {}
+            }
         }
-        if !self.centers.is_empty() {
-            let shift = self.shift(scaled);
+        if shift != 0.0 {
             out.iter_mut().for_each(|o| *o -= shift);
         }
     }
@@ -258,9 +279,18 @@ impl<'a> Design<'a> {
         scaled.map(|(j, a)| a * self.centers[j]).sum()
     }
 
-    /// `x_j' v` from `x_j' v` of the stored feature and the sum of `v`, both within a block.
-    fn finish(&self, j: usize, raw: f64, sum: f64) -> f64 {
-        (raw - self.center(j) * sum) / self.scale(j)
+    /// `x_j' v` with a feature as it is fitted, from `v` and its sum, both within a block. Centers are taken off first.
+    fn fitted_dot(&self, j: usize, v: &[f64], sum: f64) -> f64 {
+        if self.centers.is_empty() {
+            return self.factor(j) * self.feature_dot(j, v);
+        }
+        let center = self.centers[j];
+        let product = match &self.entries {
+            Entries::Dense(x) => shifted_dot(x.column(j), center, v),
+            Entries::Sparse(x) => x.shifted_dot(j, center, v, sum),
+            Entries::Operator(_) => 0.0,
+        };
+        self.factor(j) * product
     }
 
     fn sum_if_centered(&self, v: &[f64]) -> f64 {
@@ -275,9 +305,10 @@ impl<'a> Design<'a> {
             match &self.entries {
                 Entries::Operator(x) => {
                     x.adjoint(v, out);
-                    out.iter_mut().enumerate().for_each(|(j, o)| *o = self.finish(j, *o, sum));
+                    let whole = out.iter_mut().enumerate();
+                    whole.for_each(|(j, o)| *o = (*o - self.center(j) * sum) * self.factor(j));
                 }
-                _ => self.each(out, |j| self.finish(j, self.feature_dot(j, v), sum)),
+                _ => self.each(out, |j| self.fitted_dot(j, v, sum)),
             }
         }
     }
@@ -290,7 +321,7 @@ impl<'a> Design<'a> {
             let j = columns[i];
             let rows = self.rows_of(j);
             let sum = sums[rows.start / self.block_rows().max(1)];
-            self.finish(j, self.feature_dot(self.feature(j), &v[rows]), sum)
+            self.fitted_dot(self.feature(j), &v[rows], sum)
         });
     }
 

@@ -55,6 +55,14 @@ pub enum Error {
         "the penalty is zero, or zero on too many coefficients: no strength makes all of them zero"
     )]
     NoAlphaMax,
+    /// No penalty at all on more unknowns than rows: the solution is not unique.
+    #[error("the penalty is zero, and {p} columns with {n} rows have no unique fit without one")]
+    NotUnique {
+        /// Rows.
+        n: usize,
+        /// Columns.
+        p: usize,
+    },
     /// A score that says nothing about this response.
     #[error("score {score}: {why}")]
     Score {

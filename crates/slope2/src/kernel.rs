@@ -42,6 +42,54 @@ impl NullaryFnOnce for Dot<'_> {
     }
 }
 
+/// `sum_i (a_i - shift) b_i`, summed as [`dot`] does.
+pub(crate) fn shifted_dot(a: &[f64], shift: f64, b: &[f64]) -> f64 {
+    debug_assert_eq!(a.len(), b.len());
+    run(ShiftedDot(a, shift, b))
+}
+
+struct ShiftedDot<'a>(&'a [f64], f64, &'a [f64]);
+
+impl NullaryFnOnce for ShiftedDot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let ShiftedDot(a, shift, b) = self;
+        let mut sums = [0.0; LANES];
+        let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+        let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+        for (a, b) in a_lanes.iter().zip(b_lanes) {
+            for lane in 0..LANES {
+                sums[lane] += (a[lane] - shift) * b[lane];
+            }
+        }
+        let mut rest = 0.0;
+        for (a, b) in a_rest.iter().zip(b_rest) {
+            rest += (a - shift) * b;
+        }
+        fold(sums) + rest
+    }
+}
+
+/// `y += alpha (x - shift)`.
+pub(crate) fn shifted_axpy(alpha: f64, x: &[f64], shift: f64, y: &mut [f64]) {
+    run(ShiftedAxpy(alpha, x, shift, y));
+}
+
+struct ShiftedAxpy<'a>(f64, &'a [f64], f64, &'a mut [f64]);
+
+impl NullaryFnOnce for ShiftedAxpy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (y, x) in self.3.iter_mut().zip(self.1) {
+            *y += self.0 * (x - self.2);
+        }
+    }
+}
+
 /// `y += alpha x`.
 pub(crate) fn axpy(alpha: f64, x: &[f64], y: &mut [f64]) {
     run(Axpy(alpha, x, y));
@@ -86,6 +134,59 @@ impl NullaryFnOnce for Scaled<'_> {
     fn call(self) {
         for ((out, x), root) in self.out.iter_mut().zip(self.x).zip(self.roots) {
             *out = (x - self.shift) * (self.factor * root);
+        }
+    }
+}
+
+/// Whether all are finite.
+pub(crate) fn all_finite(v: &[f64]) -> bool {
+    run(Finite(v))
+}
+
+struct Finite<'a>(&'a [f64]);
+
+impl NullaryFnOnce for Finite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        // Zero times a number is zero, times anything else it is not.
+        let mut sums = [0.0; LANES];
+        let (lanes, rest) = self.0.as_chunks::<LANES>();
+        for v in lanes {
+            for lane in 0..LANES {
+                sums[lane] += 0.0 * v[lane];
+            }
+        }
+        fold(sums) == 0.0 && rest.iter().all(|x| x.is_finite())
+    }
+}
+
+/// `sgn(v) (|v| - low - clip(|v| - low - h, 0, width))_+` in place of each `v`.
+pub(crate) fn shrink(v: &mut [f64], low: f64, h: f64, width: f64) {
+    run(Shrink { v, low, h, width });
+}
+
+struct Shrink<'a> {
+    v: &'a mut [f64],
+    low: f64,
+    h: f64,
+    width: f64,
+}
+
+impl NullaryFnOnce for Shrink<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Shrink { v, low, h, width } = self;
+        for v in v {
+            let over = v.abs() - low;
+            let more = over - h;
+            let more = if more < width { more } else { width };
+            let more = if 0.0 < more { more } else { 0.0 };
+            let z = if 0.0 < over { over - more } else { 0.0 };
+            *v = z.copysign(*v);
         }
     }
 }

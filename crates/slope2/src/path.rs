@@ -90,7 +90,7 @@ impl PathSettings {
         progress: &dyn Progress,
     ) -> Result<Path> {
         let Null { deviance: null_deviance, alpha_max } = Null::of(problem)?;
-        let (n, p) = (problem.design.n_rows(), problem.design.n_cols());
+        let (n, p) = (problem.datafit.y().len(), problem.design.n_cols());
         let alphas = self.alphas.values(alpha_max, n, p)?;
         let mut path =
             Path { points: Vec::new(), alpha_max, null_deviance, end: PathEnd::AllSolved };

@@ -5,6 +5,7 @@ mod shape;
 mod sorted_l1;
 mod two_level;
 
+use crate::error::{Result, entries};
 pub use shape::Shape;
 pub use sorted_l1::SortedL1;
 pub use two_level::{L1, TwoLevel};
@@ -23,12 +24,23 @@ pub trait Penalty {
     fn value(&self, beta: &[f64]) -> f64;
 
     /// Replaces `v` by the minimizer of `J(z) + |z - v|^2 / (2 step)`.
-    fn prox(&self, v: &mut [f64], step: f64);
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidEntry`] for an entry that is not finite; `v` is as it was then.
+    fn prox(&self, v: &mut [f64], step: f64) -> Result<()>;
+}
+
+/// Refuses what has no proximal map.
+fn check(v: &[f64]) -> Result<()> {
+    if crate::kernel::all_finite(v) {
+        return Ok(());
+    }
+    entries("vector", "finite", v, f64::is_finite)
 }
 
 /// A penalty that is a norm.
 pub trait DualNorm: Penalty {
-    /// `max <v, z>` over `J(z) <= 1`; infinite where that has no bound.
+    /// `max <v, z>` over `J(z) <= 1`; infinite where that has no bound, and not a number if an entry is none.
     fn dual_norm(&self, v: &[f64]) -> f64;
 
     /// Whether `dual_norm(v) <= 1`, up to a factor of `1 + tolerance` on the penalty.

@@ -28,7 +28,7 @@ fn cases() -> impl Strategy<Value = (Vec<f64>, TwoLevel)> {
 
 fn prox(penalty: &dyn Penalty, v: &[f64], step: f64) -> Vec<f64> {
     let mut z = v.to_vec();
-    penalty.prox(&mut z, step);
+    penalty.prox(&mut z, step).unwrap();
     z
 }
 

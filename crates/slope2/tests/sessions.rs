@@ -4,8 +4,8 @@ use chacha20::ChaCha20Rng;
 use rand::{RngExt, SeedableRng};
 use slope2::{
     Alphas, Binomial, Center, Certificate, ClusterDescent, Datafit, Design, Family, Gaussian,
-    LossScale, PathSettings, Problem, Scale, Shape, Silent, Solver, SortedL1, Start, TwoLevel,
-    ZoneDescent, certify, datafit::normalized, sequence,
+    LossScale, PathSettings, Problem, Scale, Shape, Silent, Solver, SortedL1, Start, Termination,
+    TwoLevel, ZoneDescent, certify, datafit::normalized, sequence,
 };
 
 use crate::cases::{normal, wrong_gap};
@@ -86,9 +86,13 @@ fn check_path<P: Shape>(unit: &Problem<'_, P>, solver: &impl Solver<P>, toleranc
         let own = &solution.certificate;
         let other = proof(unit, point.alpha, &solution.intercepts, &solution.coefficients);
         let rounding = 1e-11 * whole;
-        assert!(other.gap() <= tolerance * other.primal + rounding, "{} {other:?}", point.alpha);
         assert!((own.primal - other.primal).abs() <= rounding, "{own:?} {other:?}");
-        assert!((own.dual - other.dual).abs() <= rounding, "{own:?} {other:?}");
+        // A bound on rounding is part of what a path says, and it says nothing that is not true.
+        assert!(own.dual <= other.dual + 1e-12 * other.primal, "{own:?} {other:?}");
+        if solution.report.termination == Termination::GapReached {
+            assert!(own.gap() <= tolerance * own.primal, "{own:?}");
+            assert!(other.gap() <= (tolerance + 1e-12) * other.primal, "{other:?}");
+        }
     }
 }
 
@@ -173,6 +177,70 @@ fn a_session_may_go_anywhere() {
                 let proof = certify(&alone, &solution.intercepts, &solution.coefficients).unwrap();
                 assert_eq!(wrong_gap(&proof), None, "{ratio} {k} {part}");
                 last = Start::at(&solution);
+            }
+        }
+    }
+}
+
+/// Columns far from zero, and pairs that are nearly one: second moments lose digits there. Columns are returned with what they
+/// are far from taken off, which changes no fit with an intercept and rounds nothing.
+fn hard(n: usize, p: usize, far: f64, near: f64, seed: u64) -> (Sparse, Vec<f64>) {
+    let mut data = Sparse::draw(n, p, 1.0, &Gaussian, seed);
+    for j in (1..p).step_by(3) {
+        for i in 0..n {
+            data.x[j * n + i] = data.x[(j - 1) * n + i] + near * data.x[j * n + i];
+        }
+    }
+    data.x.iter_mut().for_each(|x| *x += far);
+    data.values.clone_from(&data.x);
+    let off = data.x.iter().map(|x| x - far).collect();
+    (data, off)
+}
+
+#[test]
+fn certificates_of_many_rows_claim_nothing_untrue_where_moments_lose_digits() {
+    for (seed, (far, near)) in
+        [(1e3, 1.0), (1e5, 1.0), (1e7, 1.0), (0.0, 1e-3), (0.0, 1e-5), (1e4, 1e-2)]
+            .iter()
+            .enumerate()
+    {
+        let (n, p) = (300, 9);
+        let (data, x) = hard(n, p, *far, *near, seed as u64);
+        let plain = Design::from_columns(x, n, p).unwrap();
+        for design in data.designs(false) {
+            let design = &design.standardized(&Center::Mean, &Scale::None, None).unwrap();
+            let datafit = Datafit::new(&Gaussian, &data.y, LossScale::Mean).unwrap();
+            let two = TwoLevel::new(1.0, 0.5, 3, p).unwrap();
+            let unit = Problem { design, datafit, penalty: two, intercept: true };
+            let bh = SortedL1::new(sequence::benjamini_hochberg(0.2, p).unwrap()).unwrap();
+            let alphas = Alphas::Geometric { n_points: 12, ratio: Some(1e-5) };
+            let settings = PathSettings { alphas, enough: f64::INFINITY, least_change: 0.0 };
+            let zones = ZoneDescent::default();
+            let clusters = ClusterDescent::default();
+            let two = settings.fit(&zones, &unit, &Silent).unwrap();
+            let bh = settings.fit(&clusters, &unit.with_penalty(bh), &Silent).unwrap();
+            for (kind, path) in [("two", two), ("bh", bh)] {
+                for point in &path.points {
+                    let solution = &point.solution;
+                    let penalty = match kind {
+                        "two" => unit.penalty.scaled(point.alpha).unwrap().sequence(),
+                        _ => {
+                            let lambda = sequence::benjamini_hochberg(0.2, p).unwrap();
+                            lambda.iter().map(|l| point.alpha * l).collect()
+                        }
+                    };
+                    let penalty = SortedL1::new(penalty).unwrap();
+                    let alone = Problem { design: &plain, datafit, penalty, intercept: true };
+                    // The intercept may be rounded where the columns are far away; the gap is that of the best one.
+                    let mut eta = vec![0.0; n];
+                    plain.apply(&solution.coefficients, &mut eta);
+                    let b0 = datafit.intercepts(&eta, &[]);
+                    let best = certify(&alone, &b0, &solution.coefficients).unwrap();
+                    if solution.report.termination == Termination::GapReached {
+                        let gap = best.relative_gap();
+                        assert!(gap <= 2e-8, "far {far} near {near} {kind}: {gap:e} {design:?}");
+                    }
+                }
             }
         }
     }

@@ -256,11 +256,11 @@ impl<'a> Prepared<'a> {
                 if *general {
                     let penalty = SortedL1::new(penalty.sequence())?;
                     lap();
-                    penalty.prox(&mut v, 1.0);
+                    penalty.prox(&mut v, 1.0)?;
                     lap();
                 } else {
                     lap();
-                    penalty.prox(&mut v, 1.0);
+                    penalty.prox(&mut v, 1.0)?;
                     lap();
                 }
                 std::hint::black_box(v);

@@ -101,8 +101,8 @@ impl Datafit<'_> {
                 let moved: Vec<f64> = b.iter().zip(&step).map(|(b, d)| b + length * d).collect();
                 let there = shifted(&moved);
                 let found = self.value(&there);
-                // Also true where rounding is all that is left.
-                if found <= value + 1e-14 * value.abs() {
+                // A short step is Newton's, whatever rounding makes of the values.
+                if found <= value || longest <= 1e-4 {
                     next = (moved, there, found);
                     break;
                 }

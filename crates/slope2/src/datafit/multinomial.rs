@@ -16,11 +16,22 @@ impl Datafit<'_> {
     }
 
     pub(super) fn class_loss(&self, eta: &[f64], i: usize) -> f64 {
-        let predictors = self.of_row(eta, i);
-        let top = predictors.clone().fold(0.0, f64::max);
-        let sum: f64 = predictors.clone().map(|e| (e - top).exp()).sum::<f64>() + (-top).exp();
-        let own = predictors.enumerate().find(|(k, _)| self.is_of(i, *k)).map_or(0.0, |(_, e)| e);
-        top + sum.ln() - own
+        // Relative to the class of the row, so that a small loss keeps its digits.
+        let mut own = 0.0;
+        let mut is_last = true;
+        for (k, e) in self.of_row(eta, i).enumerate() {
+            if self.is_of(i, k) {
+                (own, is_last) = (e, false);
+            }
+        }
+        let others = || {
+            let predictors = self.of_row(eta, i).enumerate();
+            let last = (!is_last).then_some(-own);
+            predictors.filter(|(k, _)| !self.is_of(i, *k)).map(|(_, e)| e - own).chain(last)
+        };
+        let top = others().fold(0.0, f64::max);
+        let sum: f64 = others().map(|d| (d - top).exp()).sum();
+        if top == 0.0 { sum.ln_1p() } else { top + (sum + (-top).exp()).ln() }
     }
 
     /// The probabilities of all classes but the last, laid out as `eta` is.
@@ -40,9 +51,23 @@ impl Datafit<'_> {
 
     pub(super) fn class_pull(&self, eta: &[f64], out: &mut [f64]) {
         let (c, n) = (self.factor(), self.y.len());
-        for (at, (out, p)) in out.iter_mut().zip(self.probabilities(eta)).enumerate() {
+        let p = self.probabilities(eta);
+        // The rest of one, from the others: a small rest keeps its digits.
+        let last = |i: usize| {
+            let predictors = self.of_row(eta, i);
+            let top = predictors.clone().fold(0.0, f64::max);
+            let sum: f64 = predictors.map(|e| (e - top).exp()).sum::<f64>() + (-top).exp();
+            (-top).exp() / sum
+        };
+        for (at, out) in out.iter_mut().enumerate() {
             let (k, i) = (at / n, at % n);
-            *out = c * self.weight(i) * (f64::from(self.is_of(i, k)) - p);
+            let residual = if self.is_of(i, k) {
+                let others = (0..p.len() / n).filter(|other| *other != k);
+                others.map(|other| p[other * n + i]).sum::<f64>() + last(i)
+            } else {
+                -p[at]
+            };
+            *out = c * self.weight(i) * residual;
         }
     }
 

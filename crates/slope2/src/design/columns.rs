@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use faer::MatRef;
 
 use crate::error::{Error, Result, length};
-use crate::kernel::axpy;
 
 /// Columns of `n` entries, one after the other.
 pub(super) struct Dense<'a> {
@@ -50,12 +49,6 @@ impl<'a> Dense<'a> {
 
     pub(super) fn column(&self, j: usize) -> &[f64] {
         &self.data[j * self.n..(j + 1) * self.n]
-    }
-
-    pub(super) fn add(&self, columns: impl Iterator<Item = (usize, f64)>, out: &mut [f64]) {
-        for (j, a) in columns {
-            axpy(a, self.column(j), out);
-        }
     }
 
     pub(super) fn bad_entry(&self) -> Option<(usize, usize, f64)> {
@@ -137,17 +130,33 @@ impl<'a> Sparse<'a> {
         (&self.row_idx[range.clone()], &self.values[range])
     }
 
+    /// `(x_j - shift)' v`, given the sum of `v`.
+    pub(super) fn shifted_dot(&self, j: usize, shift: f64, v: &[f64], sum: f64) -> f64 {
+        let (rows, values) = self.column(j);
+        let (mut product, mut stored) = (0.0, 0.0);
+        for (i, x) in rows.iter().zip(values) {
+            product += (x - shift) * v[*i];
+            stored += v[*i];
+        }
+        // Rows that are not stored have minus `shift`.
+        if rows.len() == v.len() { product } else { product - shift * (sum - stored) }
+    }
+
     pub(super) fn dot(&self, j: usize, v: &[f64]) -> f64 {
         let (rows, values) = self.column(j);
         rows.iter().zip(values).map(|(i, x)| x * v[*i]).sum()
     }
 
-    pub(super) fn add(&self, columns: impl Iterator<Item = (usize, f64)>, out: &mut [f64]) {
-        for (j, a) in columns {
-            let (rows, values) = self.column(j);
-            for (i, x) in rows.iter().zip(values) {
-                out[*i] += a * x;
-            }
+    /// Whether every row of a column is stored.
+    pub(super) fn is_full(&self, j: usize) -> bool {
+        self.column(j).0.len() == self.n
+    }
+
+    /// `out += a (x_j - shift)` in the stored rows.
+    pub(super) fn add(&self, j: usize, a: f64, shift: f64, out: &mut [f64]) {
+        let (rows, values) = self.column(j);
+        for (i, x) in rows.iter().zip(values) {
+            out[*i] += a * (x - shift);
         }
     }
 

@@ -66,6 +66,7 @@ impl Design<'_> {
         if computed && !self.has_columns() {
             return Err(crate::Error::NeedsColumns);
         }
+        self.constant = Vec::new();
         self.centers = match center {
             Center::None => Vec::new(),
             Center::Mean => (0..p).map(|j| self.column(j, weights).mean).collect(),
@@ -76,6 +77,11 @@ impl Design<'_> {
                 centers.clone()
             }
         };
+        if !self.centers.is_empty() && self.has_columns() {
+            let is_constant = |j: usize| self.is_constant(j, weights);
+            let constant: Vec<bool> = (0..p).map(is_constant).collect();
+            self.constant = if constant.contains(&true) { constant } else { Vec::new() };
+        }
         self.scales = match scale {
             Scale::None => Vec::new(),
             Scale::Given(scales) => {
@@ -98,7 +104,7 @@ impl Design<'_> {
         coefficients: &[f64],
     ) -> (Vec<f64>, Vec<f64>) {
         let original: Vec<f64> =
-            coefficients.iter().enumerate().map(|(j, b)| b / self.scale(j)).collect();
+            coefficients.iter().enumerate().map(|(j, b)| b * self.factor(j)).collect();
         let shift = |b: &[f64]| b.iter().enumerate().map(|(j, b)| self.center(j) * b).sum::<f64>();
         let blocks = original.chunks(self.block_cols().max(1)).map(shift);
         let shifts = blocks.chain(std::iter::repeat(0.0));
@@ -126,12 +132,21 @@ impl Design<'_> {
         }
     }
 
+    /// Whether nothing is left of a column without its center.
+    fn is_constant(&self, j: usize, weights: Option<&[f64]>) -> bool {
+        let Column { mean, min, max } = self.column(j, weights);
+        min == max && self.center(j) == mean
+    }
+
     fn column(&self, j: usize, weights: Option<&[f64]>) -> Column {
         let (mut sum, mut min, mut max) = (0.0, f64::INFINITY, f64::NEG_INFINITY);
         let missing = self.visit(j, weights, |x, w| {
             sum += w * x;
-            min = min.min(x);
-            max = max.max(x);
+            // A row without weight is no row.
+            if 0.0 < w {
+                min = min.min(x);
+                max = max.max(x);
+            }
         });
         if 0.0 < missing || min > max {
             (min, max) = (min.min(0.0), max.max(0.0));
@@ -143,15 +158,15 @@ impl Design<'_> {
 
     fn size(&self, j: usize, scale: &Scale, weights: Option<&[f64]>) -> f64 {
         let center = self.center(j);
-        let whole = self.column(j, weights);
-        if whole.min == whole.max && center == whole.mean {
+        if self.is_constant(j, weights) {
             return 1.0;
         }
+        let whole = self.column(j, weights);
         let (mut sum, mut squares, mut top) = (0.0, 0.0, 0.0f64);
         let mut add = |x: f64, w: f64| {
             sum += w * x.abs();
             squares += w * x * x;
-            top = top.max(x.abs());
+            top = if 0.0 < w { top.max(x.abs()) } else { top };
         };
         let mean = whole.mean;
         let missing = match scale {

@@ -67,7 +67,8 @@ impl Penalty for SortedL1 {
     ///
     /// # Source
     /// arXiv 1407.3824, Algorithm 4.
-    fn prox(&self, v: &mut [f64], step: f64) {
+    fn prox(&self, v: &mut [f64], step: f64) -> Result<()> {
+        super::check(v)?;
         let smallest = step * self.lambda.last().copied().unwrap_or(0.0);
         let order = by_magnitude(v, (0..v.len()).filter(|j| smallest < v[*j].abs()));
         let shifted = order.iter().zip(&self.lambda).map(|(j, l)| v[*j].abs() - step * l);
@@ -80,12 +81,16 @@ impl Penalty for SortedL1 {
             }
         }
         v.copy_from_slice(&result);
+        Ok(())
     }
 }
 
 impl DualNorm for SortedL1 {
     /// `max_i (sum of the i largest magnitudes) / (sum of the i first weights)`.
     fn dual_norm(&self, v: &[f64]) -> f64 {
+        if v.iter().any(|v| v.is_nan()) {
+            return f64::NAN;
+        }
         let mut sizes: Vec<f64> = v.iter().map(|v| v.abs()).collect();
         sizes.sort_unstable_by(|a, b| b.total_cmp(a));
         let (mut sum, mut weight, mut best) = (0.0, 0.0, 0.0f64);

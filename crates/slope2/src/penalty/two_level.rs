@@ -6,7 +6,7 @@
 
 use super::{DualNorm, Penalty};
 use crate::error::{Error, Result, number};
-use crate::kernel::{clipped_excess, largest, window};
+use crate::kernel::{clipped_excess, largest, shrink, window};
 
 /// `J(beta) = lambda1 (sum of the k largest magnitudes) + lambda2 (sum of the others)`.
 ///
@@ -135,15 +135,35 @@ impl TwoLevel {
             return 0.0;
         }
         let (low, width) = (step * self.lambda2, step * self.step());
-        let magnitudes: Vec<f64> = v.iter().map(|v| v.abs()).filter(|v| low < *v).collect();
-        let h = height(&magnitudes, low, width, self.k, start);
-        for v in v {
-            let over = v.abs() - low;
-            let z = if over <= 0.0 { 0.0 } else { over - (over - h).clamp(0.0, width) };
-            *v = z.max(0.0).copysign(*v);
+        let magnitudes = above(v, low);
+        let mut start = start;
+        if start <= 0.0 && MOST_SEARCHED < magnitudes.len() {
+            // A sample says where to begin.
+            let part = magnitudes.len() / (MOST_SEARCHED / 4);
+            let sample: Vec<f64> = magnitudes.iter().step_by(part).copied().collect();
+            let share = sample.len() as f64 / magnitudes.len() as f64;
+            start = height(&sample, low, width, share * self.k as f64, 0.0);
         }
+        let h = height(&magnitudes, low, width, self.k as f64, start);
+        shrink(v, low, h, width);
         h
     }
+}
+
+/// Magnitudes that are searched for their height without a sample of them first.
+const MOST_SEARCHED: usize = 4096;
+
+/// The magnitudes above `low`, in order. Nothing here depends on which they are, but for the place they are written to.
+fn above(v: &[f64], low: f64) -> Vec<f64> {
+    let mut out = vec![0.0; v.len()];
+    let mut n = 0;
+    for v in v {
+        let size = v.abs();
+        out[n] = size;
+        n += usize::from(low < size);
+    }
+    out.truncate(n);
+    out
 }
 
 /// Soft thresholding.
@@ -157,9 +177,9 @@ fn soft(v: &mut [f64], by: f64) {
 /// magnitudes above `low`; those below contribute nothing for any `h`.
 ///
 /// A Newton step on the piecewise linear `B`, kept inside a bracket; exact once the set inside the window stands still.
-fn height(v: &[f64], low: f64, width: f64, k: usize, start: f64) -> f64 {
-    let target = k as f64 * width;
-    if v.len() <= k || clipped_excess(v, low, width) <= target {
+fn height(v: &[f64], low: f64, width: f64, k: f64, start: f64) -> f64 {
+    let target = k * width;
+    if v.len() as f64 <= k || clipped_excess(v, low, width) <= target {
         return 0.0;
     }
     let top = largest(v) - low;
@@ -176,8 +196,8 @@ fn height(v: &[f64], low: f64, width: f64, k: usize, start: f64) -> f64 {
         }
         if 0.0 < seen.inside {
             // The root if the window holds the same magnitudes there.
-            let root = (seen.inside_sum - seen.inside * low - (k as f64 - seen.above) * width)
-                / seen.inside;
+            let root =
+                (seen.inside_sum - seen.inside * low - (k - seen.above) * width) / seen.inside;
             let stands = last.is_some_and(|last| last == (seen.above, seen.inside));
             if stands || (root - h).abs() <= 0.0 {
                 return root.clamp(0.0, top);
@@ -217,8 +237,10 @@ impl Penalty for TwoLevel {
         self.lambda2 * total + self.step() * magnitudes.iter().sum::<f64>()
     }
 
-    fn prox(&self, v: &mut [f64], step: f64) {
+    fn prox(&self, v: &mut [f64], step: f64) -> Result<()> {
+        super::check(v)?;
         self.prox_with_height(v, step, 0.0);
+        Ok(())
     }
 }
 
@@ -227,6 +249,9 @@ impl DualNorm for TwoLevel {
     /// iteration: it rises to the norm and stops after a few passes.
     fn dual_norm(&self, v: &[f64]) -> f64 {
         let top = largest(v);
+        if v.iter().any(|v| v.is_nan()) {
+            return f64::NAN;
+        }
         if top == 0.0 {
             return 0.0;
         }
@@ -290,14 +315,17 @@ impl Penalty for L1 {
         self.lambda * beta.iter().map(|b| b.abs()).sum::<f64>()
     }
 
-    fn prox(&self, v: &mut [f64], step: f64) {
+    fn prox(&self, v: &mut [f64], step: f64) -> Result<()> {
+        super::check(v)?;
         soft(v, step * self.lambda);
+        Ok(())
     }
 }
 
 impl DualNorm for L1 {
     fn dual_norm(&self, v: &[f64]) -> f64 {
         match largest(v) {
+            _ if v.iter().any(|v| v.is_nan()) => f64::NAN,
             0.0 => 0.0,
             top => top / self.lambda,
         }

@@ -58,7 +58,7 @@ impl<P: DualNorm> Solver<P> for Fista {
             let (next, next_intercepts) = loop {
                 let mut next: Vec<f64> =
                     z.iter().zip(&at.gradient).map(|(z, g)| z + step * g).collect();
-                problem.penalty.prox(&mut next, step);
+                problem.penalty.prox(&mut next, step)?;
                 let value = smooth_value(problem, &next, &at.intercepts);
                 let (mut linear, mut square) = (0.0, 0.0);
                 for ((next, z), g) in next.iter().zip(&z).zip(&at.gradient) {

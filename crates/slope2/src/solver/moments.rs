@@ -16,6 +16,12 @@ pub(super) struct Moments {
     yy: f64,
     x_mean: Vec<f64>,
     y_mean: f64,
+    /// Norms of the columns as they are stored, in the scale of the fit.
+    x_size: Vec<f64>,
+    /// The norm of the response before anything is taken off.
+    y_size: f64,
+    /// Relative rounding of a product of two columns.
+    rounding: f64,
 }
 
 impl Moments {
@@ -39,12 +45,20 @@ impl Moments {
         let mut xy = vec![0.0; p];
         design.adjoint(&weighted, &mut xy);
         let mut x_mean = vec![0.0; p];
+        let total: f64 = model.omega.iter().sum();
         if model.centered {
             design.adjoint(&model.omega, &mut x_mean);
-            let total: f64 = model.omega.iter().sum();
             x_mean.iter_mut().for_each(|m| *m = if 0.0 < total { *m / total } else { 0.0 });
         }
-        Moments { gram, xy, yy, x_mean, y_mean }
+        let x_size = (0..p).map(|j| {
+            let shift = x_mean[j] + design.center(j) * design.factor(j);
+            gram[j * p + j].sqrt() + shift.abs() * total.sqrt()
+        });
+        let x_size = x_size.collect();
+        let y_size = yy.sqrt() + y_mean.abs() * total.sqrt();
+        // No sum has more steps in a row than this.
+        let rounding = f64::EPSILON * (products::ROWS + y.len() / 16) as f64;
+        Moments { gram, xy, yy, x_mean, y_mean, x_size, y_size, rounding }
     }
 
     /// Number of features.
@@ -78,7 +92,8 @@ impl Moments {
 
     /// What the certificate needs of the response.
     pub(super) fn certified(&self) -> Certified<'_> {
-        Certified { xy: &self.xy, yy: self.yy }
+        let Moments { xy, yy, x_size, y_size, rounding, .. } = self;
+        Certified { xy, yy: *yy, x_size, y_size: *y_size, rounding: *rounding }
     }
 }
 

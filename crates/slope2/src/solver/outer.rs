@@ -34,8 +34,6 @@ const HALVINGS: usize = 30;
 const COLUMNS_PER_PRODUCT: usize = 32;
 /// Most columns whose second moments are kept.
 const MOST_MOMENTS: usize = 4096;
-/// Gaps below this part of the response's square are taken from the residual and not from the moments.
-const VISIBLE: f64 = 1e-11;
 
 /// A method at work, with what lasts over several penalties.
 pub(super) struct Descent<'a, P, M> {
@@ -92,6 +90,10 @@ pub(super) fn starting<P: DualNorm>(
     number("tolerance", "finite and not negative", holds, tolerance)?;
     problem.check()?;
     let p = problem.design.n_cols();
+    let free = p + problem.datafit.n_predictors() * usize::from(problem.intercept);
+    if problem.datafit.n_etas() < free && !problem.penalty.dual_norm(&vec![1.0; p]).is_finite() {
+        return Err(Error::NotUnique { n: problem.design.n_rows(), p });
+    }
     if start.coefficients.is_empty() {
         return Ok(vec![0.0; p]);
     }
@@ -149,16 +151,24 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
         let mut waited = 0;
         let mut last_gap = 1.0f64;
         let mut at = self.here()?;
+        if !at.0.primal.is_finite() {
+            // A start from which nothing can be computed.
+            self.method.restart(&self.problem.penalty, vec![0.0; self.problem.penalty.len()]);
+            at = self.evaluate()?;
+        }
         let mut best = self.record(&at);
-        for _ in 0..self.max_iters {
+        for iter in 0..=self.max_iters {
             let (certificate, point) = &at;
             if certificate.holds(tolerance) {
-                let sure = self.moments.is_none()
-                    || VISIBLE * point.scale <= tolerance * certificate.primal.abs();
-                if sure {
-                    termination = Termination::GapReached;
-                    break;
-                }
+                termination = Termination::GapReached;
+                break;
+            }
+            if iter == self.max_iters {
+                break;
+            }
+            if self.moments.is_some()
+                && tolerance * certificate.primal.abs() < 10.0 * point.rounding
+            {
                 // Too small for the moments: from here on with the columns.
                 (self.moments, self.may_use_moments) = (None, false);
                 at = self.evaluate()?;
@@ -178,6 +188,12 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
                 let primal = certificate.primal;
                 self.step(&at.1, last_gap);
                 self.damp(before, primal);
+            }
+            if self.method.coefficients().iter().any(|b| !b.is_finite()) {
+                self.method.restart(&self.problem.penalty, best.3.clone());
+                termination = Termination::Stalled;
+                at = self.evaluate()?;
+                break;
             }
             at = self.evaluate()?;
             waited += 1;
@@ -216,21 +232,16 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
 
     /// The certificate of the coefficients; without products where they are where they were.
     fn here(&mut self) -> Result<(Certificate, Point)> {
-        let Some(point) = self.point.take() else { return self.evaluate() };
+        let Some(mut point) = self.point.take() else { return self.evaluate() };
         self.n_iters += 1;
         let b = self.method.coefficients();
-        let certificate = match &self.moments {
-            Some(moments) => {
-                certificate_of_moments(
-                    &self.problem.penalty,
-                    &moments.certified(),
-                    b,
-                    &point.gradient,
-                )
-                .0
-            }
-            None => certificate_at(&self.problem, &point, b),
+        let Some(moments) = &self.moments else {
+            return Ok((certificate_at(&self.problem, &point, b), point));
         };
+        let (penalty, moments) = (&self.problem.penalty, moments.certified());
+        let (certificate, _, rounding) =
+            certificate_of_moments(penalty, &moments, b, &point.gradient);
+        point.rounding = rounding;
         Ok((certificate, point))
     }
 
@@ -242,12 +253,12 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
         if let Some(moments) = &self.moments {
             let gradient = moments.gradient(b);
             let penalty = &self.problem.penalty;
-            let (certificate, loss) =
+            let (certificate, loss, rounding) =
                 certificate_of_moments(penalty, &moments.certified(), b, &gradient);
             self.intercepts = vec![moments.intercept(b)];
             let intercepts = self.intercepts.clone();
-            let point = Point { intercepts, gradient, loss, ..Point::default() };
-            return Ok((certificate, Point { scale: 0.5 * moments.certified().yy, ..point }));
+            let point = Point { intercepts, gradient, loss, rounding, ..Point::default() };
+            return Ok((certificate, point));
         }
         self.n_products += 1;
         let (certificate, point) =
@@ -288,7 +299,7 @@ impl<'a, P: Shape, M: Method<P>> Descent<'a, P, M> {
             design.apply(b, &mut eta);
             let b0 = self.problem.best_intercepts(&eta, &self.intercepts);
             self.problem.add_intercepts(&b0, &mut eta);
-            if datafit.value(&eta) + penalty.value(b) <= primal * (1.0 + 1e-14) {
+            if datafit.value(&eta) + penalty.value(b) <= primal + 1e-14 * primal.abs() {
                 return;
             }
             length *= 0.5;

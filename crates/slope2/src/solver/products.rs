@@ -9,7 +9,7 @@ use crate::design::Design;
 use crate::kernel::shifted_and_scaled;
 
 /// Rows at a time: what is copied for them stays in the cache.
-const ROWS: usize = 256;
+pub(super) const ROWS: usize = 256;
 
 /// A column of the working set.
 pub(super) enum Column<'a> {
@@ -65,17 +65,27 @@ pub(super) fn dense(
     out
 }
 
+/// What is taken off a column, and what it is multiplied by. A column that is constant up to rounding is multiplied by zero if
+/// an intercept takes its part.
 fn shift_and_factor(design: &Design<'_>, model: &Model, column: &Column<'_>) -> (f64, f64) {
+    let flat = |v: &[f64], mean: f64| {
+        let rounding = 8.0 * f64::EPSILON * mean.abs();
+        v.iter().all(|x| (x - mean).abs() <= rounding)
+    };
     match column {
         Column::Feature(j, sign) => {
-            let shift = if model.centered {
-                model.mean(design.stored_entries(*j, 0..design.n_rows()))
-            } else {
-                design.center(*j)
-            };
-            (shift, sign / design.scale(*j))
+            if !model.centered {
+                return (design.center(*j), sign * design.factor(*j));
+            }
+            let entries = design.stored_entries(*j, 0..design.n_rows());
+            let mean = model.mean(entries);
+            (mean, if flat(entries, mean) { 0.0 } else { sign * design.factor(*j) })
         }
-        Column::Sum(sum) => (if model.centered { model.mean(sum) } else { 0.0 }, 1.0),
+        Column::Sum(sum) if model.centered => {
+            let mean = model.mean(sum);
+            (mean, if flat(sum, mean) { 0.0 } else { 1.0 })
+        }
+        Column::Sum(_) => (0.0, 1.0),
     }
 }
 
@@ -89,43 +99,49 @@ pub(super) fn sparse(
 ) -> Mat<f64> {
     let m = columns.len();
     let mut out = Mat::<f64>::zeros(m, m - old);
-    let mut scratch = vec![0.0; design.n_rows()];
-    // Weighted sums of the stored columns, and what the products take off each.
+    // Factors of the features, and what is taken off them after that.
     let total: f64 = model.omega.iter().sum();
-    let summary: Vec<(f64, f64)> = columns
+    let features: Vec<Vec<(usize, f64, f64)>> = columns
         .iter()
         .map(|members| {
-            members.iter().fold((0.0, 0.0), |(sum, center), (j, sign)| {
-                let factor = sign / design.scale(*j);
-                let own = design.stored_dot(*j, &model.omega);
-                (sum + factor * own, center + factor * design.center(*j))
-            })
+            let feature = |(j, sign): &(usize, f64)| {
+                let factor = sign * design.factor(*j);
+                let off = if !model.centered {
+                    factor * design.center(*j)
+                } else if 0.0 < total {
+                    factor * design.stored_dot(*j, &model.omega) / total
+                } else {
+                    0.0
+                };
+                (*j, factor, off)
+            };
+            members.iter().map(feature).collect()
         })
         .collect();
-    let off = |i: usize| {
-        let (sum, center) = summary[i];
-        if !model.centered {
-            center
-        } else if 0.0 < total {
-            sum / total
-        } else {
-            0.0
-        }
-    };
     for i in old..m {
-        for (j, sign) in &columns[i] {
-            let factor = sign / design.scale(*j);
-            design.scatter(*j, |row, x| scratch[row] += factor * x * model.omega[row]);
-        }
+        let column = model.combination(design, columns[i].iter().copied());
+        let weighted = model.weighted(&column);
+        // With an intercept it is zero, and only rounding would be left of it.
+        let sum = if model.centered { 0.0 } else { weighted.iter().sum() };
         for k in (0..old).chain(i..m) {
-            let raw: f64 = (columns[k].iter())
-                .map(|(j, sign)| sign / design.scale(*j) * design.stored_dot(*j, &scratch))
+            out[(k, i - old)] = features[k]
+                .iter()
+                .map(|(j, factor, off)| {
+                    let (mut product, mut stored) = (0.0, 0.0);
+                    let mut n_stored = 0;
+                    design.scatter(*j, |row, x| {
+                        product += (factor * x - off) * weighted[row];
+                        stored += weighted[row];
+                        n_stored += 1;
+                    });
+                    // Rows that are not stored have minus `off`.
+                    if n_stored == weighted.len() {
+                        product
+                    } else {
+                        product - off * (sum - stored)
+                    }
+                })
                 .sum();
-            let (a, b) = (off(i), off(k));
-            out[(k, i - old)] = raw - a * summary[k].0 - b * summary[i].0 + a * b * total;
-        }
-        for (j, _) in &columns[i] {
-            design.scatter(*j, |row, _| scratch[row] = 0.0);
         }
     }
     out

@@ -2,7 +2,7 @@
 
 use faer::MatRef;
 
-use crate::error::{Result, length, number};
+use crate::error::{Result, entries, length, number};
 use crate::kernel::{axpy, dot};
 use crate::penalty::{L1, Penalty, SortedL1, TwoLevel};
 
@@ -47,38 +47,42 @@ impl Products for MatRef<'_, f64> {
 /// arXiv 1907.07502, on the divergence of the proximal map.
 pub trait DistinctMagnitudes: Penalty {
     /// As [`Penalty::prox`], and returns the divergence there.
-    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> usize;
+    ///
+    /// # Errors
+    /// As [`Penalty::prox`].
+    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> Result<usize>;
 }
 
 impl DistinctMagnitudes for SortedL1 {
-    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> usize {
-        self.prox(v, step);
+    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> Result<usize> {
+        self.prox(v, step)?;
         // Members of a block are one number to the last bit.
         let mut magnitudes: Vec<u64> =
             v.iter().map(|b| b.abs()).filter(|b| 0.0 < *b).map(f64::to_bits).collect();
         magnitudes.sort_unstable();
         magnitudes.dedup();
-        magnitudes.len()
+        Ok(magnitudes.len())
     }
 }
 
 impl DistinctMagnitudes for TwoLevel {
     /// Entries outside the cluster move on their own, those inside as one.
-    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> usize {
+    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> Result<usize> {
+        entries("vector", "finite", v, f64::is_finite)?;
         let height = self.prox_with_height(v, step, 0.0);
         let rounding = 1e-14 * (step * self.lambda1() + height);
         let flat = |b: f64| 0.0 < height && (b - height).abs() <= rounding;
         let nonzero = v.iter().filter(|b| **b != 0.0).count();
         let members = v.iter().filter(|b| **b != 0.0 && flat(b.abs())).count();
-        nonzero - members + members.min(1)
+        Ok(nonzero - members + members.min(1))
     }
 }
 
 impl DistinctMagnitudes for L1 {
     /// Number of non-zero entries: equal ones move on their own.
-    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> usize {
-        self.prox(v, step);
-        v.iter().filter(|b| **b != 0.0).count()
+    fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> Result<usize> {
+        self.prox(v, step)?;
+        Ok(v.iter().filter(|b| **b != 0.0).count())
     }
 }
 
@@ -174,7 +178,10 @@ impl Amp {
         for _ in 0..self.max_iters {
             x.transpose_times(&z, &mut next);
             axpy(1.0, &run.beta, &mut next);
-            let distinct = alpha.prox_with_divergence(&mut next, tau);
+            let Ok(distinct) = alpha.prox_with_divergence(&mut next, tau) else {
+                run.outcome = AmpOutcome::Diverged;
+                return Ok(run);
+            };
             x.times(&next, &mut fitted);
             let memory = distinct as f64 / rows;
             for ((z, y), f) in z.iter_mut().zip(y).zip(&fitted) {
@@ -218,12 +225,12 @@ mod tests {
         // At height 1.5: 0.7 - 0.5 = 0.2 below, two members, 5 - 2 above, one zero.
         let v = [0.7, -2.3, 2.7, 5.0, 0.1];
         let two = TwoLevel::new(2.0, 0.5, 2, 5).unwrap();
-        assert_eq!(two.prox_with_divergence(&mut v.clone(), 1.0), 3);
+        assert_eq!(two.prox_with_divergence(&mut v.clone(), 1.0), Ok(3));
         let sorted = SortedL1::new(two.sequence()).unwrap();
-        assert_eq!(sorted.prox_with_divergence(&mut v.clone(), 1.0), 3);
+        assert_eq!(sorted.prox_with_divergence(&mut v.clone(), 1.0), Ok(3));
         let l1 = L1::new(0.5, 5).unwrap();
-        assert_eq!(l1.prox_with_divergence(&mut [2.0, 2.0, -1.0, 0.3, 0.0], 1.0), 3);
-        assert_eq!(two.prox_with_divergence(&mut [0.0; 5], 1.0), 0);
+        assert_eq!(l1.prox_with_divergence(&mut [2.0, 2.0, -1.0, 0.3, 0.0], 1.0), Ok(3));
+        assert_eq!(two.prox_with_divergence(&mut [0.0; 5], 1.0), Ok(0));
     }
 
     #[test]

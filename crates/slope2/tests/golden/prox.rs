@@ -36,7 +36,7 @@ fn golden_prox_norm_and_dual_norm() {
         for (form, penalty) in penalties {
             let name = format!("{name}, {form}");
             let mut z = v.clone();
-            penalty.prox(&mut z, 1.0);
+            penalty.prox(&mut z, 1.0).unwrap();
             for (j, (got, want)) in z.iter().zip(&want).enumerate() {
                 check(&name, &format!("prox at {j}"), *got, *want, scale);
             }

@@ -156,7 +156,7 @@ mod tests {
         pieces.extend(entering(&b, &gradient, &ranks, 1e-12, 10));
         let step = 1e-6;
         let mut near: Vec<f64> = b.iter().zip(&gradient).map(|(b, g)| b + step * g).collect();
-        SortedL1::new(lambda).unwrap().prox(&mut near, step);
+        SortedL1::new(lambda).unwrap().prox(&mut near, step).unwrap();
         let mut seen = 0;
         for piece in &pieces {
             for (j, sign) in &piece.members {

@@ -55,7 +55,7 @@ impl<'a> BySparseResidual<'a> {
     ) -> Self {
         let total: f64 = model.omega.iter().sum();
         let summary = |feature: &usize| {
-            let factor = 1.0 / design.scale(*feature);
+            let factor = design.factor(*feature);
             let (mut sum, mut square) = (0.0, 0.0);
             design.scatter(*feature, |row, x| {
                 let weighted = model.omega[row] * x;
