@@ -31,7 +31,6 @@ impl Interrupt {
     }
 
     /// Whether to go on, for loops that end on a break.
-    #[must_use]
     pub fn flow(&self) -> ControlFlow<()> {
         if self.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

@@ -19,6 +19,7 @@ mod grids;
 mod multinomial;
 mod paths;
 mod penalties;
+mod properties;
 #[cfg(feature = "data")]
 mod readers;
 mod selection;
