@@ -311,7 +311,7 @@ pub enum Error {
     Slope(#[from] slope2::Error),
     /// From tables of regressions.
     #[error(transparent)]
-    Columns(#[from] slope2::data::Error),
+    SlopeTable(#[from] slope2::data::Error),
     /// From reports and files.
     #[error(transparent)]
     Report(#[from] report::Error),

@@ -27,7 +27,7 @@ pub(super) enum Response {
 /// The features, made here or as a table has them.
 enum Features {
     Made { x: Vec<f64>, p: usize },
-    Read(Table),
+    Read(Box<Table>),
 }
 
 /// One set.
@@ -122,7 +122,7 @@ fn bad(file: &Path, reason: impl Into<String>) -> Error {
 fn expression(file: &Path, level: fn(f64) -> f64) -> Result<(Features, Vec<f64>)> {
     let table = tensors::open(file)?.mapped(level)?;
     let y = table.response()?.numbers("a number", |_| true)?;
-    Ok((Features::Read(table), y))
+    Ok((Features::Read(Box::new(table)), y))
 }
 
 /// Numbers separated by blanks, row by row.
@@ -174,7 +174,7 @@ fn spam(file: &Path) -> Result<(Features, Vec<f64>)> {
     let table = svmlight::open(file, &SvmLight::default())?.mapped(f64::ln_1p)?;
     let y = table.response()?.numbers("a number", |_| true)?;
     let y = y.iter().map(|label| f64::from(0.0 < *label)).collect();
-    Ok((Features::Read(table), y))
+    Ok((Features::Read(Box::new(table)), y))
 }
 
 #[cfg(test)]
