@@ -124,7 +124,8 @@ impl Gram {
         if m <= self.capacity {
             return;
         }
-        let capacity = m + m / 2;
+        // Room for a few columns more; the whole is copied when it is used up.
+        let capacity = m + m / 8;
         let mut products = vec![0.0; capacity * capacity];
         for a in 0..self.len() {
             products[a * capacity..a * capacity + self.len()].copy_from_slice(self.row(a));
