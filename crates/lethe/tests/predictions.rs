@@ -127,3 +127,21 @@ fn several_classes_have_coefficients_and_predictions_of_their_own() {
         2
     );
 }
+
+#[test]
+fn rows_to_predict_need_no_response() {
+    use safetensors::tensor::{Dtype, TensorView};
+    let place = Place::new();
+    let bytes = |values: &[f64]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let (x, y) = (bytes(&[1.0, 0.5, 2.0, 1.5, 3.0, 0.0, 4.0, 1.0]), bytes(&[1.0, 2.5, 2.5, 4.5]));
+    let x = TensorView::new(Dtype::F64, vec![4, 2], &x).unwrap();
+    let y = TensorView::new(Dtype::F64, vec![4], &y).unwrap();
+    let both = safetensors::serialize([("x", &x), ("y", &y)], None).unwrap();
+    place.write("t.safetensors", both);
+    place.write("new.safetensors", safetensors::serialize([("x", &x)], None).unwrap());
+    place.runs("slope fit t.safetensors");
+    let of = |file: &str| place.runs(&format!("slope predict t.fit/model.json {file}"));
+    assert_eq!(of("new.safetensors"), of("t.safetensors"));
+    let message = "new.safetensors: expected a tensor `y`, the response";
+    place.refuses("slope fit new.safetensors", 1, message);
+}

@@ -1,4 +1,4 @@
-//! Tables as safetensors: `x` with a row for each observation, and `y` with its response.
+//! Tables as safetensors: `x` with a row for each observation, and `y` with its response if there is one.
 
 use std::path::Path;
 
@@ -18,11 +18,11 @@ pub fn open(path: &Path) -> Result<Table> {
 }
 
 /// Parses the bytes of a file, plain or gzip-compressed; `file` names them in errors. Columns are named `x1`, `x2`, ..., and
-/// the response is named `y`.
+/// the response is named `y`. A file without `y` gives a table without a response.
 ///
 /// # Errors
-/// [`Error::Tensor`] unless `x` is a matrix and `y` a vector of as many entries as `x` has rows, both of floating-point
-/// numbers or whole ones; [`Error::Cell`] for an entry that is not finite, by its row; [`Error::Empty`] for no rows;
+/// [`Error::Tensor`] unless `x` is a matrix and `y`, if it is there, a vector of as many entries as `x` has rows, both of
+/// floating-point numbers or whole ones; [`Error::Cell`] for an entry that is not finite, by its row; [`Error::Empty`] for no rows;
 /// [`Error::Gzip`] and [`Error::TooLarge`].
 pub fn parse(bytes: &[u8], file: &Path) -> Result<Table> {
     let content = file::content(bytes, file, file::LIMIT_BYTES)?;
@@ -46,11 +46,16 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Table> {
     if n == 0 {
         return Err(Error::Empty { file: file.to_owned() });
     }
-    let must = format!("a vector of {n} numbers, one for each row of `x`");
-    let (shape, y, kind) = tensor("y", &must)?;
-    if shape != [n] {
-        return Err(refused("y", &must, kind));
-    }
+    let y = if all.names().contains(&"y") {
+        let must = format!("a vector of {n} numbers, one for each row of `x`");
+        let (shape, y, kind) = tensor("y", &must)?;
+        if shape != [n] {
+            return Err(refused("y", &must, kind));
+        }
+        Some(y)
+    } else {
+        None
+    };
     if let Some(at) = rows.iter().position(|x| !x.is_finite()) {
         return Err(Error::Cell {
             file: file.to_owned(),
@@ -64,18 +69,18 @@ pub fn parse(bytes: &[u8], file: &Path) -> Result<Table> {
     for (i, row) in rows.chunks_exact(p.max(1)).enumerate() {
         row.iter().enumerate().for_each(|(j, x)| columns[j * n + i] = *x);
     }
-    let response = Labels {
+    let response = y.map(|y| Labels {
         file: file.to_owned(),
         name: "y".to_owned(),
         texts: y.iter().map(ToString::to_string).collect(),
         lines: (1..=n as u64).collect(),
-    };
+    });
     Ok(Table {
         file: file.to_owned(),
         names: Names::Numbered(p),
         n_rows: n,
         features: Features::Dense(columns),
-        response: Some(response),
+        response,
         weights: None,
         groups: None,
         left_out: Vec::new(),
@@ -120,6 +125,17 @@ mod tests {
         table.design().unwrap().apply(&[1.0, 10.0, 100.0], &mut out);
         assert_eq!((out, table.n_columns()), (vec![321.0, 654.0], 3));
         assert_eq!(table.response().unwrap().texts(), ["0", "1"]);
+    }
+
+    #[test]
+    fn rows_need_no_response() {
+        let x = bytes(&[1.0, 2.0]);
+        let x = TensorView::new(Dtype::F64, vec![2, 1], &x).unwrap();
+        let file = safetensors::serialize([("x", &x)], None).unwrap();
+        let table = parse(&file, Path::new("t")).unwrap();
+        assert_eq!((table.n_rows(), table.n_columns()), (2, 1));
+        let none = table.response().unwrap_err().to_string();
+        assert_eq!(none, "t: no response was chosen");
     }
 
     #[test]

@@ -162,10 +162,14 @@ impl DataFlags {
         if let Some(other) = groups.filter(|name| *name != known) {
             return Err(Error::Usage(format!("--groups: {name} has no groups `{other}`")));
         }
-        Ok(match format {
-            Format::Safetensors => tensors::open(&self.table.file)?,
-            _ => svmlight::open(&self.table.file, &SvmLight::default())?,
-        })
+        if format == Format::Svmlight {
+            return Ok(svmlight::open(&self.table.file, &SvmLight::default())?);
+        }
+        let table = tensors::open(&self.table.file)?;
+        if table.response().is_err() {
+            return Err(Error::file(table.file(), "expected a tensor `y`, the response"));
+        }
+        Ok(table)
     }
 
     fn csv(&self, groups: Option<&str>) -> Result<Table> {
