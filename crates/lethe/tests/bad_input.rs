@@ -118,6 +118,16 @@ fn flags_that_do_not_go_together_end_with_code_2() {
             "--response y --penalty none",
             "--penalty: expected two-level, lasso, bh, gaussian, oscar or a file, got `none`",
         ),
+        ("--response y --gamma 3", "--gamma is for --criterion ebic"),
+        ("--response y --criterion bic --gamma 0.5", "--gamma is for --criterion ebic"),
+        ("--response y --alpha 1 --points 5", "--points is for --cv and --criterion"),
+        ("--response y --last 0.5", "--last is for --cv and --criterion"),
+        ("--response y --noise", "--noise is for --penalty bh, gaussian or a file, got two-level"),
+        (
+            "--response y --noise --penalty lasso",
+            "--noise is for --penalty bh, gaussian or a file, got lasso",
+        ),
+        ("--response y --noise --penalty bh --scale none", "--noise is for --scale sd"),
     ] {
         refused(&text, flags, 2, message);
     }
@@ -133,6 +143,10 @@ fn flags_that_do_not_go_together_end_with_code_2() {
     ] {
         refused(&text, flags, 1, message);
     }
+    let place = Place::new();
+    place.write("t.csv", &text);
+    let message = "--gamma is for --criterion ebic";
+    place.refuses("slope grid t.csv --response y --gamma 0.5", 2, message);
     let unknown = Place::new().run("slope fit t.csv --no-such-flag");
     assert_eq!(unknown.code, 2);
 }
@@ -175,6 +189,16 @@ fn faults_of_svmlight_are_named_by_line() {
         "--response: expected nothing or `label`, the response of svmlight, got `y`",
     );
     place.refuses("slope fit t.svm --weights w", 2, "--weights is for CSV, not for svmlight");
+    place.write("m.svm", "1 1:1\n0 1:2\n3 1:4\n");
+    place.runs("slope fit m.svm");
+    for flags in ["--skip-lines 3", "--no-header", "--delimiter ;"] {
+        let flag = flags.split(' ').next().unwrap();
+        let message = format!("{flag} is for CSV, not for svmlight");
+        place.refuses(&format!("slope fit t.svm {flags}"), 2, &message);
+        place.refuses(&format!("slope predict m.fit/model.json t.svm {flags}"), 2, &message);
+        let message = format!("{flag} is for CSV, not for safetensors");
+        place.refuses(&format!("slope fit t.safetensors {flags}"), 2, &message);
+    }
 }
 
 #[test]

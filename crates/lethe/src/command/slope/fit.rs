@@ -60,7 +60,7 @@ struct StrengthFlags {
     /// two-level: how many coefficients are at the higher level.
     #[arg(long, value_name = "N", requires = "lambda1")]
     k: Option<usize>,
-    /// Estimate the noise of a gaussian response; for bh and gaussian sequences.
+    /// Estimate the noise of a gaussian response; for bh and gaussian sequences or those of a file, and --scale sd.
     #[arg(long)]
     noise: bool,
 }
@@ -113,6 +113,25 @@ impl Flags {
         }
     }
 
+    /// Refuses flags that the way to the strength would not look at, or that it cannot be used with.
+    fn check(&self, way: Way) -> Result<()> {
+        self.selection.check()?;
+        if !matches!(way, Way::Criterion(_) | Way::Folds(_)) {
+            self.alphas.refuse()?;
+        }
+        if matches!(way, Way::Noise) {
+            let PenaltyFlags { penalty, .. } = &self.penalty;
+            if !self.penalty.may_be_per_noise() {
+                let must = "--penalty bh, gaussian or a file";
+                return Err(Error::Usage(format!("--noise is for {must}, got {penalty}")));
+            }
+            if !self.preparation.is_by_sd() {
+                return Err(Error::Usage("--noise is for --scale sd".into()));
+            }
+        }
+        Ok(())
+    }
+
     /// The penalty; given levels are a shape and a strength.
     fn penalty(&self, way: Way, p: usize) -> Result<(Penalty, Way)> {
         let Way::Levels { lambda1, lambda2, k } = way else {
@@ -135,6 +154,7 @@ impl Flags {
 
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
         let way = self.way()?;
+        self.check(way)?;
         let input = self.data.read(self.selection.groups.as_deref())?;
         let preparation = self.preparation.preparation();
         let statement =

@@ -77,6 +77,11 @@ enum LossFlag {
 }
 
 impl PreparationFlags {
+    /// Whether columns have one standard deviation.
+    pub(super) fn is_by_sd(&self) -> bool {
+        self.scale == ScaleFlag::Sd
+    }
+
     pub(super) fn preparation(&self) -> Preparation {
         let center = match self.center {
             CenterFlag::Mean => Center::Mean,
@@ -227,6 +232,11 @@ impl PenaltyFlags {
         self.penalty == "two-level"
     }
 
+    /// Whether weights may be meant in units of the noise.
+    pub(super) fn may_be_per_noise(&self) -> bool {
+        !["two-level", "lasso", "oscar"].contains(&self.penalty.as_str())
+    }
+
     pub(super) fn has_shape(&self) -> bool {
         self.ratio.is_some() || self.share.is_some()
     }
@@ -271,6 +281,15 @@ pub(super) struct AlphaFlags {
 }
 
 impl AlphaFlags {
+    /// Refuses strengths where one is found without trying several.
+    pub(super) fn refuse(&self) -> Result<()> {
+        let flags = [("--points", self.points.is_some()), ("--last", self.last.is_some())];
+        match flags.iter().find(|(_, is_set)| *is_set) {
+            Some((flag, _)) => Err(Error::Usage(format!("{flag} is for --cv and --criterion"))),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn alphas(&self, usual: usize) -> Alphas {
         Alphas::Geometric { n_points: self.points.unwrap_or(usual), ratio: self.last }
     }
@@ -304,9 +323,9 @@ pub(super) struct SelectionFlags {
     /// Choose by an information criterion.
     #[arg(long, value_enum, conflicts_with = "cv")]
     pub(super) criterion: Option<CriterionFlag>,
-    /// ebic: the weight of the number of models, 0 to 1.
-    #[arg(long, value_name = "0..1", default_value_t = 1.0)]
-    gamma: f64,
+    /// ebic: the weight of the number of models, 0 to 1 [default: 1].
+    #[arg(long, value_name = "0..1")]
+    gamma: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -338,11 +357,19 @@ impl CriterionFlag {
 }
 
 impl SelectionFlags {
+    /// Refuses flags that would change nothing.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.gamma.is_some() && self.criterion != Some(CriterionFlag::Ebic) {
+            return Err(Error::Usage("--gamma is for --criterion ebic".into()));
+        }
+        Ok(())
+    }
+
     pub(super) fn criterion(&self, flag: CriterionFlag) -> Criterion {
         match flag {
             CriterionFlag::Aic => Criterion::Aic,
             CriterionFlag::Bic => Criterion::Bic,
-            CriterionFlag::Ebic => Criterion::Ebic { gamma: self.gamma },
+            CriterionFlag::Ebic => Criterion::Ebic { gamma: self.gamma.unwrap_or(1.0) },
             CriterionFlag::Gcv => Criterion::Gcv,
         }
     }

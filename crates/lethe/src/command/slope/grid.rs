@@ -78,6 +78,7 @@ struct Compared {
 
 impl Flags {
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
+        self.selection.check()?;
         let input = self.data.read(self.selection.groups.as_deref())?;
         let preparation = self.preparation.preparation();
         let statement =

@@ -25,9 +25,9 @@ pub(super) struct TableFlags {
     /// The first row holds values; columns are called x1, x2, ...
     #[arg(long)]
     no_header: bool,
-    /// Lines before the table that are not looked at.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    skip_lines: usize,
+    /// Lines before the table that are not looked at [default: 0].
+    #[arg(long, value_name = "N")]
+    skip_lines: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,6 +91,16 @@ impl TableFlags {
         })
     }
 
+    /// Refuses flags that say how CSV is read, for another format.
+    pub(super) fn refuse_csv_flags(&self, format: Format) -> Result<()> {
+        let flags = [
+            ("--delimiter", self.delimiter.is_some()),
+            ("--no-header", self.no_header),
+            ("--skip-lines", self.skip_lines.is_some()),
+        ];
+        only_csv(format, &flags)
+    }
+
     pub(super) fn csv(&self) -> Result<Csv> {
         let delimiter = match &self.delimiter {
             Some(name) => Delimiter::named(name).ok_or_else(|| {
@@ -100,8 +110,18 @@ impl TableFlags {
             None if extension(&self.file) == "tsv" => Delimiter::Byte(b'\t'),
             None => Delimiter::Byte(b','),
         };
-        let (header, skip_lines) = (!self.no_header, self.skip_lines);
+        let (header, skip_lines) = (!self.no_header, self.skip_lines.unwrap_or(0));
         Ok(Csv { delimiter, header, skip_lines, ..Csv::default() })
+    }
+}
+
+/// Refuses the first of these flags that is set.
+fn only_csv(format: Format, flags: &[(&str, bool)]) -> Result<()> {
+    match flags.iter().find(|(_, is_set)| *is_set) {
+        Some((flag, _)) => {
+            Err(Error::Usage(format!("{flag} is for CSV, not for {}", format.name())))
+        }
+        None => Ok(()),
     }
 }
 
@@ -143,16 +163,14 @@ impl DataFlags {
 
     /// A format in which the roles of columns are fixed.
     fn fixed(&self, format: Format, groups: Option<&str>) -> Result<Table> {
-        let name = format.name();
-        for (flag, is_set) in [
+        self.table.refuse_csv_flags(format)?;
+        let flags = [
             ("--weights", self.weights.is_some()),
             ("--ignore", !self.ignore.is_empty()),
             ("--response-file", self.response_file.is_some()),
-        ] {
-            if is_set {
-                return Err(Error::Usage(format!("{flag} is for CSV, not for {name}")));
-            }
-        }
+        ];
+        only_csv(format, &flags)?;
+        let name = format.name();
         let response = if format == Format::Svmlight { "label" } else { "y" };
         if let Some(other) = self.response.as_deref().filter(|name| *name != response) {
             let must = format!("nothing or `{response}`, the response of {name}");

@@ -158,6 +158,7 @@ impl Flags {
             let settings = Csv { features: Some(model.columns.clone()), ..self.table.csv()? };
             return Ok(csv::open(&self.table.file, &settings)?);
         }
+        self.table.refuse_csv_flags(format)?;
         let refused = |what: String| Error::file(&self.table.file, what);
         let numbered = |(j, name): (usize, &String)| *name == format!("x{}", j + 1);
         if !model.columns.iter().enumerate().all(numbered) {
