@@ -7,6 +7,9 @@ use crate::program::Place;
 
 const TRAIN: &str = "a,b,y\n1,5,no\n2,3,no\n3,4,yes\n4,1,no\n5,2,yes\n6,0,yes\n";
 
+/// As the model file has them, outside the statement.
+const CLASSES: &str = "\"classes\": [\n    \"no\",\n    \"yes\"\n  ]";
+
 fn fitted() -> Place {
     let place = Place::new();
     place.write("t.csv", TRAIN);
@@ -73,6 +76,19 @@ fn missing_columns_and_wrong_models_are_refused() {
             "m.json: saved fit, line 0, column 0: expected format `slope2 fit`, got `x`",
         ),
         ("    \"b\"\n", "    \"b\", \"c\"\n", "m.json: expected 2 names of columns, got 3"),
+        ("    \"b\"\n", "    \"a\"\n", "m.json: expected names of columns that differ, got `a`"),
+        (CLASSES, "\"classes\": [\"no\"]", "m.json: expected 2 names of classes, got 1"),
+        (CLASSES, "\"classes\": null", "m.json: expected 2 names of classes, got 0"),
+        (
+            CLASSES,
+            "\"classes\": [\"no\", \"yes\", \"so\"]",
+            "m.json: expected 2 names of classes, got 3",
+        ),
+        (
+            CLASSES,
+            "\"classes\": [\"no\", \"no\"]",
+            "m.json: expected names of classes that differ, got `no`",
+        ),
     ] {
         assert!(model.contains(from), "{from} in {model}");
         place.write("m.json", model.replace(from, to));
@@ -118,6 +134,14 @@ fn several_classes_have_coefficients_and_predictions_of_their_own() {
     for line in shares.lines().skip(1) {
         let sum: f64 = line.split(',').skip(1).map(|x| x.parse::<f64>().unwrap()).sum();
         assert!((sum - 1.0).abs() < 1e-12, "{line}");
+    }
+    let names = "\"classes\": [\n    \"0\",\n    \"1\",\n    \"2\"\n  ]";
+    let model = place.read("out/model.json");
+    for (n, other) in [(2, "[\"0\", \"1\"]"), (4, "[\"0\", \"1\", \"2\", \"3\"]")] {
+        assert!(model.contains(names));
+        place.write("m.json", model.replace(names, &format!("\"classes\": {other}")));
+        let message = format!("m.json: expected 3 names of classes, got {n}");
+        place.refuses(&format!("slope predict m.json {data}"), 1, &message);
     }
     for command in ["path", "grid --points 5 --ratios 0.5 --shares 0.2"] {
         place.runs(&format!("slope {command} {data} {flags} --out more"));

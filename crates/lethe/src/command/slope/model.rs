@@ -1,5 +1,6 @@
 //! Fitted models as files: what is written about one, and how it is read back.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use report::number::significant;
@@ -114,9 +115,30 @@ impl Saved {
         if expected != got {
             return Err(refused(format!("expected {expected} names of columns, got {got}")));
         }
+        let classes = read.classes.as_deref().unwrap_or_default();
+        let (expected, got) = (n_classes(&fitted), classes.len());
+        if expected != got {
+            return Err(refused(format!("expected {expected} names of classes, got {got}")));
+        }
+        for (what, names) in [("columns", &read.columns[..]), ("classes", classes)] {
+            if let Some(name) = repeated(names) {
+                return Err(refused(format!("expected names of {what} that differ, got `{name}`")));
+            }
+        }
         let Read { columns, response, classes, statement, penalty, certificate, .. } = read;
         Ok(Saved { columns, response, classes, statement, penalty, certificate, fitted })
     }
+}
+
+/// Number of classes of a response; 0 for one without.
+fn n_classes(fitted: &Fitted) -> usize {
+    if fitted.family().has_classes() { fitted.n_predictors() + 1 } else { 0 }
+}
+
+/// The first name that stands there a second time.
+fn repeated(names: &[String]) -> Option<&str> {
+    let mut known = HashSet::new();
+    names.iter().map(String::as_str).find(|name| !known.insert(*name))
 }
 
 impl Model<'_> {
