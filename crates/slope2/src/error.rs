@@ -100,6 +100,18 @@ pub enum Error {
         /// Number of candidates.
         n: usize,
     },
+    /// What went wrong in one fold of a cross-validation.
+    #[error("fold {fold} of repeat {repeat}, {part}: {source}")]
+    Fold {
+        /// The repeat, counted from 1.
+        repeat: usize,
+        /// The fold in it, counted from 1.
+        fold: usize,
+        /// Which of its rows.
+        part: FoldPart,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// The caller's progress asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -150,6 +162,24 @@ pub enum Error {
         /// Upper end of the search.
         high: f64,
     },
+}
+
+/// Rows of a fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoldPart {
+    /// Those that are fitted: all others.
+    Fitted,
+    /// Those that are held out.
+    HeldOut,
+}
+
+impl std::fmt::Display for FoldPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FoldPart::Fitted => "the rows that are fitted",
+            FoldPart::HeldOut => "the rows that are held out",
+        })
+    }
 }
 
 /// Results of this crate.

@@ -28,7 +28,7 @@ mod progress;
 pub use certificate::{Certificate, certify};
 pub use datafit::{Binomial, Datafit, Family, Gaussian, Loss, LossScale, Poisson};
 pub use design::{Center, Design, Operator, Scale};
-pub use error::{Error, Result};
+pub use error::{Error, FoldPart, Result};
 pub use estimator::{Fitted, Slope2};
 pub use grid::{Cell, Grid, GridSettings};
 pub use observations::{Observations, Preparation};

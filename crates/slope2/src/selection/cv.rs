@@ -1,6 +1,6 @@
 //! Cross-validation: each fold is predicted by fits on all others.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -8,9 +8,8 @@ use super::candidates::Candidates;
 use super::folds::{Folds, Split};
 use super::score::Score;
 use crate::datafit::LossScale;
-use crate::error::{Error, Result, length};
+use crate::error::{Error, FoldPart, Result, length};
 use crate::observations::{Observations, Preparation};
-
 use crate::problem::{Solution, add_intercepts};
 use crate::progress::{Progress, tell};
 
@@ -54,8 +53,8 @@ impl CrossValidation {
     /// of threads.
     ///
     /// # Errors
-    /// [`Error::Length`] if there is not one fold for each row; those of the fits and of [`Score::of`];
-    /// [`Error::Cancelled`] if `progress` asks for it.
+    /// [`Error::Length`] if there is not one fold for each row; [`Error::Score`] for a score of other responses; [`Error::Fold`] with those of the fits and of [`Score::of`], for
+    /// the first fold that has one; [`Error::Cancelled`] if `progress` asks for it.
     pub fn run(
         &self,
         observations: &Observations<'_>,
@@ -67,22 +66,21 @@ impl CrossValidation {
         if candidates.is_empty() {
             return Err(Error::Length { name: "candidates", expected: 1, got: 0 });
         }
+        self.score.check(observations.loss)?;
         let splits = self.folds.splits();
         let counter = Counter {
             done: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
+            failed: AtomicUsize::new(usize::MAX),
             total: splits.len() * candidates.len(),
             progress,
         };
-        let fold = |split: &Split| {
-            let scores = self.fold(observations, preparation, candidates, split, &counter);
-            if scores.is_err() {
-                counter.stopped.store(true, Ordering::Relaxed);
-            }
-            scores
+        let fold = |(i, split): (usize, &Split)| {
+            let scores =
+                self.fold(observations, preparation, candidates, split, &|| counter.count(i));
+            scores.map_err(|error| counter.stop_after(i, error))
         };
-        let results: Vec<Result<Vec<f64>>> = splits.par_iter().map(fold).collect();
-        // An error of a fold counts more than that others were stopped for it.
+        let results: Vec<Result<Vec<f64>>> = splits.par_iter().enumerate().map(fold).collect();
+        // The first fold with an error was not stopped by others, so it is the same on any number of threads.
         let failed = results.iter().filter_map(|r| r.as_ref().err());
         let mut failed: Vec<&Error> = failed.collect();
         failed.sort_by_key(|e| **e == Error::Cancelled);
@@ -99,9 +97,10 @@ impl CrossValidation {
         preparation: &Preparation,
         candidates: &dyn Candidates,
         split: &Split,
-        counter: &Counter<'_>,
+        count: &dyn Fn() -> Result<()>,
     ) -> Result<Vec<f64>> {
         let loss = observations.loss;
+        let within = |part: FoldPart| move |error: Error| split.error(part, error);
         let train = observations.rows(&split.train)?;
         let test = observations.rows(&split.test)?;
         let strength = match preparation.loss_scale {
@@ -112,18 +111,20 @@ impl CrossValidation {
         let mut scores = vec![f64::NAN; candidates.len()];
         let test_design = test.design.stored().in_blocks(loss.n_predictors());
         let mut eta = vec![0.0; test_design.n_rows()];
-        train.observations(loss).with_problem(&preparation, |problem| {
+        let fits = train.observations(loss).with_problem(&preparation, |problem| {
             candidates.fit_each(problem, strength, &mut |candidate, solution| {
                 let (intercepts, coefficients) =
                     problem.design.on_original_scale(&solution.intercepts, &solution.coefficients);
                 test_design.apply(&coefficients, &mut eta);
                 add_intercepts(&intercepts, test.y.len(), &mut eta);
-                let score = self.score.of(loss, &test.y, &eta, test.weights.as_deref())?;
+                let score = self.score.of(loss, &test.y, &eta, test.weights.as_deref());
+                let score = score.map_err(within(FoldPart::HeldOut))?;
                 let none = Error::NoCandidate { candidate, n: scores.len() };
                 *scores.get_mut(candidate).ok_or(none)? = score;
-                counter.count()
+                count()
             })
-        })?;
+        });
+        fits.map_err(within(FoldPart::Fitted))?;
         Ok(scores)
     }
 
@@ -181,20 +182,44 @@ fn average(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+impl Split {
+    /// An error with the fold it belongs to, unless that is said already or it is of no fold.
+    fn error(&self, part: FoldPart, error: Error) -> Error {
+        match error {
+            Error::Cancelled | Error::Fold { .. } => error,
+            source => {
+                let (repeat, fold) = (self.repeat + 1, self.fold + 1);
+                Error::Fold { repeat, fold, part, source: Box::new(source) }
+            }
+        }
+    }
+}
+
 /// Fits that are done, of all threads.
 struct Counter<'a> {
     done: AtomicUsize,
-    stopped: AtomicBool,
+    /// The first fold with an error; 0 too where all are to end.
+    failed: AtomicUsize,
     total: usize,
     progress: &'a dyn Progress,
 }
 
 impl Counter<'_> {
-    fn count(&self) -> Result<()> {
-        if self.stopped.load(Ordering::Relaxed) {
+    /// One more fit of a fold, unless one before it has an error.
+    fn count(&self, fold: usize) -> Result<()> {
+        if self.failed.load(Ordering::Relaxed) < fold {
             return Err(Error::Cancelled);
         }
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         tell(self.progress, done, self.total)
+    }
+
+    /// Ends the folds after one with an error, or all of them where that is asked for.
+    fn stop_after(&self, fold: usize, error: Error) -> Error {
+        let asked = error == Error::Cancelled && fold <= self.failed.load(Ordering::Relaxed);
+        if asked || error != Error::Cancelled {
+            self.failed.fetch_min(if asked { 0 } else { fold }, Ordering::Relaxed);
+        }
+        error
     }
 }

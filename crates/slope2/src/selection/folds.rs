@@ -24,6 +24,8 @@ struct Deal {
 pub struct Split {
     /// The repeat it belongs to.
     pub repeat: usize,
+    /// The fold in that repeat.
+    pub fold: usize,
     /// Rows to fit on, increasing.
     pub train: Vec<usize>,
     /// Rows held out, increasing.
@@ -142,7 +144,7 @@ impl Folds {
         for (repeat, deal) in self.repeats.iter().enumerate() {
             for f in 0..deal.n_folds {
                 let (test, train) = (0..self.n_rows).partition(|i| deal.fold[*i] == f);
-                splits.push(Split { repeat, train, test });
+                splits.push(Split { repeat, fold: f, train, test });
             }
         }
         splits

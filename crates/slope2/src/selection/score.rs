@@ -47,6 +47,23 @@ impl Score {
         if self == Score::Auc { -score } else { score }
     }
 
+    /// Refuses a score that says nothing about responses of this kind.
+    pub(super) fn check(self, loss: Loss<'_>) -> Result<()> {
+        let error = |why: &'static str| Err(Error::Score { score: self.name(), why });
+        let of_classes = matches!(self, Score::Misclassification | Score::Auc);
+        match loss {
+            Loss::Of(family) if of_classes && family.name() != "binomial" => {
+                error("only a binomial or multinomial response has classes")
+            }
+            Loss::Multinomial { .. }
+                if !matches!(self, Score::Deviance | Score::Misclassification) =>
+            {
+                error("a response of several classes has no single mean")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The score of the predictors `eta`, which the family turns into means.
     ///
     /// # Errors
@@ -65,18 +82,12 @@ impl Score {
         if let Some(weights) = weights {
             crate::error::length("weights of the observations", y.len(), weights.len())?;
         }
+        self.check(loss)?;
         let error = |why: &'static str| Err(Error::Score { score: self.name(), why });
-        let (name, class) = (loss.name(), loss.n_predictors() != 1);
-        if matches!(self, Score::Misclassification | Score::Auc) && name != "binomial" && !class {
-            return error("only a binomial or multinomial response has classes");
-        }
         let family = match loss {
             Loss::Of(family) => Some(family),
             Loss::Multinomial { .. } => None,
         };
-        if family.is_none() && !matches!(self, Score::Deviance | Score::Misclassification) {
-            return error("a response of several classes has no single mean");
-        }
         let mean_of = |eta: f64| family.map_or(f64::NAN, |family| family.mean(eta));
         let w = |i: usize| weights.map_or(1.0, |w| w[i]);
         let total: f64 = (0..y.len()).map(w).sum();

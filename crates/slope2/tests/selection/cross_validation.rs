@@ -8,8 +8,8 @@ use slope2::selection::{
     Candidates, CrossValidation, Folds, GridCandidates, PathCandidates, Score, Validated,
 };
 use slope2::{
-    Alphas, Binomial, Center, Datafit, Design, Error, Family, Gaussian, GridSettings, Loss,
-    LossScale, Observations, Preparation, Problem, Scale, Silent, Solver, Start, TwoLevel,
+    Alphas, Binomial, Center, Datafit, Design, Error, Family, FoldPart, Gaussian, GridSettings,
+    Loss, LossScale, Observations, Preparation, Problem, Scale, Silent, Solver, Start, TwoLevel,
     ZoneDescent,
 };
 
@@ -200,11 +200,42 @@ fn it_can_be_cancelled_and_errors_of_a_fold_are_told() {
     assert_eq!(run(&data, &stop), Err(Error::Cancelled));
     // The one row of its class is held out once, and the others then have no finite intercept.
     data.y = (0..40).map(|i| f64::from(i == 3)).collect();
-    assert!(matches!(run(&data, &Silent), Err(Error::Response(_))));
+    let held_out = validation.folds.splits().iter().position(|s| s.test.contains(&3)).unwrap();
+    for threads in [1, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let failed = pool.install(|| run(&data, &Silent));
+        let Err(Error::Fold { repeat: 1, fold, part: FoldPart::Fitted, source }) = failed else {
+            panic!("{failed:?}")
+        };
+        assert_eq!(fold, held_out + 1);
+        assert!(matches!(*source, Error::Response(_)));
+    }
+    let text = run(&data, &Silent).unwrap_err().to_string();
+    let begin = format!("fold {} of repeat 1, the rows that are fitted: a class ", held_out + 1);
+    assert!(text.starts_with(&begin), "{text}");
     let wrong = CrossValidation { folds: Folds::given(&[0, 1]).unwrap(), score: Score::Deviance };
     let design = data.design();
     let observations =
         Observations { design: &design, y: &data.y, weights: None, loss: Loss::Of(&Binomial) };
     let failed = wrong.run(&observations, &Preparation::default(), &path(5, &ALPHAS), &Silent);
     assert!(matches!(failed, Err(Error::Length { .. })));
+}
+
+#[test]
+fn held_out_rows_without_weight_are_named_by_their_fold() {
+    let data = Data::draw(&Gaussian, 40, 5, 17);
+    let design = data.design();
+    let folds: Vec<usize> = (0..40).map(|i| i % 4).collect();
+    let weights: Vec<f64> = folds.iter().map(|fold| f64::from(u8::from(*fold != 2))).collect();
+    let weights = Some(&weights[..]);
+    let observations =
+        Observations { design: &design, y: &data.y, weights, loss: Loss::Of(&Gaussian) };
+    let validation =
+        CrossValidation { folds: Folds::given(&folds).unwrap(), score: Score::SquaredError };
+    let failed = validation.run(&observations, &Preparation::default(), &path(5, &ALPHAS), &Silent);
+    let part = FoldPart::HeldOut;
+    assert!(
+        matches!(&failed, Err(Error::Fold { repeat: 1, fold: 3, part: p, .. }) if *p == part),
+        "{failed:?}"
+    );
 }
