@@ -92,3 +92,58 @@ fn a_choice_at_an_end_of_the_path_is_told() {
     let weak = "note: the weakest penalty is the best; --last may go lower\n";
     assert_eq!((run.code, run.stderr.as_str()), (0, weak));
 }
+
+/// Noise alone, with more columns than rows.
+fn wide(n: usize, p: usize) -> String {
+    let text = table(n, p + 1);
+    // A column without a part in the response stands for it.
+    text.lines().fold(String::new(), |all, line| {
+        let (rest, _) = line.rsplit_once(',').unwrap();
+        let (rest, last) = rest.rsplit_once(',').unwrap();
+        let last = if last.starts_with('c') { "y" } else { last };
+        all + rest + "," + last + "\n"
+    })
+}
+
+#[test]
+fn criteria_leave_out_fits_that_follow_noise_and_say_so() {
+    let place = Place::new();
+    place.write("t.csv", wide(50, 200));
+    let why = "left out, with more than 25 degrees of freedom";
+    for criterion in ["bic", "ebic", "gcv"] {
+        let text = place
+            .runs(&format!("slope fit t.csv --response y --criterion {criterion} --quiet --json"));
+        assert!(!text.contains("null,\n      null"), "no value is missing");
+        let model = place.json("t.fit/model.json");
+        let values = model["selection"]["values"].as_array().unwrap();
+        assert!(values.iter().all(|v| v.is_f64() || v == "left out"), "{values:?}");
+        assert!(values.iter().any(|v| v == "left out"));
+        let size = coefficients(&place).iter().filter(|b| **b != 0.0).count();
+        assert!(criterion == "gcv" || size <= 1, "{criterion}: {size} columns");
+    }
+    let text = place.runs("slope fit t.csv --response y --criterion bic --quiet");
+    assert!(text.contains(why), "{text}");
+    let text = place.runs("slope path t.csv --response y --quiet");
+    assert!(text.contains(why), "{text}");
+    let point = &place.json("t.path/path.json")["points"];
+    let last = point.as_array().unwrap().last().unwrap();
+    assert_eq!((&last["bic"], &last["gcv"]), (&"left out".into(), &"left out".into()));
+    let text = place
+        .runs("slope grid t.csv --response y --points 12 --ratios 0,1 --shares 0.1,0.5 --quiet");
+    assert!(text.contains(why), "{text}");
+    let grid = place.json("t.grid/grid.json");
+    let cells = grid["cells"].as_array().unwrap();
+    assert!(cells.iter().all(|cell| cell["bic"].is_f64() || cell["bic"] == "left out"));
+    let model = place.json("t.grid/model.json");
+    let size = numbers(&model["fit"]["coefficients"]).iter().filter(|b| **b != 0.0).count();
+    assert!(size <= 1, "{size} columns for noise");
+}
+
+#[test]
+fn a_criterion_of_fits_that_leave_nothing_is_a_word() {
+    let place = Place::new();
+    place.write("t.csv", "a,b,y\n1,2,3\n5,1,3\n2,2,3\n");
+    place.runs("slope path t.csv --response y");
+    let point = &place.json("t.path/path.json")["points"][0];
+    assert_eq!((&point["aic"], &point["gcv"]), (&"exact".into(), &serde_json::json!(0.0)));
+}

@@ -10,7 +10,7 @@ mod relaxed;
 mod score;
 
 pub use candidates::{Candidates, GridCandidates, PathCandidates, Visit};
-pub use criteria::{Chosen, Criterion, Fitness};
+pub use criteria::{Chosen, Criterion, Fitness, Noise};
 pub use cv::{CandidateScore, CrossValidation, Validated};
 pub use folds::{Folds, Split};
 pub use noise::{NoiseEnd, NoiseFit, UnknownNoise};

@@ -100,6 +100,76 @@ fn criteria_choose_few_features_of_a_sparse_truth() {
 }
 
 #[test]
+fn criteria_do_not_follow_noise_where_columns_outnumber_rows() {
+    for seed in 0..4 {
+        let data = sparse(50, 200, seed);
+        let mut rng = ChaCha20Rng::seed_from_u64(100 + seed);
+        let noise: Vec<f64> = (0..50).map(|_| normal(&mut rng)).collect();
+        let design = data.design().standardized(&Center::Mean, &Scale::Sd, None).unwrap();
+        for (ratio, k) in [(1.0, 200), (0.5, 40)] {
+            let penalty = TwoLevel::new(1.0, ratio, k, 200).unwrap();
+            let found = |y: &[f64], criterion: Criterion| {
+                let datafit = Datafit::new(&Gaussian, y, LossScale::Mean).unwrap();
+                let problem = Problem { design: &design, datafit, penalty, intercept: true };
+                let path = PathSettings::default().fit(&zone(), &problem, &Silent).unwrap();
+                let chosen = criterion.along(&path, &problem, None).unwrap();
+                assert_eq!(chosen.most_df, 25);
+                for (point, value) in path.points.iter().zip(&chosen.values) {
+                    assert_eq!(value.is_finite(), point.n_clusters < 25);
+                }
+                assert!(0 < chosen.n_left_out(), "the path goes on to interpolation");
+                let b = path.points[chosen.best].solution.coefficients.clone();
+                (b.iter().filter(|b| **b != 0.0).count(), b, chosen.variance.unwrap())
+            };
+            for criterion in [Criterion::Bic, Criterion::Ebic { gamma: 1.0 }] {
+                let (size, _, variance) = found(&noise, criterion);
+                assert!(size <= 1, "seed {seed}, k {k}: {size} columns for noise");
+                // The relative standard error of a variance of 49 degrees of freedom is sqrt(2 / 49).
+                assert!((variance - 1.0).abs() < 3.0 * (2.0f64 / 49.0).sqrt(), "{variance}");
+                let (size, b, _) = found(&data.y, criterion);
+                assert!(b[0] > 0.0 && b[2] < 0.0 && size <= 10, "seed {seed}, k {k}: {size}");
+            }
+            found(&noise, Criterion::Gcv);
+        }
+    }
+}
+
+#[test]
+fn criteria_find_a_truth_of_most_columns_where_rows_outnumber_them() {
+    let (n, p) = (100, 70);
+    let mut data = sparse(n, p, 26);
+    let part = |j: usize| if j < 60 { 1.0 } else { 0.0 };
+    let signal = |i: usize| (0..p).map(|j| part(j) * data.x[j * n + i]).sum::<f64>();
+    let mut rng = ChaCha20Rng::seed_from_u64(126);
+    data.y = (0..n).map(|i| signal(i) + 0.1 * normal(&mut rng)).collect();
+    let design = data.design().standardized(&Center::Mean, &Scale::Sd, None).unwrap();
+    let datafit = Datafit::new(&Gaussian, &data.y, LossScale::Mean).unwrap();
+    let penalty = TwoLevel::new(1.0, 1.0, p, p).unwrap();
+    let problem = Problem { design: &design, datafit, penalty, intercept: true };
+    let path = PathSettings::default().fit(&zone(), &problem, &Silent).unwrap();
+    let chosen = Criterion::Bic.along(&path, &problem, None).unwrap();
+    let b = &path.points[chosen.best].solution.coefficients;
+    assert!(b[..60].iter().all(|b| *b != 0.0), "{} of 60", b.iter().filter(|b| **b != 0.0).count());
+    assert_eq!(chosen.n_left_out(), 0);
+}
+
+#[test]
+fn criteria_count_observations_of_several_classes_once() {
+    let data = Data::draw(&Gaussian, 60, 4, 25);
+    let y: Vec<f64> = (0..60).map(|i| f64::from(i % 3)).collect();
+    let design = data.design().standardized(&Center::Mean, &Scale::Sd, None).unwrap();
+    let design = design.in_blocks(2);
+    let datafit =
+        Datafit::new(slope2::Loss::Multinomial { n_classes: 3 }, &y, LossScale::Mean).unwrap();
+    let penalty = TwoLevel::new(1.0, 1.0, 8, 8).unwrap();
+    let problem = Problem { design: &design, datafit, penalty, intercept: true };
+    let path = PathSettings::default().fit(&zone(), &problem, &Silent).unwrap();
+    let values = Criterion::Bic.along(&path, &problem, None).unwrap().values;
+    let want = path.points[0].deviance + 2.0 * 60f64.ln();
+    assert!((values[0] - want).abs() < 1e-12 * want, "two intercepts, 60 rows: {}", values[0]);
+}
+
+#[test]
 fn relaxed_fits_lie_between_the_penalized_and_the_free_one() {
     let families: [(&dyn Family, usize); 3] = [(&Gaussian, 50), (&Binomial, 150), (&Poisson, 60)];
     for (family, n) in families {

@@ -5,8 +5,8 @@ use report::html::Section;
 use report::number::{mean_std, significant};
 use serde_json::{Value, json};
 use slope2::estimator::{Fitted, PenaltyForm, Strength};
-use slope2::selection::{Criterion, Score};
-use slope2::{Alphas, Path, PathEnd, PathSettings, TwoLevel};
+use slope2::selection::{Chosen, Criterion, Score};
+use slope2::{Alphas, Path, PathEnd, PathSettings, Problem, TwoLevel};
 
 use super::flags::{
     AlphaFlags, CriterionFlag, OutFlags, Penalty, PenaltyFlags, PreparationFlags, SelectionFlags,
@@ -15,7 +15,7 @@ use super::flags::{
 use super::input::{DataFlags, Input};
 use super::model::{Model, Words};
 use super::plots::{self, Mark};
-use super::statement::Statement;
+use super::statement::{Statement, left_out, number_or_word};
 use super::write::{self, Folder, Picture, picture};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
@@ -271,11 +271,15 @@ impl Flags {
         session: &Session,
     ) -> Result<Found> {
         let path = self.path(statement, penalty, session)?;
-        let (values, best) = along(statement, &path, self.selection.criterion(flag))?;
+        let chosen = along(statement, &path, self.selection.criterion(flag))?;
+        let more = left_out("strengths", chosen.n_left_out(), chosen.most_df);
+        let more = more.map(|text| format!("; {text}")).unwrap_or_default();
+        let Chosen { values, best, .. } = chosen;
         let alpha = path.points[best].alpha;
         let fitted = fit(self, statement, penalty, Strength::Alpha(alpha), session)?;
         let (name, n) = (flag.name(), values.len());
-        let text = format!("best of {n} strengths by {name}: {}", significant(values[best], 6));
+        let value = significant(values[best], 6);
+        let text = format!("best of {n} strengths by {name}: {value}{more}");
         let json = json!({ "by": name, "alpha_max": path.alpha_max });
         let strength = strength(&fitted, &text, json);
         let alphas: Vec<f64> = path.points.iter().map(|point| point.alpha).collect();
@@ -285,6 +289,7 @@ impl Flags {
         let caption = format!("{name} along the path; less is better.");
         pictures.extend(picture("criterion.svg", caption, plots::criterion(points, name, &marks))?);
         let notes = notes_of(&path, best);
+        let values: Vec<Value> = values.into_iter().map(number_or_word).collect();
         let selection =
             json!({ "criterion": name, "alphas": alphas, "values": values, "best": best });
         Ok(Found { fitted, strength, selection: Some(selection), pictures, notes })
@@ -395,17 +400,16 @@ fn strength(fitted: &Fitted, text: &str, mut json: Value) -> Words {
     Words { text: format!("alpha = {}, {text}", significant(fitted.alpha(), 6)), json }
 }
 
-/// A criterion along a path, and its best point.
+/// A criterion along a path.
 pub(super) fn along(
     statement: &Statement<'_>,
     path: &Path,
     criterion: Criterion,
-) -> Result<(Vec<f64>, usize)> {
+) -> Result<Chosen> {
     let design = statement.input.table.design()?;
     let observations = statement.input.observations(&design);
-    let chosen = observations
-        .with_problem(statement.preparation, |problem| criterion.along(path, problem, None))?;
-    Ok((chosen.values, chosen.best))
+    let along = |problem: &Problem<'_, ()>| criterion.along(path, problem, None);
+    Ok(observations.with_problem(statement.preparation, along)?)
 }
 
 /// The pictures of a path.

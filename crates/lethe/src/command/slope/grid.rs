@@ -8,7 +8,7 @@ use report::table::Table;
 use serde::Serialize;
 use serde_json::{Value, json};
 use slope2::estimator::{Fitted, PenaltyForm, Strength};
-use slope2::selection::{Criterion, Fitness};
+use slope2::selection::{Chosen, Criterion, Fitness, Noise};
 use slope2::{Cell, Grid, GridSettings, n_clusters};
 
 use super::flags::{
@@ -17,7 +17,7 @@ use super::flags::{
 use super::input::DataFlags;
 use super::model::{Model, Words};
 use super::plots;
-use super::statement::{ROUNDING, Statement, certificate_json};
+use super::statement::{ROUNDING, Statement, certificate_json, left_out, number_or_word};
 use super::write::{self, Folder, picture};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
@@ -247,7 +247,12 @@ impl Flags {
         grid: &Grid,
         flag: CriterionFlag,
     ) -> Result<Compared> {
-        let values = criteria(statement, grid, self.selection.criterion(flag))?;
+        let chosen = among(statement, grid, self.selection.criterion(flag))?;
+        let of_cell = |cell: &Cell| chosen.values[cell.solution];
+        let values: Vec<f64> = grid.cells.iter().map(of_cell).collect();
+        let n_left_out = values.iter().filter(|value| **value == f64::INFINITY).count();
+        let more = left_out("cells", n_left_out, chosen.most_df);
+        let more = more.map(|text| format!("; {text}")).unwrap_or_default();
         let best = (0..values.len()).min_by(|a, b| values[*a].total_cmp(&values[*b]));
         let best = best.ok_or(Error::NoResult)?;
         let Cell { penalty, ratio, share, .. } = grid.cells[best];
@@ -260,7 +265,7 @@ impl Flags {
             slope.fit_with(&input.table.design()?, &input.y, input.table.weights(), &silent)?;
         let name = flag.name();
         let text = format!(
-            "lambda1 = {}, best cell by {name}: {}",
+            "lambda1 = {}, best cell by {name}: {}{more}",
             significant(fitted.alpha(), 6),
             significant(values[best], 6)
         );
@@ -333,39 +338,25 @@ fn nonzero(coefficients: &[f64]) -> usize {
     coefficients.iter().filter(|b| **b != 0.0).count()
 }
 
-/// A criterion for each cell. The noise of a Gaussian response is that of the largest model with degrees of freedom left.
-fn criteria(statement: &Statement<'_>, grid: &Grid, criterion: Criterion) -> Result<Vec<f64>> {
+/// A criterion among the solutions of the grid.
+fn among(statement: &Statement<'_>, grid: &Grid, criterion: Criterion) -> Result<Chosen> {
     let input = statement.input;
     let design = input.table.design()?;
-    let values = input.observations(&design).with_problem(statement.preparation, |problem| {
-        let (n, p) = (problem.datafit.y().len(), problem.design.n_cols());
-        let n_intercepts = problem.datafit.n_predictors() * usize::from(problem.intercept);
-        let mut fits: Vec<Fitness> = Vec::with_capacity(grid.solutions.len());
+    let chosen = input.observations(&design).with_problem(statement.preparation, |problem| {
+        let n = problem.datafit.y().len();
         let mut eta = vec![0.0; problem.datafit.n_etas()];
+        let mut fits = Vec::with_capacity(grid.solutions.len());
         for solution in &grid.solutions {
             problem.design.apply(&solution.coefficients, &mut eta);
             for (intercept, eta) in solution.intercepts.iter().zip(eta.chunks_mut(n)) {
                 eta.iter_mut().for_each(|e| *e += intercept);
             }
-            fits.push(Fitness {
-                deviance: problem.datafit.deviance(&eta),
-                n,
-                p,
-                n_nonzero: nonzero(&solution.coefficients),
-                df: n_clusters(&solution.coefficients) + n_intercepts,
-                variance: Some(1.0),
-            });
+            let deviance = problem.datafit.deviance(&eta);
+            fits.push(Fitness::of(problem, &solution.coefficients, deviance));
         }
-        if problem.datafit.loss().is_quadratic() {
-            let left = fits.iter().filter(|fit| fit.df < n && 0.0 < fit.deviance);
-            let largest =
-                left.max_by(|a, b| a.df.cmp(&b.df).then(b.deviance.total_cmp(&a.deviance)));
-            let variance = largest.map(|fit| fit.deviance / (n - fit.df) as f64);
-            fits.iter_mut().for_each(|fit| fit.variance = variance);
-        }
-        fits.iter().map(|fit| criterion.of(fit)).collect::<slope2::Result<Vec<f64>>>()
+        criterion.among(&fits, Noise::of(problem))
     })?;
-    Ok(grid.cells.iter().map(|cell| values[cell.solution]).collect())
+    Ok(chosen)
 }
 
 fn cell_json(grid: &Grid, i: usize, compared: &Compared) -> Value {
@@ -383,7 +374,7 @@ fn cell_json(grid: &Grid, i: usize, compared: &Compared) -> Value {
         "distinct_magnitudes": solution.map(|s| n_clusters(&s.coefficients)),
         "certificate": certificate_json(&cell.certificate),
         "converged": converged,
-        compared.name: compared.values[i],
+        compared.name: number_or_word(compared.values[i]),
         "standard_error": compared.errors.as_ref().map(|errors| errors[i]),
     })
 }

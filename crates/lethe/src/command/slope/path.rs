@@ -5,14 +5,16 @@ use report::number::significant;
 use report::table::Table;
 use serde::Serialize;
 use serde_json::{Value, json};
-use slope2::selection::Criterion;
+use slope2::selection::{Chosen, Criterion};
 use slope2::{Path, PathEnd, PathPoint, PathSettings, Termination, clusters};
 
 use super::fit::{along, path_pictures};
 use super::flags::{AlphaFlags, OutFlags, PenaltyFlags, PreparationFlags, SolverFlags};
 use super::input::{DataFlags, Input};
 use super::plots::Mark;
-use super::statement::{Statement, certificate_json, penalty_json, shape_words};
+use super::statement::{
+    Statement, certificate_json, left_out, number_or_word, penalty_json, shape_words,
+};
 use super::write::{self, Folder};
 use crate::command::{Outcome, Session};
 use crate::error::Result;
@@ -54,8 +56,8 @@ struct Written {
     points: Vec<Value>,
 }
 
-/// Criteria along the path, and where each is best.
-struct Criteria(Vec<(&'static str, Vec<f64>, usize)>);
+/// Criteria along the path.
+struct Criteria(Vec<(&'static str, Chosen)>);
 
 impl Flags {
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
@@ -80,8 +82,7 @@ impl Flags {
         for (name, criterion) in
             [("aic", Criterion::Aic), ("bic", Criterion::Bic), ("gcv", Criterion::Gcv)]
         {
-            let (values, best) = along(&statement, &path, criterion)?;
-            criteria.0.push((name, values, best));
+            criteria.0.push((name, along(&statement, &path, criterion)?));
         }
         let unfinished = path.points.iter().filter(|point| !reached(point)).count();
         let mut lines = statement.lines();
@@ -100,6 +101,10 @@ impl Flags {
         let worst = worst.fold(0.0, f64::max);
         let text = format!("largest relative duality gap {}", significant(worst, 2));
         lines.push(("certificate".into(), text));
+        let most = criteria.0.iter().max_by_key(|(_, chosen)| chosen.n_left_out());
+        let text =
+            most.and_then(|(_, chosen)| left_out("strengths", chosen.n_left_out(), chosen.most_df));
+        lines.extend(text.map(|text| ("criteria".into(), text)));
 
         let json = write::json(&Written {
             format: "lethe-slope-path",
@@ -118,8 +123,8 @@ impl Flags {
             .0
             .iter()
             .filter(|(name, ..)| *name == "bic")
-            .map(|(name, _, best)| Mark {
-                alpha: path.points[*best].alpha,
+            .map(|(name, chosen)| Mark {
+                alpha: path.points[chosen.best].alpha,
                 label: format!("least {name}"),
             })
             .collect();
@@ -192,8 +197,8 @@ fn point_json(path: &Path, i: usize, criteria: &Criteria) -> Value {
         "certificate": certificate_json(&point.solution.certificate),
         "converged": reached(point),
     });
-    for (name, values, _) in &criteria.0 {
-        all[*name] = json!(values[i]);
+    for (name, chosen) in &criteria.0 {
+        all[*name] = number_or_word(chosen.values[i]);
     }
     all
 }
@@ -220,7 +225,7 @@ fn path_csv(path: &Path, criteria: &Criteria) -> Result<Vec<u8>> {
             cluster.map(|(height, _)| height.to_string()).unwrap_or_default(),
             point.solution.certificate.gap().to_string(),
         ];
-        row.extend(criteria.0.iter().map(|(_, values, _)| values[i].to_string()));
+        row.extend(criteria.0.iter().map(|(_, chosen)| chosen.values[i].to_string()));
         row
     };
     write::csv(&header, path.points.iter().enumerate().map(row))
@@ -251,14 +256,14 @@ fn summary(path: &Path, criteria: &Criteria) -> Table {
     let n = path.points.len();
     let step = n.div_ceil(ROWS).max(1);
     let mut shown: Vec<usize> = (0..n).step_by(step).chain([n.saturating_sub(1)]).collect();
-    shown.extend(criteria.0.iter().map(|(_, _, best)| *best));
+    shown.extend(criteria.0.iter().map(|(_, chosen)| chosen.best));
     shown.sort_unstable();
     shown.dedup();
     let mut table =
         Table::new(["alpha", "explained", "not zero", "magnitudes", "cluster", "least"]);
     for i in shown.into_iter().filter(|i| *i < n) {
         let point = &path.points[i];
-        let best = criteria.0.iter().filter(|(_, _, best)| *best == i).map(|(name, ..)| *name);
+        let best = criteria.0.iter().filter(|(_, chosen)| chosen.best == i).map(|(name, _)| *name);
         let cluster = cluster(point);
         table.push_row([
             significant(point.alpha, 4),

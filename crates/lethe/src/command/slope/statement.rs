@@ -228,6 +228,21 @@ pub(super) fn penalty_json(asked: &Penalty, fitted: Option<&FittedPenalty>) -> V
     all
 }
 
+/// How many candidates a criterion left out, and why.
+pub(super) fn left_out(candidates: &str, n: usize, most_df: usize) -> Option<String> {
+    let text = || format!("{n} {candidates} left out, with more than {most_df} degrees of freedom");
+    (0 < n).then(text)
+}
+
+/// A value as JSON, which has no infinite numbers: the text "left out" or "exact" for a criterion that is infinite.
+pub(super) fn number_or_word(value: f64) -> Value {
+    match value {
+        f64::INFINITY => json!("left out"),
+        f64::NEG_INFINITY => json!("exact"),
+        value => json!(value),
+    }
+}
+
 /// What is proven about a fit, as JSON.
 pub(super) fn certificate_json(certificate: &Certificate) -> Value {
     json!({
