@@ -111,9 +111,7 @@ fn criteria_leave_out_fits_that_follow_noise_and_say_so() {
     place.write("t.csv", wide(50, 200));
     let why = "left out, with more than 25 degrees of freedom";
     for criterion in ["bic", "ebic", "gcv"] {
-        let text = place
-            .runs(&format!("slope fit t.csv --response y --criterion {criterion} --quiet --json"));
-        assert!(!text.contains("null,\n      null"), "no value is missing");
+        place.runs(&format!("slope fit t.csv --response y --criterion {criterion} --quiet"));
         let model = place.json("t.fit/model.json");
         let values = model["selection"]["values"].as_array().unwrap();
         assert!(values.iter().all(|v| v.is_f64() || v == "left out"), "{values:?}");
@@ -146,4 +144,26 @@ fn a_criterion_of_fits_that_leave_nothing_is_a_word() {
     place.runs("slope path t.csv --response y");
     let point = &place.json("t.path/path.json")["points"][0];
     assert_eq!((&point["aic"], &point["gcv"]), (&"exact".into(), &serde_json::json!(0.0)));
+}
+
+#[test]
+fn the_end_of_estimating_the_noise_is_told() {
+    let place = Place::new();
+    place.write("t.csv", table(60, 8));
+    let run = place.run("slope fit t.csv --response y --penalty bh --noise --quiet");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.contains("from the noise: standard deviation "), "{}", run.stdout);
+    assert!(run.stdout.contains(" rounds, settled\n"), "{}", run.stdout);
+    let strength = place.json("t.fit/model.json")["strength"].clone();
+    let rounds = numbers(&strength["rounds"]);
+    assert_eq!(strength["end"], "settled");
+    assert_eq!(strength["noise_std"].as_f64(), rounds.last().copied());
+    // Uniform noise of width 0.3; the relative standard error of its deviation is at most 1 / sqrt(2 * 50).
+    let want = 0.3 / 12f64.sqrt();
+    assert!((rounds[rounds.len() - 1] - want).abs() < 0.4 * want, "{rounds:?}");
+    place.write("e.csv", "a,y\n1,2\n2,4\n3,6\n4,8\n5,10\n6,12\n7,14\n8,16\n");
+    let run = place.run("slope fit e.csv --response y --penalty bh --noise --quiet");
+    let note = "note: the columns that were found explain the response exactly; the noise is the last estimate above zero\n";
+    assert_eq!((run.code, run.stderr.as_str()), (0, note), "{}", run.stdout);
+    assert_eq!(place.json("e.fit/model.json")["strength"]["end"], "exact");
 }

@@ -16,7 +16,7 @@ use crate::path::{Path, PathSettings};
 use crate::progress::{Progress, Silent};
 use engine::Engine;
 use fit::Fit;
-pub use fitted::{Fitted, FittedPenalty};
+pub use fitted::{Fitted, FittedPenalty, NoiseRounds};
 use settings::Shaped;
 pub use settings::{FamilyKind, FoldPlan, Method, PenaltyForm, Rule, Strength};
 

@@ -1,7 +1,7 @@
 //! The estimator gives what its parts give, on the scale of the data.
 
 use slope2::estimator::{FamilyKind, FittedPenalty, FoldPlan, Method, PenaltyForm, Rule, Strength};
-use slope2::selection::{Criterion, Score};
+use slope2::selection::{Criterion, NoiseEnd, Score};
 use slope2::{
     Alphas, Center, Design, Error, Gaussian, GridSettings, LossScale, PathSettings, Scale, Silent,
     Slope2,
@@ -276,4 +276,23 @@ fn a_grid_of_the_estimator_is_that_of_its_problem() {
         .unwrap();
     let of_cell = &grid.solution(13).unwrap().coefficients;
     assert!(distance(alone.standardized_coefficients(), of_cell) < 1e-3);
+}
+
+#[test]
+fn a_fit_says_how_its_noise_was_found() {
+    let (small, large) = (Data::draw(&Gaussian, 12, 40, 38), Data::draw(&Gaussian, 200, 10, 39));
+    let fit = |data: &Data, q: f64, strength: Strength| {
+        let slope = Slope2::builder().penalty(PenaltyForm::BenjaminiHochberg { q });
+        let slope = slope.strength(strength).build().unwrap();
+        slope.fit(&data.design(), &data.y).unwrap()
+    };
+    let found = fit(&large, 0.1, Strength::Noise);
+    let noise = found.noise().unwrap();
+    assert_eq!(noise.end, NoiseEnd::Settled);
+    assert_eq!(noise.history.last(), Some(&noise.noise_std));
+    assert!((found.alpha() - noise.noise_std / 200f64.sqrt()).abs() < 1e-15);
+    // Nearly no penalty: the support takes all degrees of freedom.
+    let found = fit(&small, 0.999, Strength::Noise);
+    assert_eq!(found.noise().unwrap().end, NoiseEnd::Saturated);
+    assert_eq!(fit(&large, 0.1, Strength::Relative(0.1)).noise(), None);
 }

@@ -5,7 +5,7 @@ use rand::SeedableRng;
 
 use super::Slope2;
 use super::engine::Engine;
-use super::fitted::{Fitted, FittedPenalty};
+use super::fitted::{Fitted, FittedPenalty, NoiseRounds};
 use super::settings::{FoldPlan, Rule, Strength, per_noise};
 use crate::error::{Error, Result};
 use crate::grid::GridSettings;
@@ -15,8 +15,8 @@ use crate::penalty::Shape;
 use crate::problem::Problem;
 use crate::progress::{Progress, Silent};
 use crate::selection::{
-    Candidates, CrossValidation, Folds, GridCandidates, PathCandidates, Score, UnknownNoise,
-    Validated,
+    Candidates, CrossValidation, Folds, GridCandidates, NoiseFit, PathCandidates, Score,
+    UnknownNoise, Validated,
 };
 use crate::solver::{Solver, Start};
 
@@ -49,10 +49,13 @@ impl Fit<'_, '_> {
             Strength::Noise => {
                 let unit = per_noise(self.slope.preparation.loss_scale, self.observations.y.len());
                 let problem = problem.with_penalty(shape.scaled(unit)?);
-                let noise = UnknownNoise::default().fit(&engine, &problem, self.progress)?;
-                let alpha = unit * noise.noise_std;
+                let found = UnknownNoise::default().fit(&engine, &problem, self.progress)?;
+                let NoiseFit { noise_std, solution, history, end } = found;
+                let alpha = unit * noise_std;
                 let penalty = shape.scaled(alpha)?;
-                return Ok(self.finish(penalty.into(), alpha, &noise.solution, None));
+                let mut fitted = self.finish(penalty.into(), alpha, &solution, None);
+                fitted.noise = Some(NoiseRounds { noise_std, history, end });
+                return Ok(fitted);
             }
             Strength::Criterion { path, criterion } => {
                 let path = path.fit(&engine, &problem, self.progress)?;

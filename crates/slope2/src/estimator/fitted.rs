@@ -10,7 +10,7 @@ use crate::error::{Error, Result, length};
 use crate::pattern::{Cluster, clusters};
 use crate::penalty::{SortedL1, TwoLevel};
 use crate::problem::{Report, Solution, Termination, add_intercepts};
-use crate::selection::{Validated, likeliest};
+use crate::selection::{NoiseEnd, Validated, likeliest};
 
 /// The penalty of a fit, with its strength in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,18 @@ pub struct Fitted {
     pub(super) certificate: Certificate,
     pub(super) report: Report,
     pub(super) validated: Option<Validated>,
+    pub(super) noise: Option<NoiseRounds>,
+}
+
+/// How the noise of a fit was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoiseRounds {
+    /// Standard deviation of the noise.
+    pub noise_std: f64,
+    /// The estimate of each round, the first from the response alone.
+    pub history: Vec<f64>,
+    /// Why rounds ended. Only [`NoiseEnd::Settled`] belongs to the support that was found.
+    pub end: NoiseEnd,
 }
 
 impl Fit<'_, '_> {
@@ -81,6 +93,7 @@ impl Fit<'_, '_> {
             certificate,
             report,
             validated,
+            noise: None,
         }
     }
 }
@@ -198,6 +211,12 @@ impl Fitted {
     #[must_use]
     pub fn validated(&self) -> Option<&Validated> {
         self.validated.as_ref()
+    }
+
+    /// How the noise was found, if the strength was made for it. A saved fit does not keep it.
+    #[must_use]
+    pub fn noise(&self) -> Option<&NoiseRounds> {
+        self.noise.as_ref()
     }
 
     /// The linear predictor of each row of `x`, whose columns are taken as they are stored; with several of them, all rows of the

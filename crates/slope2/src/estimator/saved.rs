@@ -115,6 +115,7 @@ impl Fitted {
             certificate: Certificate { primal, dual, dual_norm },
             report: Report { termination, n_iters },
             validated: None,
+            noise: None,
         })
     }
 }

@@ -5,7 +5,7 @@ use report::html::Section;
 use report::number::{mean_std, significant};
 use serde_json::{Value, json};
 use slope2::estimator::{Fitted, PenaltyForm, Strength};
-use slope2::selection::{Chosen, Criterion, Score};
+use slope2::selection::{Chosen, Criterion, NoiseEnd, Score};
 use slope2::{Alphas, Path, PathEnd, PathSettings, Problem, TwoLevel};
 
 use super::flags::{
@@ -226,16 +226,23 @@ impl Flags {
                 let json = json!({ "by": "fraction of alpha_max", "fraction": fraction });
                 (Strength::Relative(fraction), String::new(), json)
             }
-            Way::Noise => {
-                let text = "from the noise, estimated in rounds".to_owned();
-                (Strength::Noise, text, json!({ "by": "estimated noise" }))
-            }
+            Way::Noise => (Strength::Noise, String::new(), json!({ "by": "estimated noise" })),
             Way::Criterion(flag) => return self.by_criterion(statement, penalty, flag, session),
             Way::Folds(n) => return self.by_folds(statement, penalty, n, session),
         };
         let fitted = fit(self, statement, penalty, simple, session)?;
-        let text = match way {
-            Way::Fraction(fraction) if 0.0 < fraction => {
+        let mut notes = Vec::new();
+        let text = match (way, fitted.noise()) {
+            (_, Some(noise)) => {
+                let (end, told) = noise_end(noise.end);
+                json["noise_std"] = json!(noise.noise_std);
+                json["rounds"] = json!(noise.history);
+                json["end"] = json!(end);
+                notes.extend(told.map(ToOwned::to_owned));
+                let (std, n) = (significant(noise.noise_std, 6), noise.history.len());
+                format!("from the noise: standard deviation {std} after {n} rounds, {end}")
+            }
+            (Way::Fraction(fraction), _) if 0.0 < fraction => {
                 let alpha_max = fitted.alpha() / fraction;
                 json["alpha_max"] = json!(alpha_max);
                 let top = significant(alpha_max, 6);
@@ -244,7 +251,7 @@ impl Flags {
             _ => text,
         };
         let strength = strength(&fitted, &text, json);
-        Ok(Found { fitted, strength, selection: None, pictures: Vec::new(), notes: Vec::new() })
+        Ok(Found { fitted, strength, selection: None, pictures: Vec::new(), notes })
     }
 
     fn path(
@@ -361,6 +368,29 @@ impl Flags {
             "one_standard_error": simpler,
         });
         Ok(Found { fitted, strength, selection: Some(selection), pictures, notes })
+    }
+}
+
+/// How rounds of estimating the noise ended, and what a user may not expect of that.
+fn noise_end(end: NoiseEnd) -> (&'static str, Option<&'static str>) {
+    match end {
+        NoiseEnd::Settled => ("settled", None),
+        NoiseEnd::Saturated => (
+            "saturated",
+            Some(
+                "the columns that were found leave no residual degrees of freedom; the noise is the last estimate that had some",
+            ),
+        ),
+        NoiseEnd::Exact => (
+            "exact",
+            Some(
+                "the columns that were found explain the response exactly; the noise is the last estimate above zero",
+            ),
+        ),
+        _ => (
+            "not settled",
+            Some("all rounds of estimating the noise were used, and the columns still change"),
+        ),
     }
 }
 
