@@ -229,3 +229,24 @@ fn a_grid_counts_its_fits_and_its_best_cell_is_a_model() {
         place.runs("slope predict t.grid/model.json t.csv");
     }
 }
+
+#[test]
+fn the_chosen_cell_is_marked_where_it_is_not_the_best_of_its_shape() {
+    let place = place();
+    let flags = "--points 12 --ratios 0.5,1 --shares 0.25 --cv 5 --quiet";
+    for rule in ["", "--one-se"] {
+        let text = place.runs(&format!("slope grid t.csv --response y {flags} {rule}"));
+        let marked: Vec<&str> = text.lines().filter(|line| line.contains("chosen ")).collect();
+        assert_eq!(marked.len(), 1, "{text}");
+        let grid = place.json("t.grid/grid.json");
+        let best = usize::try_from(grid["best"].as_u64().unwrap()).unwrap();
+        let lambda1 = grid["cells"][best]["lambda1"].as_f64().unwrap();
+        let found = marked[0]
+            .split_whitespace()
+            .any(|cell| cell.parse::<f64>().is_ok_and(|x| (x / lambda1 - 1.0).abs() < 1e-3));
+        assert!(found, "lambda1 = {lambda1} in {}", marked[0]);
+        // Two shapes, and the choice beside the best of its shape.
+        let rows = text.lines().filter(|line| line.contains("±") && !line.contains("lambda1 ="));
+        assert_eq!(rows.count(), if rule.is_empty() { 2 } else { 3 }, "{text}");
+    }
+}

@@ -273,7 +273,7 @@ impl Flags {
         Ok(Compared { name, values, errors: None, best, fitted, strength: Words { text, json } })
     }
 
-    /// The best strength of each ratio and share, best first.
+    /// The best strength of each ratio and share, best first, and the cell that was chosen, which may be another one.
     fn best_cells(&self, grid: &Grid, compared: &Compared) -> Table {
         const ROWS: usize = 12;
         let per_strength = (self.ratios.len() * self.shares.len()).max(1);
@@ -283,7 +283,13 @@ impl Flags {
                 cells.min_by(|a, b| compared.values[*a].total_cmp(&compared.values[*b]))
             })
             .collect();
-        best.sort_by(|a, b| compared.values[*a].total_cmp(&compared.values[*b]));
+        let by_value = |a: &usize, b: &usize| compared.values[*a].total_cmp(&compared.values[*b]);
+        best.sort_by(by_value);
+        best.truncate(ROWS);
+        if !best.contains(&compared.best) {
+            best.push(compared.best);
+            best.sort_by(by_value);
+        }
         let mut table = Table::new([
             "",
             compared.name,
@@ -294,7 +300,7 @@ impl Flags {
             "lambda2",
             "not zero",
         ]);
-        for i in best.into_iter().take(ROWS) {
+        for i in best {
             let cell = &grid.cells[i];
             let error = compared.errors.as_ref().map(|errors| errors[i]);
             let value = match error {
