@@ -202,6 +202,24 @@ fn faults_of_svmlight_are_named_by_line() {
 }
 
 #[test]
+fn an_index_out_of_proportion_is_refused_unless_it_is_meant() {
+    let place = Place::new();
+    place.write("t.svm", "1 1:1\n0 134217728:1\n");
+    let message = "t.svm, line 2: expected an index of at most 1048576 for 2 entries, or a number of columns, got `134217728`";
+    place.refuses("slope fit t.svm", 1, message);
+    place.write("m.svm", "1 1:1\n0 3:1\n2 1:2\n");
+    place.runs("slope fit m.svm --columns 5");
+    assert_eq!(place.json("m.fit/model.json")["columns"].as_array().unwrap().len(), 5);
+    let message = "m.svm, line 2: expected an index of at most 2, got `3:1`";
+    place.refuses("slope fit m.svm --columns 2", 1, message);
+    let message = "--columns: expected at most 134217728, got 134217729";
+    place.refuses("slope fit m.svm --columns 134217729", 2, message);
+    place.write("t.csv", table(9, 2));
+    let message = "--columns is for svmlight, not for CSV";
+    place.refuses("slope fit t.csv --response y --columns 3", 2, message);
+}
+
+#[test]
 fn a_truncated_archive_is_refused() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(table(50, 3).as_bytes()).unwrap();

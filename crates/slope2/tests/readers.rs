@@ -41,7 +41,10 @@ const WORDS: Reader = Reader {
 
 const SVMLIGHT: Reader = Reader {
     // A bound keeps an index of nine digits from asking for as many columns.
-    read: |bytes| svmlight::parse(bytes, Path::new("damaged"), &SvmLight { n_columns: Some(1000) }),
+    read: |bytes| {
+        let settings = SvmLight { n_columns: Some(1000), ..SvmLight::default() };
+        svmlight::parse(bytes, Path::new("damaged"), &settings)
+    },
     inputs: || {
         vec![
             b"# head\n+1 1:0.5 3:2 # one\n-1 qid:7 2:1e-3 1000:4\n".to_vec(),

@@ -10,12 +10,19 @@ use super::table::{Features, Names, Table};
 
 /// The largest index that is accepted if nothing else is asked for.
 const LARGEST_INDEX: usize = 1 << 27;
+/// The largest index that is accepted for any number of entries.
+const SMALL_INDEX: usize = 1 << 20;
+/// Most columns for each stored entry beyond it.
+const PER_ENTRY: usize = 16;
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SvmLight {
-    /// Number of features; an index above it is an error. None takes the largest index of the file, at most 2^27.
+    /// Number of features; an index above it is an error. None takes the largest index of the file, which must be at most 2^20,
+    /// or at most 16 for each stored entry and 2^27: a slip of the keyboard would else ask for more columns than can be kept.
     pub n_columns: Option<usize>,
+    /// An index up to this one is accepted in any case, if [`SvmLight::n_columns`] is not given.
+    pub known_columns: usize,
 }
 
 /// Reads and parses a file.
@@ -45,7 +52,8 @@ pub fn open(path: &Path, settings: &SvmLight) -> Result<Table> {
 pub fn parse(bytes: &[u8], file: &Path, settings: &SvmLight) -> Result<Table> {
     let content = file::content(bytes, file, file::LIMIT_BYTES)?;
     let mut rows = Rows::default();
-    let limit = settings.n_columns.unwrap_or(LARGEST_INDEX);
+    let largest = LARGEST_INDEX.max(settings.known_columns);
+    let limit = settings.n_columns.unwrap_or(largest);
     for (i, line) in content.split(|byte| *byte == b'\n').enumerate() {
         let end = line.iter().position(|byte| *byte == b'#').unwrap_or(line.len());
         let mut words = line[..end].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -55,6 +63,9 @@ pub fn parse(bytes: &[u8], file: &Path, settings: &SvmLight) -> Result<Table> {
     }
     if rows.labels.is_empty() {
         return Err(Error::Empty { file: file.to_owned() });
+    }
+    if settings.n_columns.is_none() {
+        rows.check_width(file, settings.known_columns)?;
     }
     let p = settings.n_columns.unwrap_or(rows.largest);
     let n_rows = rows.labels.len();
@@ -101,6 +112,8 @@ struct Rows {
     columns: Vec<usize>,
     values: Vec<f64>,
     largest: usize,
+    /// The line of the largest index.
+    widest: u64,
 }
 
 impl Rows {
@@ -150,8 +163,21 @@ impl Rows {
         self.lines.push(line.number);
         self.qids.push(qid);
         self.ends.push(self.values.len());
-        self.largest = self.largest.max(last);
+        if self.largest < last {
+            (self.largest, self.widest) = (last, line.number);
+        }
         Ok(())
+    }
+
+    /// Refuses an index that is too large for so few entries.
+    fn check_width(&self, file: &Path, known: usize) -> Result<()> {
+        let limit = SMALL_INDEX.max(self.values.len().saturating_mul(PER_ENTRY)).max(known);
+        if self.largest <= limit {
+            return Ok(());
+        }
+        let n = self.values.len();
+        let must = format!("an index of at most {limit} for {n} entries, or a number of columns");
+        Err(Error::line(file, self.widest, must, self.largest.to_string().as_bytes()))
     }
 
     /// Compressed columns: counted, then filled row by row, so that rows increase.
@@ -240,8 +266,25 @@ mod tests {
         ] {
             assert_eq!(table(text).unwrap_err().to_string(), message);
         }
-        let two = parse(b"1 3:1\n", Path::new("t"), &SvmLight { n_columns: Some(2) });
+        let of = |n_columns| SvmLight { n_columns, ..SvmLight::default() };
+        let two = parse(b"1 3:1\n", Path::new("t"), &of(Some(2)));
         assert!(matches!(two, Err(Error::Line { .. })));
+    }
+
+    #[test]
+    fn columns_are_not_many_more_than_entries() {
+        let message = "t, line 2: expected an index of at most 1048576 for 2 entries, or a number of columns, got `134217728`";
+        let error = table("1 1:1\n0 134217728:1\n").unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert_eq!(table("1 1048576:1\n").unwrap().n_columns(), 1 << 20);
+        let text = b"1 1048577:1\n";
+        let of = |n_columns, known_columns| {
+            let settings = SvmLight { n_columns, known_columns };
+            parse(text, Path::new("t"), &settings).map(|table| table.n_columns())
+        };
+        assert!(of(None, 1 << 20).is_err());
+        assert_eq!(of(None, 1_048_577).unwrap(), 1_048_577);
+        assert_eq!(of(Some(2_000_000), 0).unwrap(), 2_000_000);
     }
 
     #[test]

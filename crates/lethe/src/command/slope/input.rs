@@ -10,6 +10,9 @@ use slope2::estimator::FamilyKind;
 use super::flags::Family;
 use crate::error::{Error, Result};
 
+/// The most columns of an svmlight file that may be asked for.
+const MOST_COLUMNS: usize = 1 << 27;
+
 /// How a table is read.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
@@ -68,6 +71,9 @@ pub(super) struct DataFlags {
     /// A column to leave out; may be repeated.
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
+    /// svmlight: how many columns there are [default: the largest index, unless that is out of proportion to the entries].
+    #[arg(long, value_name = "N")]
+    columns: Option<usize>,
 }
 
 /// A table with its response.
@@ -142,7 +148,18 @@ pub(super) fn stem(file: &Path) -> String {
 impl DataFlags {
     /// Reads the data; `groups` is a column that folds keep together.
     pub(super) fn read(&self, groups: Option<&str>) -> Result<Input> {
-        let table = match self.table.format() {
+        let format = self.table.format();
+        if self.columns.is_some() && format != Format::Svmlight {
+            return Err(Error::Usage(format!(
+                "--columns is for svmlight, not for {}",
+                format.name()
+            )));
+        }
+        if let Some(n) = self.columns.filter(|n| MOST_COLUMNS < *n) {
+            let must = format!("at most {MOST_COLUMNS}");
+            return Err(Error::Usage(format!("--columns: expected {must}, got {n}")));
+        }
+        let table = match format {
             Format::Csv => self.csv(groups)?,
             format => self.fixed(format, groups)?,
         };
@@ -181,7 +198,8 @@ impl DataFlags {
             return Err(Error::Usage(format!("--groups: {name} has no groups `{other}`")));
         }
         if format == Format::Svmlight {
-            return Ok(svmlight::open(&self.table.file, &SvmLight::default())?);
+            let settings = SvmLight { n_columns: self.columns, ..SvmLight::default() };
+            return Ok(svmlight::open(&self.table.file, &settings)?);
         }
         let table = tensors::open(&self.table.file)?;
         if table.response().is_err() {

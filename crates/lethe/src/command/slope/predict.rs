@@ -166,7 +166,8 @@ impl Flags {
         }
         let n = model.columns.len();
         if format == Format::Svmlight {
-            let table = svmlight::open(&self.table.file, &SvmLight::default())?;
+            let settings = SvmLight { known_columns: n, ..SvmLight::default() };
+            let table = svmlight::open(&self.table.file, &settings)?;
             return Ok(table.widened_to(n));
         }
         let table = tensors::open(&self.table.file)?;
