@@ -39,6 +39,8 @@ pub struct Design<'a> {
     constant: Vec<bool>,
     /// How often the columns stand along the diagonal.
     copies: usize,
+    /// Whether products stay on the calling thread.
+    serial: bool,
 }
 
 enum Entries<'a> {
@@ -99,11 +101,12 @@ impl<'a> Design<'a> {
     /// The same columns as they are stored, without copying them: not centered, not scaled, one block.
     #[must_use]
     pub fn stored(&self) -> Design<'_> {
-        Design::of(match &self.entries {
+        let entries = match &self.entries {
             Entries::Dense(x) => Entries::Dense(x.view()),
             Entries::Sparse(x) => Entries::Sparse(x.view()),
             Entries::Operator(x) => Entries::Operator(*x),
-        })
+        };
+        Design { serial: self.serial, ..Design::of(entries) }
     }
 
     /// The given rows of the columns as they are stored: not centered, not scaled, one block.
@@ -124,8 +127,21 @@ impl<'a> Design<'a> {
         }
     }
 
+    /// The same with products that stay on the calling thread, for work that is on all threads already.
+    pub(crate) fn serial(mut self) -> Self {
+        self.serial = true;
+        self
+    }
+
     fn of(entries: Entries<'a>) -> Self {
-        Design { entries, centers: Vec::new(), scales: Vec::new(), constant: Vec::new(), copies: 1 }
+        Design {
+            entries,
+            centers: Vec::new(),
+            scales: Vec::new(),
+            constant: Vec::new(),
+            copies: 1,
+            serial: false,
+        }
     }
 
     /// The same design for each of several linear predictors, as for classes: a matrix of blocks with these columns along the
@@ -342,7 +358,7 @@ impl<'a> Design<'a> {
             _ => self.block_rows(),
         };
         let columns = (SHARE / work.max(1)).max(1);
-        if out.len() <= columns || rayon::current_num_threads() == 1 {
+        if self.serial || out.len() <= columns || rayon::current_num_threads() == 1 {
             out.iter_mut().enumerate().for_each(|(j, o)| *o = f(j));
             return;
         }

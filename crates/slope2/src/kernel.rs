@@ -162,6 +162,54 @@ impl NullaryFnOnce for Finite<'_> {
     }
 }
 
+/// What one pass says before a proximal map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Survey {
+    /// `sum_j clip(|v_j| - low, 0, width)`.
+    pub(crate) excess: f64,
+    /// The largest magnitude.
+    pub(crate) top: f64,
+    /// Whether all are finite.
+    pub(crate) finite: bool,
+}
+
+/// All of [`clipped_excess`], [`largest`] and [`all_finite`].
+pub(crate) fn survey(v: &[f64], low: f64, width: f64) -> Survey {
+    run(Look(Excess { v, low, width }))
+}
+
+struct Look<'a>(Excess<'a>);
+
+impl NullaryFnOnce for Look<'_> {
+    type Output = Survey;
+
+    #[inline(always)]
+    fn call(self) -> Survey {
+        let mut sums = [0.0; LANES];
+        let mut tops = [0.0; LANES];
+        let mut zeros = [0.0; LANES];
+        let (lanes, rest) = self.0.v.as_chunks::<LANES>();
+        for v in lanes {
+            for lane in 0..LANES {
+                let x = v[lane].abs();
+                sums[lane] += self.0.clip(x);
+                tops[lane] = if tops[lane] < x { x } else { tops[lane] };
+                zeros[lane] += 0.0 * x;
+            }
+        }
+        let (mut excess, mut top, mut finite) = (fold(sums), 0.0, fold(zeros) == 0.0);
+        for x in tops {
+            top = if top < x { x } else { top };
+        }
+        for x in rest {
+            excess += self.0.clip(*x);
+            top = if top < x.abs() { x.abs() } else { top };
+            finite &= x.is_finite();
+        }
+        Survey { excess, top, finite }
+    }
+}
+
 /// `sgn(v) (|v| - low - clip(|v| - low - h, 0, width))_+` in place of each `v`.
 pub(crate) fn shrink(v: &mut [f64], low: f64, h: f64, width: f64) {
     run(Shrink { v, low, h, width });
@@ -200,7 +248,7 @@ pub(crate) struct Window {
     pub(crate) inside_sum: f64,
 }
 
-/// Counts the magnitudes `v` above `low + width` and those in `(low, low + width)`.
+/// Counts the magnitudes of `v` above `low + width` and those in `(low, low + width)`.
 pub(crate) fn window(v: &[f64], low: f64, width: f64) -> Window {
     run(Count { v, low, high: low + width })
 }
@@ -223,7 +271,7 @@ impl NullaryFnOnce for Count<'_> {
         let (lanes, rest) = v.as_chunks::<LANES>();
         for v in lanes {
             for lane in 0..LANES {
-                let x = v[lane];
+                let x = v[lane].abs();
                 let is_above = if high <= x { 1.0 } else { 0.0 };
                 let is_inside = if low < x && x < high { 1.0 } else { 0.0 };
                 above[lane] += is_above;
@@ -233,9 +281,10 @@ impl NullaryFnOnce for Count<'_> {
         }
         let mut all = Window { above: fold(above), inside: fold(inside), inside_sum: fold(sum) };
         for x in rest {
-            if high <= *x {
+            let x = x.abs();
+            if high <= x {
                 all.above += 1.0;
-            } else if low < *x {
+            } else if low < x {
                 all.inside += 1.0;
                 all.inside_sum += x;
             }
@@ -244,7 +293,7 @@ impl NullaryFnOnce for Count<'_> {
     }
 }
 
-/// `sum_j clip(v_j - low, 0, width)`.
+/// `sum_j clip(|v_j| - low, 0, width)`.
 pub(crate) fn clipped_excess(v: &[f64], low: f64, width: f64) -> f64 {
     run(Excess { v, low, width })
 }
@@ -258,7 +307,7 @@ struct Excess<'a> {
 impl Excess<'_> {
     #[inline(always)]
     fn clip(&self, x: f64) -> f64 {
-        let over = x - self.low;
+        let over = x.abs() - self.low;
         let over = if over < self.width { over } else { self.width };
         if 0.0 < over { over } else { 0.0 }
     }
@@ -316,8 +365,8 @@ impl NullaryFnOnce for Largest<'_> {
 }
 
 #[inline(always)]
-fn fold(mut sums: [f64; LANES]) -> f64 {
-    let mut half = LANES / 2;
+fn fold<const N: usize>(mut sums: [f64; N]) -> f64 {
+    let mut half = N / 2;
     while 0 < half {
         for lane in 0..half {
             sums[lane] += sums[lane + half];

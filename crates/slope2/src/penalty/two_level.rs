@@ -6,7 +6,7 @@
 
 use super::{DualNorm, Penalty};
 use crate::error::{Error, Result, number};
-use crate::kernel::{clipped_excess, largest, shrink, window};
+use crate::kernel::{Survey, clipped_excess, largest, shrink, survey, window};
 
 /// `J(beta) = lambda1 (sum of the k largest magnitudes) + lambda2 (sum of the others)`.
 ///
@@ -126,45 +126,46 @@ impl TwoLevel {
     /// As [`Penalty::prox`], and returns the height `h` at which magnitudes were held together; 0 if none were. `start` is
     /// a guess of it.
     ///
+    /// # Errors
+    /// As [`Penalty::prox`].
+    ///
     /// # Source
     /// Derived from the identity of this module: `z_j = sgn(v_j) (|v_j| - l2 - clip(|v_j| - l2 - h, 0, d))_+` with
     /// `l2 = step lambda2`, `d = step (lambda1 - lambda2)` and `h` the root of `sum_j clip(|v_j| - l2 - h, 0, d) = k d`.
-    pub fn prox_with_height(&self, v: &mut [f64], step: f64, start: f64) -> f64 {
+    pub fn prox_with_height(&self, v: &mut [f64], step: f64, start: f64) -> Result<f64> {
         if let Some(lambda) = self.as_lasso() {
+            super::check(v)?;
             soft(v, step * lambda);
-            return 0.0;
+            return Ok(0.0);
         }
         let (low, width) = (step * self.lambda2, step * self.step());
-        let magnitudes = above(v, low);
-        let mut start = start;
-        if start <= 0.0 && MOST_SEARCHED < magnitudes.len() {
-            // A sample says where to begin.
-            let part = magnitudes.len() / (MOST_SEARCHED / 4);
-            let sample: Vec<f64> = magnitudes.iter().step_by(part).copied().collect();
-            let share = sample.len() as f64 / magnitudes.len() as f64;
-            start = height(&sample, low, width, share * self.k as f64, 0.0);
+        let Survey { excess, top, finite } = survey(v, low, width);
+        if !finite {
+            super::check(v)?;
         }
-        let h = height(&magnitudes, low, width, self.k as f64, start);
+        let k = self.k as f64;
+        let mut h = 0.0;
+        if k * width < excess {
+            h = start;
+            if start <= 0.0 && MOST_SEARCHED < v.len() {
+                // A sample says where to begin.
+                let sample: Vec<f64> =
+                    v.iter().step_by(v.len() / (MOST_SEARCHED / 4)).copied().collect();
+                let share = sample.len() as f64 / v.len() as f64;
+                let Survey { excess, top, .. } = survey(&sample, low, width);
+                if share * k * width < excess {
+                    h = height(&sample, (low, width), share * k, top - low, 0.0);
+                }
+            }
+            h = height(v, (low, width), k, top - low, h);
+        }
         shrink(v, low, h, width);
-        h
+        Ok(h)
     }
 }
 
-/// Magnitudes that are searched for their height without a sample of them first.
-const MOST_SEARCHED: usize = 4096;
-
-/// The magnitudes above `low`, in order. Nothing here depends on which they are, but for the place they are written to.
-fn above(v: &[f64], low: f64) -> Vec<f64> {
-    let mut out = vec![0.0; v.len()];
-    let mut n = 0;
-    for v in v {
-        let size = v.abs();
-        out[n] = size;
-        n += usize::from(low < size);
-    }
-    out.truncate(n);
-    out
-}
+/// Entries that are searched for their height without a sample of them first.
+const MOST_SEARCHED: usize = 8192;
 
 /// Soft thresholding.
 fn soft(v: &mut [f64], by: f64) {
@@ -173,16 +174,11 @@ fn soft(v: &mut [f64], by: f64) {
     }
 }
 
-/// The root `h > 0` of `B(h) = sum_j clip(v_j - low - h, 0, width) = k width`, or 0 if `B(0)` is not above it. `v` holds
-/// magnitudes above `low`; those below contribute nothing for any `h`.
+/// The root `h > 0` of `B(h) = sum_j clip(|v_j| - low - h, 0, width) = k width`, where `B(0)` is above it and `B(top)` is 0.
 ///
 /// A Newton step on the piecewise linear `B`, kept inside a bracket; exact once the set inside the window stands still.
-fn height(v: &[f64], low: f64, width: f64, k: f64, start: f64) -> f64 {
+fn height(v: &[f64], (low, width): (f64, f64), k: f64, top: f64, start: f64) -> f64 {
     let target = k * width;
-    if v.len() as f64 <= k || clipped_excess(v, low, width) <= target {
-        return 0.0;
-    }
-    let top = largest(v) - low;
     let (mut lower, mut upper) = (0.0, top);
     let mut h = if 0.0 < start && start < top { start } else { 0.0 };
     let mut last = None;
@@ -238,9 +234,7 @@ impl Penalty for TwoLevel {
     }
 
     fn prox(&self, v: &mut [f64], step: f64) -> Result<()> {
-        super::check(v)?;
-        self.prox_with_height(v, step, 0.0);
-        Ok(())
+        self.prox_with_height(v, step, 0.0).map(|_| ())
     }
 }
 
@@ -261,10 +255,9 @@ impl DualNorm for TwoLevel {
         if let Some(lambda) = self.as_lasso() {
             return top / lambda;
         }
-        let magnitudes: Vec<f64> = v.iter().map(|v| v.abs()).collect();
         let mut t = top / self.lambda1;
         loop {
-            let seen = window(&magnitudes, t * self.lambda2, f64::INFINITY);
+            let seen = window(v, t * self.lambda2, f64::INFINITY);
             if seen.inside < self.k as f64 {
                 return t;
             }
@@ -282,10 +275,8 @@ impl DualNorm for TwoLevel {
         if let Some(lambda) = self.as_lasso() {
             return largest(v) <= slack * lambda;
         }
-        let magnitudes: Vec<f64> = v.iter().map(|v| v.abs()).collect();
         largest(v) <= slack * self.lambda1
-            && clipped_excess(&magnitudes, slack * self.lambda2, f64::INFINITY)
-                <= slack * self.budget()
+            && clipped_excess(v, slack * self.lambda2, f64::INFINITY) <= slack * self.budget()
     }
 }
 

@@ -101,7 +101,11 @@ impl CrossValidation {
     ) -> Result<Vec<f64>> {
         let loss = observations.loss;
         let within = |part: FoldPart| move |error: Error| split.error(part, error);
-        let train = observations.rows(&split.train)?;
+        let mut train = observations.rows(&split.train)?;
+        if rayon::current_num_threads() <= self.folds.splits().len() {
+            // Folds are on all threads, and products with threads of their own would only be in their way.
+            train.design = train.design.serial();
+        }
         let test = observations.rows(&split.test)?;
         let strength = match preparation.loss_scale {
             LossScale::Mean => 1.0,

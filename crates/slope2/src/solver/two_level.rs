@@ -211,9 +211,8 @@ impl Run {
         if 0.0 < self.state.h || levels.step() <= 0.0 {
             return false;
         }
-        let sizes: Vec<f64> = gradient.iter().map(|g| g.abs()).collect();
-        let excess = clipped_excess(&sizes, levels.lambda2, levels.step());
-        let close = largest(&sizes) <= LIFT_FROM * levels.lambda1;
+        let excess = clipped_excess(gradient, levels.lambda2, levels.step());
+        let close = largest(gradient) <= LIFT_FROM * levels.lambda1;
         if !close || excess <= levels.k * levels.step() * (1.0 + 1e-12) {
             return false;
         }

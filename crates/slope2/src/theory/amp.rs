@@ -2,7 +2,7 @@
 
 use faer::MatRef;
 
-use crate::error::{Result, entries, length, number};
+use crate::error::{Result, length, number};
 use crate::kernel::{axpy, dot};
 use crate::penalty::{L1, Penalty, SortedL1, TwoLevel};
 
@@ -68,8 +68,7 @@ impl DistinctMagnitudes for SortedL1 {
 impl DistinctMagnitudes for TwoLevel {
     /// Entries outside the cluster move on their own, those inside as one.
     fn prox_with_divergence(&self, v: &mut [f64], step: f64) -> Result<usize> {
-        entries("vector", "finite", v, f64::is_finite)?;
-        let height = self.prox_with_height(v, step, 0.0);
+        let height = self.prox_with_height(v, step, 0.0)?;
         let rounding = 1e-14 * (step * self.lambda1() + height);
         let flat = |b: f64| 0.0 < height && (b - height).abs() <= rounding;
         let nonzero = v.iter().filter(|b| **b != 0.0).count();

@@ -47,7 +47,7 @@ fn golden_prox_norm_and_dual_norm() {
             }
         }
         if let (Some(two), Some(h)) = (two, optional(case, "/h")) {
-            let got = two.prox_with_height(&mut v.clone(), 1.0, 0.0);
+            let got = two.prox_with_height(&mut v.clone(), 1.0, 0.0).unwrap();
             // Where no magnitude lies in the window, every height in a gap is one.
             let width = two.lambda1() - two.lambda2();
             let excess = |h: f64| -> f64 {
