@@ -1,7 +1,11 @@
 //! Properties of penalties.
 
+use chacha20::ChaCha20Rng;
 use proptest::prelude::*;
+use rand::SeedableRng;
 use slope2::{DualNorm, Error, L1, Penalty, SortedL1, TwoLevel};
+
+use crate::cases::normal;
 
 /// Vectors with ties, zeros and very different sizes.
 fn vectors() -> impl Strategy<Value = Vec<f64>> {
@@ -183,4 +187,30 @@ fn numbers_that_cannot_be_meant_are_refused() {
         assert!(matches!(SortedL1::new(lambda), Err(Error::InvalidEntry { .. })));
     }
     assert!(L1::new(-1.0, 3).is_err());
+}
+
+/// With many entries the height is searched in a sample first; the result is that of the general norm all the same.
+#[test]
+fn long_vectors_have_the_proximal_map_of_the_general_norm() {
+    let mut rng = ChaCha20Rng::seed_from_u64(77);
+    let n = 40_000;
+    for round in 0..12 {
+        let v: Vec<f64> = (0..n)
+            .map(|i| match round % 4 {
+                0 => 2.0 * normal(&mut rng),
+                // Ties at the very ends of windows.
+                1 => (4.0 * normal(&mut rng)).round() / 2.0,
+                // A sample of every so many sees only some of it.
+                2 if i % 4 == 0 => 6.0 + normal(&mut rng),
+                2 => 0.5 * normal(&mut rng),
+                _ => normal(&mut rng).powi(3),
+            })
+            .collect();
+        for (low, share) in [(1.0, 0.02), (0.5, 0.3), (0.0, 0.05), (1.5, 0.001)] {
+            let two = TwoLevel::with_share(low + 1.0, low, share, n).unwrap();
+            let general = SortedL1::new(two.sequence()).unwrap();
+            let (a, b) = (prox(&two, &v, 1.0), prox(&general, &v, 1.0));
+            assert!(close(&a, &b, 1e-11 * (1.0 + largest(&v))), "round {round} {low} {share}");
+        }
+    }
 }

@@ -148,9 +148,11 @@ impl TwoLevel {
         if k * width < excess {
             h = start;
             if start <= 0.0 && MOST_SEARCHED < v.len() {
-                // A sample says where to begin.
-                let sample: Vec<f64> =
-                    v.iter().step_by(v.len() / (MOST_SEARCHED / 4)).copied().collect();
+                // A sample says where to begin: runs of entries from all over the vector, since single ones would touch as
+                // much memory as all of them.
+                let mut sample = Vec::with_capacity(MOST_SEARCHED / 2);
+                let runs = v.chunks(RUN).step_by(v.len() / (MOST_SEARCHED / 4));
+                runs.for_each(|run| sample.extend_from_slice(run));
                 let share = sample.len() as f64 / v.len() as f64;
                 let Survey { excess, top, .. } = survey(&sample, low, width);
                 if share * k * width < excess {
@@ -166,6 +168,9 @@ impl TwoLevel {
 
 /// Entries that are searched for their height without a sample of them first.
 const MOST_SEARCHED: usize = 8192;
+
+/// Neighbors that are sampled together.
+const RUN: usize = 64;
 
 /// Soft thresholding.
 fn soft(v: &mut [f64], by: f64) {
