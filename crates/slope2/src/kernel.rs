@@ -162,57 +162,9 @@ impl NullaryFnOnce for Finite<'_> {
     }
 }
 
-/// What one pass says before a proximal map.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Survey {
-    /// `sum_j clip(|v_j| - low, 0, width)`.
-    pub(crate) excess: f64,
-    /// The largest magnitude.
-    pub(crate) top: f64,
-    /// Whether all are finite.
-    pub(crate) finite: bool,
-}
-
-/// All of [`clipped_excess`], [`largest`] and [`all_finite`].
-pub(crate) fn survey(v: &[f64], low: f64, width: f64) -> Survey {
-    run(Look(Excess { v, low, width }))
-}
-
-struct Look<'a>(Excess<'a>);
-
-impl NullaryFnOnce for Look<'_> {
-    type Output = Survey;
-
-    #[inline(always)]
-    fn call(self) -> Survey {
-        let mut sums = [0.0; LANES];
-        let mut tops = [0.0; LANES];
-        let mut zeros = [0.0; LANES];
-        let (lanes, rest) = self.0.v.as_chunks::<LANES>();
-        for v in lanes {
-            for lane in 0..LANES {
-                let x = v[lane].abs();
-                sums[lane] += self.0.clip(x);
-                tops[lane] = if tops[lane] < x { x } else { tops[lane] };
-                zeros[lane] += 0.0 * x;
-            }
-        }
-        let (mut excess, mut top, mut finite) = (fold(sums), 0.0, fold(zeros) == 0.0);
-        for x in tops {
-            top = if top < x { x } else { top };
-        }
-        for x in rest {
-            excess += self.0.clip(*x);
-            top = if top < x.abs() { x.abs() } else { top };
-            finite &= x.is_finite();
-        }
-        Survey { excess, top, finite }
-    }
-}
-
-/// `sgn(v) (|v| - low - clip(|v| - low - h, 0, width))_+` in place of each `v`.
-pub(crate) fn shrink(v: &mut [f64], low: f64, h: f64, width: f64) {
-    run(Shrink { v, low, h, width });
+/// `sgn(v) (|v| - low - clip(|v| - low - h, 0, width))_+` in place of each `v`. Whether all are finite; what is not stays so.
+pub(crate) fn shrink(v: &mut [f64], low: f64, h: f64, width: f64) -> bool {
+    run(Shrink { v, low, h, width })
 }
 
 struct Shrink<'a> {
@@ -222,20 +174,40 @@ struct Shrink<'a> {
     width: f64,
 }
 
+impl Shrink<'_> {
+    #[inline(always)]
+    fn of(x: f64, low: f64, h: f64, width: f64) -> f64 {
+        let over = x.abs() - low;
+        let more = over - h;
+        let more = if more < width { more } else { width };
+        let more = if 0.0 < more { more } else { 0.0 };
+        let z = if over <= 0.0 { 0.0 } else { over - more };
+        z.copysign(x)
+    }
+}
+
 impl NullaryFnOnce for Shrink<'_> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn call(self) {
+    fn call(self) -> bool {
         let Shrink { v, low, h, width } = self;
-        for v in v {
-            let over = v.abs() - low;
-            let more = over - h;
-            let more = if more < width { more } else { width };
-            let more = if 0.0 < more { more } else { 0.0 };
-            let z = if 0.0 < over { over - more } else { 0.0 };
-            *v = z.copysign(*v);
+        // Zero times a number is zero, times anything else it is not.
+        let mut zeros = [0.0; LANES];
+        let (lanes, rest) = v.as_chunks_mut::<LANES>();
+        for v in lanes {
+            for lane in 0..LANES {
+                let x = v[lane];
+                zeros[lane] += 0.0 * x;
+                v[lane] = Shrink::of(x, low, h, width);
+            }
         }
+        let mut finite = fold(zeros) == 0.0;
+        for x in rest {
+            finite &= x.is_finite();
+            *x = Shrink::of(*x, low, h, width);
+        }
+        finite
     }
 }
 

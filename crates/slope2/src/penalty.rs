@@ -26,7 +26,7 @@ pub trait Penalty {
     /// Replaces `v` by the minimizer of `J(z) + |z - v|^2 / (2 step)`.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidEntry`] for an entry that is not finite; `v` is as it was then.
+    /// [`crate::Error::InvalidEntry`] for an entry that is not finite; the others may have changed then.
     fn prox(&self, v: &mut [f64], step: f64) -> Result<()>;
 }
 

@@ -261,7 +261,6 @@ fn what_is_not_finite_is_refused() {
         for penalty in [&penalty as &dyn DualNorm, &sorted] {
             let mut v = [bad, 1.0, 2.0];
             assert!(matches!(penalty.prox(&mut v, 1.0), Err(Error::InvalidEntry { .. })));
-            assert_eq!(v[1..], [1.0, 2.0]);
             assert!(!penalty.dual_norm(&[bad, 1.0, 2.0]).is_finite());
         }
         assert!(matches!(normalized(&[1.0, bad]), Err(Error::InvalidEntry { .. })));

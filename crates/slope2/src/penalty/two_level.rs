@@ -6,7 +6,7 @@
 
 use super::{DualNorm, Penalty};
 use crate::error::{Error, Result, number};
-use crate::kernel::{Survey, clipped_excess, largest, shrink, survey, window};
+use crate::kernel::{Window, clipped_excess, largest, shrink, window};
 
 /// `J(beta) = lambda1 (sum of the k largest magnitudes) + lambda2 (sum of the others)`.
 ///
@@ -139,30 +139,9 @@ impl TwoLevel {
             return Ok(0.0);
         }
         let (low, width) = (step * self.lambda2, step * self.step());
-        let Survey { excess, top, finite } = survey(v, low, width);
-        if !finite {
-            super::check(v)?;
-        }
-        let k = self.k as f64;
-        let mut h = 0.0;
-        if k * width < excess {
-            h = start;
-            if start <= 0.0 && MOST_SEARCHED < v.len() {
-                // A sample says where to begin: runs of entries from all over the vector, since single ones would touch as
-                // much memory as all of them.
-                let mut sample = Vec::with_capacity(MOST_SEARCHED / 2);
-                let runs = v.chunks(RUN).step_by(v.len() / (MOST_SEARCHED / 4));
-                runs.for_each(|run| sample.extend_from_slice(run));
-                let share = sample.len() as f64 / v.len() as f64;
-                let Survey { excess, top, .. } = survey(&sample, low, width);
-                if share * k * width < excess {
-                    h = height(&sample, (low, width), share * k, top - low, 0.0);
-                }
-            }
-            h = height(v, (low, width), k, top - low, h);
-        }
-        shrink(v, low, h, width);
-        Ok(h)
+        let clip = Clip { low, width, k: self.k as f64 };
+        let h = clip.height(v, if start <= 0.0 { clip.sampled(v) } else { start });
+        if shrink(v, low, h, width) { Ok(h) } else { super::check(v).map(|()| h) }
     }
 }
 
@@ -179,43 +158,81 @@ fn soft(v: &mut [f64], by: f64) {
     }
 }
 
-/// The root `h > 0` of `B(h) = sum_j clip(|v_j| - low - h, 0, width) = k width`, where `B(0)` is above it and `B(top)` is 0.
-///
-/// A Newton step on the piecewise linear `B`, kept inside a bracket; exact once the set inside the window stands still.
-fn height(v: &[f64], (low, width): (f64, f64), k: f64, top: f64, start: f64) -> f64 {
-    let target = k * width;
-    let (mut lower, mut upper) = (0.0, top);
-    let mut h = if 0.0 < start && start < top { start } else { 0.0 };
-    let mut last = None;
-    loop {
-        let seen = window(v, low + h, width);
-        let excess = seen.above * width + seen.inside_sum - seen.inside * (low + h);
-        if target < excess {
-            lower = h;
-        } else {
-            upper = h;
+/// The equation of the height: `B(h) = sum_j clip(|v_j| - low - h, 0, width) = k width`.
+#[derive(Clone, Copy)]
+struct Clip {
+    low: f64,
+    width: f64,
+    k: f64,
+}
+
+impl Clip {
+    /// The height of a sample, or 0: runs of entries from all over the vector, since single ones would touch as much memory as
+    /// all of them.
+    fn sampled(&self, v: &[f64]) -> f64 {
+        if v.len() <= MOST_SEARCHED {
+            return 0.0;
         }
-        if 0.0 < seen.inside {
-            // The root if the window holds the same magnitudes there.
-            let root =
-                (seen.inside_sum - seen.inside * low - (k - seen.above) * width) / seen.inside;
-            let stands = last.is_some_and(|last| last == (seen.above, seen.inside));
-            if stands || (root - h).abs() <= 0.0 {
-                return root.clamp(0.0, top);
+        let mut sample = Vec::with_capacity(MOST_SEARCHED / 2);
+        let runs = v.chunks(RUN).step_by(v.len() / (MOST_SEARCHED / 4));
+        runs.for_each(|run| sample.extend_from_slice(run));
+        let k = self.k * sample.len() as f64 / v.len() as f64;
+        // Rather too low: there the sum is above its target, as it has to be at 0.
+        0.98 * Clip { k, ..*self }.height(&sample, 0.0)
+    }
+
+    /// The root, or 0 if `B(0)` is not above `k width`. A Newton step on the piecewise linear `B`, kept inside a bracket; exact
+    /// once the set inside the window stands still.
+    fn height(&self, v: &[f64], start: f64) -> f64 {
+        let Clip { low, width, k } = *self;
+        let target = k * width;
+        let mut h = start.max(0.0);
+        let mut seen = window(v, low + h, width);
+        let excess =
+            |seen: &Window, h: f64| seen.above * width + seen.inside_sum - seen.inside * (low + h);
+        if excess(&seen, h) <= target && 0.0 < h {
+            h = 0.0;
+            seen = window(v, low, width);
+        }
+        if h == 0.0 && (v.len() as f64 <= k || clipped_excess(v, low, width) <= target) {
+            return 0.0;
+        }
+        let (mut lower, mut upper) = (h, f64::INFINITY);
+        let mut last = None;
+        loop {
+            let excess = excess(&seen, h);
+            if target < excess {
+                lower = h;
+            } else {
+                upper = h;
             }
-            last = Some((seen.above, seen.inside));
-            if lower < root && root < upper {
-                h = root;
-                continue;
+            if 0.0 < seen.inside {
+                // The root if the window holds the same magnitudes there.
+                let spent = (k - seen.above) * width;
+                let root = (seen.inside_sum - seen.inside * low - spent) / seen.inside;
+                let stands = last.is_some_and(|last| last == (seen.above, seen.inside));
+                if stands || (root - h).abs() <= 0.0 {
+                    return root.max(0.0);
+                }
+                last = Some((seen.above, seen.inside));
+                if lower < root && root < upper {
+                    h = root;
+                    seen = window(v, low + h, width);
+                    continue;
+                }
+            } else if (excess - target).abs() <= 0.0 {
+                return h;
             }
-        } else if (excess - target).abs() <= 0.0 {
-            return h;
+            if upper == f64::INFINITY {
+                upper = largest(v) - low;
+            }
+            let middle = 0.5 * (lower + upper);
+            if middle <= lower || upper <= middle {
+                return upper;
+            }
+            h = middle;
+            seen = window(v, low + h, width);
         }
-        let middle = 0.5 * (lower + upper);
-        if middle <= lower || upper <= middle {
-            return upper;
-        }
-        h = middle;
     }
 }
 
