@@ -82,11 +82,13 @@ fn check(table: &Table) {
     assert_eq!((design.n_rows(), design.n_cols()), (n, p));
     let mut out = vec![0.0; n];
     design.apply(&vec![0.0; p], &mut out);
-    let response = table.response().unwrap();
-    assert_eq!(response.texts().len(), n);
-    let _ = response.numbers("a number", |_| true);
-    if let Ok(classes) = response.classes() {
-        assert!(classes.of_rows.iter().all(|class| *class < classes.names.len()));
+    // A damaged name of the response leaves a table without one.
+    if let Ok(response) = table.response() {
+        assert_eq!(response.texts().len(), n);
+        let _ = response.numbers("a number", |_| true);
+        if let Ok(classes) = response.classes() {
+            assert!(classes.of_rows.iter().all(|class| *class < classes.names.len()));
+        }
     }
     assert!(table.weights().is_none_or(|w| w.iter().all(|w| w.is_finite() && 0.0 <= *w)));
     assert!(table.groups().is_none_or(|groups| groups.len() == n));
