@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod atomic;
+#[cfg(feature = "damage")]
+pub mod damage;
 mod error;
 mod escape;
 pub mod figures;

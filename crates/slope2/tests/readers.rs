@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use report::damage::Dice;
 use slope2::data::{Csv, Delimiter, Error, Result, SvmLight, Table, csv, svmlight, tensors};
 
 /// One reader and well-formed inputs for it.
@@ -119,7 +120,7 @@ impl Reader {
         assert!(inputs.iter().all(|input| self.takes(input) && self.takes(&gzip(input))));
         let (mut n_taken, mut n_refused) = (0, 0);
         for seed in 0..n_mutations {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             let input = &inputs[dice.below(inputs.len())];
             let bytes = match dice.below(6) {
                 0 => dice.damaged(&gzip(input)),
@@ -134,53 +135,6 @@ impl Reader {
         }
         assert!(n_mutations / 1000 < n_taken, "{n_taken} taken");
         assert!(n_mutations / 10 < n_refused, "{n_refused} refused");
-    }
-}
-
-/// A seeded source of damage (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    fn byte(&mut self) -> u8 {
-        // Values at which readers turn, and any other.
-        let special = *b"\x00\x7f\x80\xff\x1f\x8b,:#\n\r\t\"-.eEnN019 q";
-        match self.below(2) {
-            0 => special[self.below(special.len())],
-            _ => self.next().to_le_bytes()[0],
-        }
-    }
-
-    /// One to four changes: bytes overwritten, cut out, put in, or repeated.
-    fn damaged(&mut self, input: &[u8]) -> Vec<u8> {
-        let mut bytes = input.to_vec();
-        for _ in 0..=self.below(4) {
-            let at = self.below(bytes.len());
-            let end = (at + 1 + self.below(8)).min(bytes.len());
-            match self.below(5) {
-                0 => drop(bytes.drain(at..end)),
-                1 => bytes.insert(at, self.byte()),
-                2 => bytes.truncate(at),
-                3 => {
-                    let part = bytes[at..end].to_vec();
-                    bytes.splice(at..at, part);
-                }
-                _ if at < bytes.len() => bytes[at] = self.byte(),
-                _ => {}
-            }
-        }
-        bytes
     }
 }
 

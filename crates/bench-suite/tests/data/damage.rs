@@ -10,6 +10,7 @@ use bench_suite::{
     },
 };
 use proptest::prelude::*;
+use report::damage::Dice;
 
 use super::{memory::peak_of, writers};
 
@@ -123,7 +124,7 @@ impl Parser {
         }
         let (mut n_taken, mut n_refused) = (0, 0);
         for seed in 0..n_mutations {
-            let mut dice = Dice(seed);
+            let mut dice = Dice::new(seed);
             let input_idx = dice.below(inputs.len());
             let bytes = match dice.below(4) {
                 0 => dice.damaged(&zipped[input_idx]),
@@ -139,65 +140,6 @@ impl Parser {
         // The damage is neither always fatal nor always harmless, so both ways are exercised.
         assert!(n_mutations / 1000 < n_taken, "{n_taken} taken");
         assert!(n_mutations / 10 < n_refused, "{n_refused} refused");
-    }
-}
-
-/// A seeded source of damage (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n.max(1) as u64).unwrap()
-    }
-
-    fn byte(&mut self) -> u8 {
-        // Values at which parsers turn, and any other.
-        let special = *b"\x00\x01\x08\x7f\x80\xff\x1f\x8b,\n\r\"-.eEnN019 ";
-        match self.below(2) {
-            0 => special[self.below(special.len())],
-            _ => self.next().to_le_bytes()[0],
-        }
-    }
-
-    /// One to four changes, mostly near the beginning, where headers are.
-    fn damaged(&mut self, input: &[u8]) -> Vec<u8> {
-        let mut bytes = input.to_vec();
-        for _ in 0..=self.below(4) {
-            let reach = match self.below(2) {
-                0 => bytes.len().min(24),
-                _ => bytes.len(),
-            };
-            let at = self.below(reach);
-            let end = (at + 1 + self.below(8)).min(bytes.len());
-            match self.below(8) {
-                0 | 1 if at < bytes.len() => bytes[at] = self.byte(),
-                2 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
-                3 => bytes.truncate(at),
-                4 => bytes.insert(at, self.byte()),
-                5 if at < end => drop(bytes.drain(at..end)),
-                6 if at < end => {
-                    let copy = bytes[at..end].to_vec();
-                    let to = self.below(bytes.len());
-                    bytes.splice(to..to, copy);
-                }
-                _ => {
-                    let word = [[0, 0, 0, 0], [255; 4], [127, 255, 255, 255], [0, 0, 0, 1]];
-                    let word = word[self.below(4)];
-                    for (byte, new) in bytes.iter_mut().skip(at).zip(word) {
-                        *byte = new;
-                    }
-                }
-            }
-        }
-        bytes
     }
 }
 
