@@ -9,7 +9,7 @@ use faer::MatRef;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, length};
-use crate::kernel::{axpy, dot, shifted_axpy, shifted_dot};
+use crate::kernel::{STREAMS, axpy, dot, dots, shifted_axpy};
 use columns::{Dense, Sparse};
 pub use standardize::{Center, Scale};
 
@@ -295,18 +295,26 @@ impl<'a> Design<'a> {
         scaled.map(|(j, a)| a * self.centers[j]).sum()
     }
 
-    /// `x_j' v` with a feature as it is fitted, from `v` and its sum, both within a block. Centers are taken off first.
-    fn fitted_dot(&self, j: usize, v: &[f64], sum: f64) -> f64 {
-        if self.centers.is_empty() {
-            return self.factor(j) * self.feature_dot(j, v);
+    /// `x_j' v` with features as they are fitted, from `v` and its sum, both within a block. Centers are taken off first.
+    fn fitted_dots(&self, feature: impl Fn(usize) -> usize, v: &[f64], sum: f64, out: &mut [f64]) {
+        let center = |j: usize| if self.centers.is_empty() { 0.0 } else { self.centers[j] };
+        match &self.entries {
+            Entries::Dense(x) => {
+                let column = |i: usize| (x.column(feature(i)), center(feature(i)));
+                dots(column, !self.centers.is_empty(), v, out);
+            }
+            Entries::Sparse(x) => {
+                for (i, out) in out.iter_mut().enumerate() {
+                    let j = feature(i);
+                    *out = match center(j) {
+                        0.0 => x.dot(j, v),
+                        center => x.shifted_dot(j, center, v, sum),
+                    };
+                }
+            }
+            Entries::Operator(_) => out.fill(0.0),
         }
-        let center = self.centers[j];
-        let product = match &self.entries {
-            Entries::Dense(x) => shifted_dot(x.column(j), center, v),
-            Entries::Sparse(x) => x.shifted_dot(j, center, v, sum),
-            Entries::Operator(_) => 0.0,
-        };
-        self.factor(j) * product
+        out.iter_mut().enumerate().for_each(|(i, out)| *out *= self.factor(feature(i)));
     }
 
     fn sum_if_centered(&self, v: &[f64]) -> f64 {
@@ -324,20 +332,30 @@ impl<'a> Design<'a> {
                     let whole = out.iter_mut().enumerate();
                     whole.for_each(|(j, o)| *o = (*o - self.center(j) * sum) * self.factor(j));
                 }
-                _ => self.each(out, |j| self.fitted_dot(j, v, sum)),
+                _ => self.shared_out(out, |first, out| {
+                    self.fitted_dots(|i| first + i, v, sum, out);
+                }),
             }
         }
     }
 
     /// `out[i] = x_j' v` for the i-th of `columns`. A design known by its products gives zeros.
     pub(crate) fn adjoint_of(&self, columns: &[usize], v: &[f64], out: &mut [f64]) {
-        let sums: Vec<f64> =
-            v.chunks(self.block_rows().max(1)).map(|v| self.sum_if_centered(v)).collect();
-        self.each(out, |i| {
-            let j = columns[i];
-            let rows = self.rows_of(j);
-            let sum = sums[rows.start / self.block_rows().max(1)];
-            self.fitted_dot(self.feature(j), &v[rows], sum)
+        let n = self.block_rows().max(1);
+        let sums: Vec<f64> = v.chunks(n).map(|v| self.sum_if_centered(v)).collect();
+        self.shared_out(out, |first, out| {
+            let mut columns = &columns[first..first + out.len()];
+            let mut out = out;
+            // Those of one block at a time.
+            while let Some(j) = columns.first() {
+                let rows = self.rows_of(*j);
+                let alike = columns.iter().take_while(|j| self.rows_of(**j) == rows).count();
+                let (own, others) = columns.split_at(alike);
+                let (filled, rest) = out.split_at_mut(alike);
+                let sum = sums[rows.start / n];
+                self.fitted_dots(|i| self.feature(own[i]), &v[rows], sum, filled);
+                (columns, out) = (others, rest);
+            }
         });
     }
 
@@ -350,21 +368,19 @@ impl<'a> Design<'a> {
         }
     }
 
-    /// Fills `out`, in parallel where the work pays for it.
-    fn each(&self, out: &mut [f64], f: impl Fn(usize) -> f64 + Sync) {
+    /// Fills `out`, in parallel where the work pays for it: shares of it, each told with its first position.
+    fn shared_out(&self, out: &mut [f64], fill: impl Fn(usize, &mut [f64]) + Sync) {
         const SHARE: usize = 64 * 1024;
         let work = match &self.entries {
             Entries::Sparse(x) => x.n_stored() / x.n_cols().max(1),
             _ => self.block_rows(),
         };
-        let columns = (SHARE / work.max(1)).max(1);
+        let columns = (SHARE / work.max(1)).max(1).next_multiple_of(STREAMS);
         if self.serial || out.len() <= columns || rayon::current_num_threads() == 1 {
-            out.iter_mut().enumerate().for_each(|(j, o)| *o = f(j));
-            return;
+            return fill(0, out);
         }
-        out.par_chunks_mut(columns).enumerate().for_each(|(share, out)| {
-            out.iter_mut().enumerate().for_each(|(i, o)| *o = f(share * columns + i));
-        });
+        let shares = out.par_chunks_mut(columns).enumerate();
+        shares.for_each(|(share, out)| fill(share * columns, out));
     }
 
     /// `out += a x_j` for one column as it is fitted, written out.

@@ -42,33 +42,64 @@ impl NullaryFnOnce for Dot<'_> {
     }
 }
 
-/// `sum_i (a_i - shift) b_i`, summed as [`dot`] does.
-pub(crate) fn shifted_dot(a: &[f64], shift: f64, b: &[f64]) -> f64 {
-    debug_assert_eq!(a.len(), b.len());
-    run(ShiftedDot(a, shift, b))
+/// Columns that [`dots`] takes at a time: memory answers several streams faster than one, and `v` is read once for all.
+pub(crate) const STREAMS: usize = 8;
+
+/// `sum_i (x_i - shift) v_i` for several columns `x`, each with its shift. A column gets the same bits in whatever company.
+pub(crate) fn dots<'a>(
+    column: impl Fn(usize) -> (&'a [f64], f64),
+    is_shifted: bool,
+    v: &[f64],
+    out: &mut [f64],
+) {
+    let (groups, rest) = out.as_chunks_mut::<STREAMS>();
+    for (group, out) in groups.iter_mut().enumerate() {
+        let columns = std::array::from_fn(|k| column(group * STREAMS + k));
+        *out = dots_of(columns, is_shifted, v);
+    }
+    let first = groups.len() * STREAMS;
+    for (k, out) in rest.iter_mut().enumerate() {
+        [*out] = dots_of([column(first + k)], is_shifted, v);
+    }
 }
 
-struct ShiftedDot<'a>(&'a [f64], f64, &'a [f64]);
+fn dots_of<const K: usize>(columns: [(&[f64], f64); K], is_shifted: bool, v: &[f64]) -> [f64; K] {
+    debug_assert!(columns.iter().all(|(x, _)| x.len() == v.len()));
+    if is_shifted { run(Dots::<K, true> { columns, v }) } else { run(Dots::<K, false> { columns, v }) }
+}
 
-impl NullaryFnOnce for ShiftedDot<'_> {
-    type Output = f64;
+struct Dots<'a, const K: usize, const SHIFTED: bool> {
+    columns: [(&'a [f64], f64); K],
+    v: &'a [f64],
+}
+
+impl<const K: usize, const SHIFTED: bool> NullaryFnOnce for Dots<'_, K, SHIFTED> {
+    type Output = [f64; K];
 
     #[inline(always)]
-    fn call(self) -> f64 {
-        let ShiftedDot(a, shift, b) = self;
-        let mut sums = [0.0; LANES];
-        let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-        let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-        for (a, b) in a_lanes.iter().zip(b_lanes) {
-            for lane in 0..LANES {
-                sums[lane] += (a[lane] - shift) * b[lane];
+    fn call(self) -> [f64; K] {
+        const NARROW: usize = LANES / 2;
+        let Dots { columns, v } = self;
+        let (lanes, rest) = v.as_chunks::<NARROW>();
+        let n = lanes.len();
+        let entries = columns.map(|(x, _)| &x.as_chunks::<NARROW>().0[..n]);
+        let mut sums = [[0.0; NARROW]; K];
+        for (i, v) in lanes.iter().enumerate() {
+            for k in 0..K {
+                for lane in 0..NARROW {
+                    let x = entries[k][i][lane];
+                    let x = if SHIFTED { x - columns[k].1 } else { x };
+                    sums[k][lane] += x * v[lane];
+                }
             }
         }
-        let mut rest = 0.0;
-        for (a, b) in a_rest.iter().zip(b_rest) {
-            rest += (a - shift) * b;
+        let mut out = sums.map(fold);
+        for (out, (x, shift)) in out.iter_mut().zip(columns) {
+            for (x, v) in x[n * NARROW..].iter().zip(rest) {
+                *out += if SHIFTED { x - shift } else { *x } * v;
+            }
         }
-        fold(sums) + rest
+        out
     }
 }
 
