@@ -45,6 +45,9 @@ struct Flags {
     mode: String,
 }
 
+#[global_allocator]
+static HEAP: report::heap::Counting = report::heap::Counting;
+
 fn tasks_help() -> String {
     let mut text = String::from("Tasks:\n");
     for task in TASKS {
@@ -55,8 +58,12 @@ fn tasks_help() -> String {
 }
 
 fn main() -> ExitCode {
-    tensor_tree::keep_freed_memory();
-    match run(&Flags::parse()) {
+    let flags = Flags::parse();
+    if flags.slope_worker.is_none() {
+        // Programs that fit with slope2 alone leave the allocator as it is.
+        tensor_tree::keep_freed_memory();
+    }
+    match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -8,6 +8,8 @@ mod escape;
 pub mod figures;
 #[cfg(feature = "golden")]
 pub mod golden;
+#[cfg(feature = "heap")]
+pub mod heap;
 pub mod html;
 #[cfg(feature = "interrupt")]
 pub mod interrupt;

@@ -42,6 +42,9 @@ impl NullaryFnOnce for Dot<'_> {
     }
 }
 
+/// Lanes where several columns are summed at a time: no sum is added up in fewer parts.
+pub(crate) const NARROW: usize = LANES / 2;
+
 /// Columns that [`dots`] takes at a time: memory answers several streams faster than one, and `v` is read once for all.
 pub(crate) const STREAMS: usize = 8;
 
@@ -65,7 +68,11 @@ pub(crate) fn dots<'a>(
 
 fn dots_of<const K: usize>(columns: [(&[f64], f64); K], is_shifted: bool, v: &[f64]) -> [f64; K] {
     debug_assert!(columns.iter().all(|(x, _)| x.len() == v.len()));
-    if is_shifted { run(Dots::<K, true> { columns, v }) } else { run(Dots::<K, false> { columns, v }) }
+    if is_shifted {
+        run(Dots::<K, true> { columns, v })
+    } else {
+        run(Dots::<K, false> { columns, v })
+    }
 }
 
 struct Dots<'a, const K: usize, const SHIFTED: bool> {
@@ -78,7 +85,6 @@ impl<const K: usize, const SHIFTED: bool> NullaryFnOnce for Dots<'_, K, SHIFTED>
 
     #[inline(always)]
     fn call(self) -> [f64; K] {
-        const NARROW: usize = LANES / 2;
         let Dots { columns, v } = self;
         let (lanes, rest) = v.as_chunks::<NARROW>();
         let n = lanes.len();

@@ -7,6 +7,7 @@ mod model;
 mod moments;
 mod outer;
 mod products;
+mod ridged;
 mod session;
 mod source;
 mod two_level;

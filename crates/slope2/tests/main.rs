@@ -16,6 +16,7 @@ mod edges;
 mod estimator;
 mod golden;
 mod grids;
+mod memory;
 mod multinomial;
 mod paths;
 mod penalties;

@@ -4,6 +4,7 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use report::heap::peak_of;
 use serde::{Deserialize, Serialize};
 use slope2::{Datafit, Gaussian, LossScale, Problem};
 
@@ -61,6 +62,9 @@ pub struct Answer {
     pub rss_bytes: u64,
     /// Highest resident memory since then.
     pub peak_rss_bytes: u64,
+    /// The most that the calling thread held on the heap at once beside what it held before; of ours only.
+    #[serde(default)]
+    pub heap_bytes: u64,
     /// The largest relative gap of all solutions; of ours only.
     #[serde(default)]
     pub gap: Option<f64>,
@@ -108,9 +112,13 @@ fn answer(problem: &Problem<'_, ()>, request: &Request) -> Result<Answer> {
     forget_peak();
     let rss_bytes = memory().map_or(0, |(now, _)| now);
     let (mut cpu_s, mut wall_s, mut coefficients) = (Vec::new(), Vec::new(), Vec::new());
+    let mut heap_bytes = 0;
     for _ in 0..request.repeats {
         let mut laps = Vec::with_capacity(2);
-        coefficients = prepared.run(&mut || laps.push((cpu_seconds(), Instant::now())))?;
+        let (result, bytes) =
+            peak_of(|| prepared.run(&mut || laps.push((cpu_seconds(), Instant::now()))));
+        coefficients = result?;
+        heap_bytes = heap_bytes.max(bytes as u64);
         if let [(cpu, wall), (cpu_end, wall_end)] = laps[..] {
             cpu_s.push(cpu_end - cpu);
             wall_s.push((wall_end - wall).as_secs_f64());
@@ -124,7 +132,7 @@ fn answer(problem: &Problem<'_, ()>, request: &Request) -> Result<Answer> {
     if let Some(file) = &request.out {
         write_floats(file, &coefficients)?;
     }
-    Ok(Answer { cpu_s, wall_s, rss_bytes, peak_rss_bytes, gap })
+    Ok(Answer { cpu_s, wall_s, rss_bytes, peak_rss_bytes, heap_bytes, gap })
 }
 
 fn say(output: &mut impl Write, line: &impl Serialize) -> Result<()> {

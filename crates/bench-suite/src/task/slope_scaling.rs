@@ -20,7 +20,7 @@ const ROWS: usize = 200;
 const COLUMNS: usize = 50;
 const SIZES: [usize; 7] = [1_000, 3_162, 10_000, 31_623, 100_000, 316_228, 1_000_000];
 /// From this size on vectors of length n + p are most of what a fit needs.
-const LARGE: usize = 100_000;
+const LARGE: usize = 10_000;
 /// Fits longer than this are not repeated, in seconds.
 const LONG: f64 = 20.0;
 const ROUNDS: usize = 5;
@@ -53,7 +53,9 @@ const AXES: [Axis; 2] = [
 struct Point {
     size: usize,
     cpu_s: f64,
+    /// On the heap, and resident; in vectors of `n + p`.
     vectors: f64,
+    resident: f64,
 }
 
 /// Runs everything and writes the section.
@@ -61,9 +63,11 @@ pub(super) fn run(session: &Session) -> Result<Section> {
     let mut section = Section::new("Scaling of slope2").paragraph(format!(
         "One fit from zero at a tenth of the largest useful strength, to a true relative gap of 1e-6, on autoregressive designs \
          of correlation .5: features varied at {ROWS} observations, observations varied at {COLUMNS} features. Process CPU \
-         time on one thread, medians of at least {ROUNDS} fits, of one where a fit takes more than {LONG} s. Memory is the \
-         highest resident size less what the process had before (after a small fit) and less the design and the response, in \
-         vectors of n + p doubles; for small designs it is that of the working set."
+         time on one thread, medians of at least {ROUNDS} fits, of one where a fit takes more than {LONG} s. Memory is the most \
+         that a fit holds on the heap at once beside the design and the response, in vectors of n + p doubles; for small \
+         designs it is that of the inner products of the working set. Resident is the highest resident size less what the \
+         process had before (after a small fit) and less the design and the response: with pages of the program, scratch \
+         space of the matrix library and what the allocator keeps."
     ));
     for axis in &AXES {
         let sizes =
@@ -83,8 +87,8 @@ pub(super) fn run(session: &Session) -> Result<Section> {
             .log_x()
             .log_y()
             .horizontal(MOST_VECTORS, "allowed");
-        let mut table = Table::new(["penalty", axis.what, "cpu ms", "vectors"]);
-        for column in 1..4 {
+        let mut table = Table::new(["penalty", axis.what, "cpu ms", "vectors", "resident"]);
+        for column in 1..5 {
             table = table.align(column, Align::Right);
         }
         let task =
@@ -106,11 +110,13 @@ pub(super) fn run(session: &Session) -> Result<Section> {
                 };
                 figure("cpu-ms", 1e3 * point.cpu_s, "ms")?;
                 figure("vectors", point.vectors, "vectors of n + p")?;
+                figure("resident-vectors", point.resident, "vectors of n + p")?;
                 table.push_row([
                     label.to_owned(),
                     count(point.size as u64),
                     significant(1e3 * point.cpu_s, 3),
                     significant(point.vectors, 3),
+                    significant(point.resident, 3),
                 ]);
                 points.push(point);
                 task.advance(1);
@@ -131,7 +137,7 @@ pub(super) fn run(session: &Session) -> Result<Section> {
         task.finish();
         section = section
             .plot(&time.to_svg()?, "Processor time of a fit.")
-            .plot(&memory.to_svg()?, "Peak memory of a fit beside its data.")
+            .plot(&memory.to_svg()?, "Most memory on the heap during a fit, beside its data.")
             .table(&table);
     }
     Ok(section)
@@ -153,11 +159,17 @@ fn measure(axis: &Axis, size: usize, shape: Shape) -> Result<Point> {
     }
     let data = 8 * (n * p + n) as u64;
     let before = client.ready().start_rss_bytes + data;
-    let bytes = first.peak_rss_bytes.saturating_sub(before) as f64;
+    let resident = first.peak_rss_bytes.saturating_sub(before);
+    let vectors = |bytes: u64| bytes as f64 / (8.0 * (n + p) as f64);
     let once = median(&first.cpu_s);
     let mut times = if once < LONG { Vec::new() } else { first.cpu_s };
     while times.len() < if once < LONG { ROUNDS } else { 1 } {
         times.extend(done(client.ask(&request(repeats(once)), LIMIT)?)?.cpu_s);
     }
-    Ok(Point { size, cpu_s: median(&times), vectors: bytes / (8.0 * (n + p) as f64) })
+    Ok(Point {
+        size,
+        cpu_s: median(&times),
+        vectors: vectors(first.heap_bytes),
+        resident: vectors(resident),
+    })
 }

@@ -12,7 +12,9 @@ use bench_suite::{
 use proptest::prelude::*;
 use report::damage::Dice;
 
-use super::{memory::peak_of, writers};
+use report::heap::peak_of;
+
+use super::writers;
 
 /// The name under which errors must know the bytes.
 const FILE: &str = "damaged";

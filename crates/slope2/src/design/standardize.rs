@@ -47,6 +47,13 @@ struct Column {
     max: f64,
 }
 
+impl Column {
+    /// Whether nothing is left of it without its center.
+    fn is_constant_around(&self, center: f64) -> bool {
+        self.min == self.max && center == self.mean
+    }
+}
+
 impl Design<'_> {
     /// The same design with columns centered and scaled. `weights` are those of the observations, with mean 1; none means
     /// all ones.
@@ -67,19 +74,26 @@ impl Design<'_> {
             return Err(crate::Error::NeedsColumns);
         }
         self.constant = Vec::new();
+        let centers = !matches!(center, Center::None);
+        let columns: Vec<Column> = if self.has_columns() && (computed || centers) {
+            (0..p).map(|j| self.column(j, weights)).collect()
+        } else {
+            Vec::new()
+        };
         self.centers = match center {
             Center::None => Vec::new(),
-            Center::Mean => (0..p).map(|j| self.column(j, weights).mean).collect(),
-            Center::Min => (0..p).map(|j| self.column(j, weights).min).collect(),
+            Center::Mean => columns.iter().map(|column| column.mean).collect(),
+            Center::Min => columns.iter().map(|column| column.min).collect(),
             Center::Given(centers) => {
                 length("centers", p, centers.len())?;
                 entries("centers", "finite", centers, f64::is_finite)?;
                 centers.clone()
             }
         };
-        if !self.centers.is_empty() && self.has_columns() {
-            let is_constant = |j: usize| self.is_constant(j, weights);
-            let constant: Vec<bool> = (0..p).map(is_constant).collect();
+        if centers {
+            let all = columns.iter().enumerate();
+            let constant: Vec<bool> =
+                all.map(|(j, column)| column.is_constant_around(self.center(j))).collect();
             self.constant = if constant.contains(&true) { constant } else { Vec::new() };
         }
         self.scales = match scale {
@@ -90,7 +104,10 @@ impl Design<'_> {
                 entries("scales", "finite and positive", scales, holds)?;
                 scales.clone()
             }
-            _ => (0..p).map(|j| self.size(j, scale, weights)).collect(),
+            _ => {
+                let all = columns.iter().enumerate();
+                all.map(|(j, column)| self.size(j, column, scale, weights)).collect()
+            }
         };
         Ok(self)
     }
@@ -132,12 +149,6 @@ impl Design<'_> {
         }
     }
 
-    /// Whether nothing is left of a column without its center.
-    fn is_constant(&self, j: usize, weights: Option<&[f64]>) -> bool {
-        let Column { mean, min, max } = self.column(j, weights);
-        min == max && self.center(j) == mean
-    }
-
     fn column(&self, j: usize, weights: Option<&[f64]>) -> Column {
         let (mut sum, mut min, mut max) = (0.0, f64::INFINITY, f64::NEG_INFINITY);
         let missing = self.visit(j, weights, |x, w| {
@@ -156,12 +167,11 @@ impl Design<'_> {
         Column { mean, min, max }
     }
 
-    fn size(&self, j: usize, scale: &Scale, weights: Option<&[f64]>) -> f64 {
+    fn size(&self, j: usize, whole: &Column, scale: &Scale, weights: Option<&[f64]>) -> f64 {
         let center = self.center(j);
-        if self.is_constant(j, weights) {
+        if whole.is_constant_around(center) {
             return 1.0;
         }
-        let whole = self.column(j, weights);
         let (mut sum, mut squares, mut top) = (0.0, 0.0, 0.0f64);
         let mut add = |x: f64, w: f64| {
             sum += w * x.abs();

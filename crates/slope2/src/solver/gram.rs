@@ -112,25 +112,31 @@ impl Gram {
                 }
             }
         }
-        let products = source.products(&self.members, &self.sums, old);
-        for i in old..self.len() {
-            for k in (0..old).chain(i..self.len()) {
-                self.set(k, i, products[(k, i - old)]);
+        let (m, capacity) = (self.len(), self.capacity);
+        // The products with a column are a row here and a column there.
+        let fresh = &mut self.products[old * capacity..];
+        let fresh = MatMut::from_column_major_slice_with_stride_mut(fresh, m, m - old, capacity);
+        source.products(&self.members, &self.sums, old, fresh);
+        for i in old..m {
+            for k in (0..old).chain(i + 1..m) {
+                self.products[k * capacity + i] = self.products[i * capacity + k];
             }
         }
     }
 
     fn grow(&mut self, m: usize) {
-        if m <= self.capacity {
+        let (old, len) = (self.capacity, self.len());
+        if m <= old {
             return;
         }
-        // Room for a few columns more; the whole is copied when it is used up.
-        let capacity = m + m / 8;
-        let mut products = vec![0.0; capacity * capacity];
-        for a in 0..self.len() {
-            products[a * capacity..a * capacity + self.len()].copy_from_slice(self.row(a));
+        // Room for a few columns more; the whole is moved when it is used up.
+        let capacity = m + m / 16;
+        self.products.reserve_exact(capacity * capacity - self.products.len());
+        self.products.resize(capacity * capacity, 0.0);
+        for a in (1..len).rev() {
+            self.products.copy_within(a * old..a * old + len, a * capacity);
         }
-        (self.products, self.capacity) = (products, capacity);
+        self.capacity = capacity;
     }
 
     /// The block of the inner products at these positions.

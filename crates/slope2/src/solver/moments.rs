@@ -1,12 +1,12 @@
 //! A least-squares problem by its second moments: with many more rows than columns nothing else is needed of the data.
 
-use faer::Mat;
+use faer::MatMut;
 
 use super::model::Model;
 use super::products::{self, Column};
 use crate::certificate::Moments as Certified;
 use crate::design::Design;
-use crate::kernel::{axpy, dot};
+use crate::kernel::{NARROW, axpy, dot};
 use crate::problem::Problem;
 
 /// `X' Omega X`, `X' Omega y` and `y' Omega y`, all of centered columns and response if there is an intercept.
@@ -29,12 +29,11 @@ impl Moments {
     pub(super) fn of<P>(problem: &Problem<'_, P>, model: &Model) -> Self {
         let design = problem.design;
         let p = design.n_cols();
-        let lower = lower(design, model);
         let mut gram = vec![0.0; p * p];
+        lower(design, model, MatMut::from_column_major_slice_mut(&mut gram, p, p));
         for j in 0..p {
             for i in j..p {
-                gram[j * p + i] = lower[(i, j)];
-                gram[i * p + j] = lower[(i, j)];
+                gram[i * p + j] = gram[j * p + i];
             }
         }
         let mut y = problem.datafit.y().to_vec();
@@ -57,7 +56,7 @@ impl Moments {
         let x_size = x_size.collect();
         let y_size = yy.sqrt() + y_mean.abs() * total.sqrt();
         // No sum has more steps in a row than this.
-        let rounding = f64::EPSILON * (products::ROWS + y.len() / 16) as f64;
+        let rounding = f64::EPSILON * (products::ROWS + y.len() / NARROW) as f64;
         Moments { gram, xy, yy, x_mean, y_mean, x_size, y_size, rounding }
     }
 
@@ -97,12 +96,13 @@ impl Moments {
     }
 }
 
-fn lower(design: &Design<'_>, model: &Model) -> Mat<f64> {
+/// Fills the lower triangle.
+fn lower(design: &Design<'_>, model: &Model, out: MatMut<'_, f64>) {
     let p = design.n_cols();
     if design.is_sparse() {
         let columns: Vec<Vec<(usize, f64)>> = (0..p).map(|j| vec![(j, 1.0)]).collect();
-        return products::sparse(design, model, &columns, 0);
+        return products::sparse(design, model, &columns, 0, out);
     }
     let columns: Vec<Column<'_>> = (0..p).map(|j| Column::Feature(j, 1.0)).collect();
-    products::dense(design, model, &columns, 0)
+    products::dense(design, model, &columns, 0, out);
 }

@@ -2,14 +2,15 @@
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par};
+use faer::reborrow::ReborrowMut;
+use faer::{Accum, MatMut, MatRef, Par};
 
 use super::model::Model;
 use crate::design::Design;
 use crate::kernel::shifted_and_scaled;
 
 /// Rows at a time: what is copied for them stays in the cache.
-pub(super) const ROWS: usize = 256;
+pub(super) const ROWS: usize = 128;
 
 /// A column of the working set.
 pub(super) enum Column<'a> {
@@ -19,16 +20,17 @@ pub(super) enum Column<'a> {
     Sum(&'a [f64]),
 }
 
-/// The products of all `columns` with those from `old` on, one column of the result for each of the latter. Below `old` all rows
-/// are filled, from `old` on the lower triangle alone.
+/// The products of all `columns` with those from `old` on, one column of `out` for each of the latter. Below `old` all rows are
+/// filled, from `old` on the lower triangle alone.
 pub(super) fn dense(
     design: &Design<'_>,
     model: &Model,
     columns: &[Column<'_>],
     old: usize,
-) -> Mat<f64> {
+    mut out: MatMut<'_, f64>,
+) {
     let (n, m) = (design.n_rows(), columns.len());
-    let mut out = Mat::<f64>::zeros(m, m - old);
+    out.fill(0.0);
     // What is taken off a column, and what it is multiplied by besides the weights.
     let shifts: Vec<(f64, f64)> =
         columns.iter().map(|column| shift_and_factor(design, model, column)).collect();
@@ -48,7 +50,7 @@ pub(super) fn dense(
         }
         let block = MatRef::from_column_major_slice(&block[..m * height], height, m);
         let (before, fresh) = (block.get(.., ..old), block.get(.., old..));
-        let (top, bottom) = out.as_mut().split_at_row_mut(old);
+        let (top, bottom) = out.rb_mut().split_at_row_mut(old);
         matmul(top, Accum::Add, before.transpose(), fresh, 1.0, Par::Seq);
         triangular::matmul(
             bottom,
@@ -62,7 +64,6 @@ pub(super) fn dense(
             Par::Seq,
         );
     }
-    out
 }
 
 /// What is taken off a column, and what it is multiplied by. A column that is constant up to rounding is multiplied by zero if
@@ -96,9 +97,9 @@ pub(super) fn sparse(
     model: &Model,
     columns: &[Vec<(usize, f64)>],
     old: usize,
-) -> Mat<f64> {
+    mut out: MatMut<'_, f64>,
+) {
     let m = columns.len();
-    let mut out = Mat::<f64>::zeros(m, m - old);
     // Factors of the features, and what is taken off them after that.
     let total: f64 = model.omega.iter().sum();
     let features: Vec<Vec<(usize, f64, f64)>> = columns
@@ -144,5 +145,4 @@ pub(super) fn sparse(
                 .sum();
         }
     }
-    out
 }

@@ -1,6 +1,6 @@
 //! Where inner products of features come from: from the columns, or from second moments.
 
-use faer::Mat;
+use faer::MatMut;
 
 use super::model::Model;
 use super::moments::Moments;
@@ -74,18 +74,21 @@ impl Source<'_> {
         }
     }
 
-    /// Products of columns, each a signed sum of features, with those from `old` on: all above `old`, the lower triangle below.
-    /// Columns that `sums` has are written out there.
+    /// Products of columns, each a signed sum of features, with those from `old` on, a column of `out` for each of these: all
+    /// above `old`, the lower triangle below. Columns that `sums` has are written out there.
     pub(super) fn products(
         &self,
         columns: &[Vec<(usize, f64)>],
         sums: &[Option<Vec<f64>>],
         old: usize,
-    ) -> Mat<f64> {
+        mut out: MatMut<'_, f64>,
+    ) {
         match self {
-            Source::Columns { model, .. } if !model.is_diagonal() => self.one_by_one(columns, old),
+            Source::Columns { model, .. } if !model.is_diagonal() => {
+                self.one_by_one(columns, old, out);
+            }
             Source::Columns { design, model, .. } if design.is_sparse() => {
-                products::sparse(design, model, columns, old)
+                products::sparse(design, model, columns, old, out);
             }
             Source::Columns { design, model, .. } => {
                 let dense: Vec<Column<'_>> = (columns.iter().zip(sums))
@@ -95,11 +98,10 @@ impl Source<'_> {
                         (None, _) => Column::Sum(&[]),
                     })
                     .collect();
-                products::dense(design, model, &dense, old)
+                products::dense(design, model, &dense, old, out);
             }
             Source::Moments(moments) => {
                 let m = columns.len();
-                let mut out = Mat::<f64>::zeros(m, m - old);
                 for i in old..m {
                     let value = |along: &dyn Fn(usize) -> f64, k: usize| -> f64 {
                         columns[k].iter().map(|(j, sign)| sign * along(*j)).sum()
@@ -116,15 +118,13 @@ impl Source<'_> {
                         }
                     }
                 }
-                out
             }
         }
     }
 
     /// The products of one column after the other with all features.
-    fn one_by_one(&self, columns: &[Vec<(usize, f64)>], old: usize) -> Mat<f64> {
+    fn one_by_one(&self, columns: &[Vec<(usize, f64)>], old: usize, mut out: MatMut<'_, f64>) {
         let features: Vec<usize> = columns.iter().flatten().map(|m| m.0).collect();
-        let mut out = Mat::<f64>::zeros(columns.len(), columns.len() - old);
         for (i, column) in columns.iter().enumerate().skip(old) {
             let along = self.along(column.iter().copied(), &features);
             let mut rest = along.features.as_slice();
@@ -134,6 +134,5 @@ impl Source<'_> {
                 out[(k, i - old)] = members.iter().zip(own).map(|(m, product)| m.1 * product).sum();
             }
         }
-        out
     }
 }

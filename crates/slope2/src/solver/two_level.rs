@@ -290,7 +290,7 @@ impl Run {
         let mut chosen: Vec<usize> = (0..zone.len()).filter(|j| is_free(zone[*j])).collect();
         // Inner products of the set are to cost no more than one pass over all columns.
         let balanced = (COLUMNS_PER_SQUARE * zone.len()).isqrt().max(10);
-        let size = self.least.min(balanced).max(2 * chosen.len());
+        let size = self.least.min(balanced).max(chosen.len() + chosen.len() / 2);
         let mut room = size - chosen.len().min(size);
         let urgency = |j: usize| levels.violation(zone[j], sign[j], gradient[j], *h);
         let mut others: Vec<(f64, usize)> =

@@ -1,11 +1,11 @@
 //! Steps of all magnitudes at once, with an exact line search through the kinks.
 
-use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
+use faer::Mat;
 
 use super::inner::Inner;
 use super::ranks::Ranks;
 use crate::kernel::{axpy, largest};
+use crate::solver::ridged::solve_ridged;
 
 /// Relative ridge: more clusters than observations are normal on the way, and this sends them along the null directions until
 /// they meet a kink.
@@ -130,11 +130,8 @@ impl Inner<'_> {
         let m = free.len();
         let mut block = Mat::<f64>::zeros(m, m);
         self.set.block(&free, block.as_mut());
-        let top = (0..m).map(|i| block[(i, i)]).fold(0.0, f64::max);
-        (0..m).for_each(|i| block[(i, i)] += RIDGE * top);
-        let factor = block.llt(Side::Lower).ok()?;
-        let rhs = Mat::<f64>::from_fn(m, 1, |k, _| self.q[free[k]] - self.level(k));
-        let solved = factor.solve(&rhs);
+        let mut solved = Mat::<f64>::from_fn(m, 1, |k, _| self.q[free[k]] - self.level(k));
+        solve_ridged(block.as_mut(), RIDGE, solved.as_mut())?;
         let d: Vec<f64> = (0..m).map(|k| solved[(k, 0)]).collect();
         if d.iter().any(|d| !d.is_finite()) {
             return None;

@@ -1,11 +1,11 @@
 //! A working set by its inner products: a step costs as much as the set has columns, whatever their length.
 
-use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
+use faer::Mat;
 
 use super::space::{Pull, Space};
 use crate::kernel::axpy;
 use crate::solver::gram::Gram;
+use crate::solver::ridged::solve_ridged;
 
 /// Relative ridge: more free coefficients than observations are normal on the way, and this sends them along the null
 /// directions until they meet a kink.
@@ -66,17 +66,12 @@ impl Space for ByProducts<'_> {
         let m = free.len();
         let mut block = Mat::<f64>::zeros(m, m);
         self.set.block(free, block.as_mut());
-        let top = (0..m).map(|i| block[(i, i)]).fold(0.0, f64::max);
-        for i in 0..m {
-            block[(i, i)] += RIDGE * top;
-        }
-        let factor = block.llt(Side::Lower).ok()?;
-        let mut rhs = Mat::<f64>::zeros(m, 2);
+        let mut solved = Mat::<f64>::zeros(m, 2);
         for (a, i) in free.iter().enumerate() {
-            rhs[(a, 0)] = wanted[a];
-            rhs[(a, 1)] = self.t[*i];
+            solved[(a, 0)] = wanted[a];
+            solved[(a, 1)] = self.t[*i];
         }
-        let solved = factor.solve(&rhs);
+        solve_ridged(block.as_mut(), RIDGE, solved.as_mut())?;
         let mut dh = 0.0;
         if let Some(Pull { wanted, tt }) = cluster {
             let (mut pull, mut curvature) = (wanted, tt);

@@ -34,7 +34,7 @@ impl WorkingSet {
         };
         let inside = marked(&self.columns);
         let new: Vec<usize> = wanted.iter().copied().filter(|j| !inside[*j]).collect();
-        if wanted.len() + wanted.len() / 2 < self.columns.len() + new.len() {
+        if wanted.len() + wanted.len() / 4 < self.columns.len() + new.len() {
             let is_wanted = marked(wanted);
             let stays: Vec<bool> = self.columns.iter().map(|j| is_wanted[*j]).collect();
             self.gram.retain(&stays);
