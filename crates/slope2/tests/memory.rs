@@ -4,7 +4,8 @@ use chacha20::ChaCha20Rng;
 use rand::SeedableRng;
 use report::heap::{Counting, peak_of};
 use slope2::{
-    Datafit, Design, DualNorm, Gaussian, LossScale, Problem, Solver, Start, TwoLevel, ZoneDescent,
+    Datafit, Design, DualNorm, Fista, Gaussian, LossScale, Problem, Solver, Start, TwoLevel,
+    ZoneDescent,
 };
 
 use crate::cases::normal;
@@ -16,7 +17,7 @@ static HEAP: Counting = Counting;
 const MOST: f64 = 24.0;
 
 /// What a fit at a tenth of the largest useful strength holds at once, in vectors of `n + p`.
-fn vectors(n: usize, p: usize, ratio: f64) -> f64 {
+fn vectors(solver: &impl Solver<TwoLevel>, n: usize, p: usize, ratio: f64) -> f64 {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let x: Vec<f64> = (0..n * p).map(|_| normal(&mut rng)).collect();
     let design = Design::from_columns(x, n, p).unwrap();
@@ -33,7 +34,6 @@ fn vectors(n: usize, p: usize, ratio: f64) -> f64 {
     design.adjoint(&y, &mut gradient);
     let alpha = problem.penalty.dual_norm(&gradient) / (10.0 * n as f64);
     let problem = problem.with_penalty(problem.penalty.scaled(alpha).unwrap());
-    let solver = ZoneDescent { tolerance: 1e-6, ..ZoneDescent::default() };
     let (fit, bytes) = peak_of(|| solver.solve(&problem, &Start::default()).unwrap());
     assert!(fit.certificate.holds(1e-6), "{n} x {p}");
     bytes as f64 / (8.0 * (n + p) as f64)
@@ -41,14 +41,25 @@ fn vectors(n: usize, p: usize, ratio: f64) -> f64 {
 
 #[test]
 fn a_fit_holds_at_most_24_vectors_beside_its_data() {
+    let solver = ZoneDescent { tolerance: 1e-6, ..ZoneDescent::default() };
     // The matrix library takes its scratch space once.
-    vectors(30, 60, 0.5);
+    vectors(&solver, 30, 60, 0.5);
     for (n, p) in [(2_000, 50), (20_000, 50), (100, 8_000), (200, 20_000)] {
         for ratio in [0.5, 1.0] {
-            let vectors = vectors(n, p, ratio);
+            let vectors = vectors(&solver, n, p, ratio);
             assert!(vectors <= MOST, "{n} x {p}, ratio {ratio}: {vectors} vectors");
             // The solution alone is one.
             assert!(1.0 < vectors, "{n} x {p}: nothing was counted");
         }
+    }
+}
+
+/// Where inner products of a few hundred columns are more than that, first-order steps need none of them.
+#[test]
+fn accelerated_steps_hold_at_most_24_vectors_at_any_size() {
+    let solver = Fista { tolerance: 1e-6, ..Fista::default() };
+    for (n, p) in [(1_000, 50), (200, 1_000), (200, 3_162)] {
+        let vectors = vectors(&solver, n, p, 0.5);
+        assert!(1.0 < vectors && vectors <= MOST, "{n} x {p}: {vectors} vectors");
     }
 }
