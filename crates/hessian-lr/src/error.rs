@@ -1,0 +1,34 @@
+//! The one error type of the crate.
+
+/// `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with fits, rates and choices.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting outside its range.
+    #[error("{name} must be {must}, got {got}")]
+    InvalidSetting {
+        /// Setting.
+        name: &'static str,
+        /// Permitted range in words.
+        must: &'static str,
+        /// Value that came.
+        got: f64,
+    },
+    /// Two lists that belong together have different lengths.
+    #[error("{name}: expected {expected}, got {got}")]
+    Length {
+        /// What was counted.
+        name: &'static str,
+        /// How many were needed.
+        expected: usize,
+        /// How many came.
+        got: usize,
+    },
+    /// From tensors.
+    #[cfg(feature = "tensor")]
+    #[error(transparent)]
+    Tensor(#[from] tensor_tree::Error),
+}

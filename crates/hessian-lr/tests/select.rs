@@ -1,0 +1,1 @@
+//! The knapsack: exact, greedy, and against brute force.
