@@ -27,6 +27,27 @@ pub enum Error {
         /// How many came.
         got: usize,
     },
+    /// Too few probes for the unknowns of a fit.
+    #[error("a fit needs {needed} different probes, got {got}")]
+    FewProbes {
+        /// Different probes needed.
+        needed: usize,
+        /// Different probes that came.
+        got: usize,
+    },
+    /// Probes that do not tell groups apart.
+    #[error("probes do not tell groups {groups:?} apart: rank {rank} of {columns}")]
+    RankDeficient {
+        /// Rank of the equations.
+        rank: usize,
+        /// Unknowns.
+        columns: usize,
+        /// Numbers of the groups.
+        groups: Vec<usize>,
+    },
+    /// Rates were wanted, or a step was taken, before all losses were told.
+    #[error("the controller still asks for losses: tell it those before taking rates or a step")]
+    StillAsking,
     /// From tensors.
     #[cfg(feature = "tensor")]
     #[error(transparent)]

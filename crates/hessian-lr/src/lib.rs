@@ -8,7 +8,11 @@
     )
 )]
 
+pub mod controller;
+pub mod decision;
 mod error;
+pub mod fit;
+pub mod horizon;
 #[cfg(feature = "tensor")]
 pub mod rival;
 pub mod select;

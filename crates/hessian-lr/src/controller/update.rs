@@ -1,0 +1,512 @@
+//! The rounds of a fit, from what is asked to the new rates.
+
+use chacha20::ChaCha20Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::first::Search;
+use super::merge::merge;
+use super::settings::{EmaOf, FirstRate, Gen, HiDlr, Settings, Solve};
+use super::state::{Axis, AxisReport, FitReport, Joint, Round, State};
+use super::{Ask, GroupRates, Observed, RateController};
+use crate::decision::{Decision, Rounding};
+use crate::error::{Error, Result};
+use crate::fit::{self, Evidence, Intercept, Parabola, Quadratic};
+
+/// Rates stay within these, whatever the losses are.
+const RATES: (f64, f64) = (1e-300, 1e300);
+/// Probes grow after so many fits in a row below their noise, and at most to so many rates.
+const PATIENCE: u32 = 3;
+const MOST_GROWTH: f64 = 64.0;
+/// What the guard may multiply rates by, and what it does where the joint step raises the loss and says no more.
+const JOINT: (f64, f64) = (0.25, 2.0);
+const JOINT_RISES: f64 = 0.5;
+
+impl RateController for Gen {
+    type State = State;
+
+    fn init(&self, n_groups: usize) -> Result<State> {
+        self.settings.check()?;
+        Machine::of_gen(self).init(n_groups, vec![(0..n_groups).collect()])
+    }
+
+    fn ask(&self, state: &State) -> Ask {
+        Machine::of_gen(self).ask(state)
+    }
+
+    fn tell(&self, observed: &Observed, state: &mut State) -> Result<()> {
+        Machine::of_gen(self).tell(observed, state)
+    }
+
+    fn rates(&self, state: &State) -> Result<GroupRates> {
+        Machine::of_gen(self).rates(state)
+    }
+
+    fn stepped(&self, state: &mut State) -> Result<()> {
+        Machine::of_gen(self).stepped(state)
+    }
+}
+
+impl RateController for HiDlr {
+    type State = State;
+
+    fn init(&self, n_groups: usize) -> Result<State> {
+        self.check(n_groups)?;
+        Machine::of_hidlr(self).init(n_groups, (0..n_groups).map(|k| vec![k]).collect())
+    }
+
+    fn ask(&self, state: &State) -> Ask {
+        Machine::of_hidlr(self).ask(state)
+    }
+
+    fn tell(&self, observed: &Observed, state: &mut State) -> Result<()> {
+        Machine::of_hidlr(self).tell(observed, state)
+    }
+
+    fn rates(&self, state: &State) -> Result<GroupRates> {
+        Machine::of_hidlr(self).rates(state)
+    }
+
+    fn stepped(&self, state: &mut State) -> Result<()> {
+        Machine::of_hidlr(self).stepped(state)
+    }
+}
+
+/// Both controllers: one rate is that of a single axis which holds all groups.
+struct Machine<'a> {
+    settings: &'a Settings,
+    solve: Solve,
+    guard: bool,
+    merge: Option<super::Merge>,
+}
+
+/// The fit along one axis, and what was decided of it.
+#[derive(Clone, Copy)]
+struct Judged {
+    fit: Option<(Parabola, Evidence)>,
+    decision: Decision,
+    /// Where the model is least; only of what is accepted.
+    minimizer: f64,
+}
+
+impl Judged {
+    const NON_FINITE: Judged =
+        Judged { fit: None, decision: Decision::NonFinite, minimizer: f64::NAN };
+}
+
+fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+fn minus(losses: &[f64], base: &[f64]) -> Vec<f64> {
+    losses.iter().zip(base).map(|(a, b)| a - b).collect()
+}
+
+impl<'a> Machine<'a> {
+    fn of_gen(gen_: &'a Gen) -> Self {
+        Machine { settings: &gen_.settings, solve: Solve::Axis, guard: false, merge: None }
+    }
+
+    fn of_hidlr(hidlr: &'a HiDlr) -> Self {
+        let HiDlr { settings, solve, guard, merge } = hidlr;
+        Machine { settings, solve: *solve, guard: *guard, merge: *merge }
+    }
+
+    fn init(&self, n_groups: usize, axes: Vec<Vec<usize>>) -> Result<State> {
+        if n_groups == 0 {
+            return Err(Error::Length { name: "groups", expected: 1, got: 0 });
+        }
+        let (FirstRate::Given(rate) | FirstRate::Auto(rate)) = self.settings.first_rate;
+        let axis = |groups| Axis {
+            groups,
+            rate,
+            growth: 1.0,
+            below_noise: 0,
+            n_rejected: 0,
+            average: None,
+            alike: None,
+        };
+        let axes = axes.into_iter().map(axis).collect();
+        let round = Round::Ready;
+        let mut state = State { n_groups, step: 0, axes, round, n_forwards: 0, report: None };
+        state.round = match self.settings.first_rate {
+            FirstRate::Auto(rate) => Round::First(Search::around(rate)),
+            FirstRate::Given(_) => self.due(&state),
+        };
+        Ok(state)
+    }
+
+    /// What comes first before the step that the state stands at.
+    fn due(&self, state: &State) -> Round {
+        if (state.step + 1).is_multiple_of(self.settings.period) { Round::Fit } else { Round::Ready }
+    }
+
+    fn ask(&self, state: &State) -> Ask {
+        let of_groups = |points: Vec<Vec<f64>>| {
+            Ask::Losses(points.iter().map(|x| GroupRates(state.of_groups(x))).collect())
+        };
+        let all = |rate: f64| vec![rate; state.axes.len()];
+        match &state.round {
+            Round::Ready => Ask::Nothing,
+            Round::First(search) => of_groups(search.asked().into_iter().map(all).collect()),
+            Round::Fit => of_groups(self.probes(state)),
+            Round::Guard { candidates, .. } => {
+                let back = candidates.iter().map(|rate| -rate).collect();
+                of_groups(vec![candidates.clone(), back])
+            }
+            Round::Verify { .. } => Ask::Losses(vec![self.used(state)]),
+        }
+    }
+
+    /// Steps of the axes for a fit, that at rest first.
+    fn probes(&self, state: &State) -> Vec<Vec<f64>> {
+        let scales: Vec<f64> = state.axes.iter().map(|axis| axis.rate * axis.growth).collect();
+        let mut probes = match self.solve {
+            Solve::Random { per_group, seed } => {
+                let mut rng = ChaCha20Rng::seed_from_u64(seed);
+                rng.set_stream(state.step);
+                let mut probes = vec![vec![0.0; scales.len()]];
+                probes.extend((0..per_group * scales.len()).map(|_| {
+                    scales.iter().map(|scale| scale * normal(&mut rng)).collect::<Vec<f64>>()
+                }));
+                probes
+            }
+            Solve::Axis | Solve::Full { .. } => {
+                fit::axis_probes(&scales, &self.settings.multipliers)
+            }
+        };
+        if let Solve::Full { .. } = self.solve {
+            probes.extend(fit::corner_probes(&scales));
+        }
+        probes
+    }
+
+    fn tell(&self, observed: &Observed, state: &mut State) -> Result<()> {
+        let Ask::Losses(points) = self.ask(state) else {
+            return Err(Error::Length { name: "points", expected: 0, got: observed.losses.len() });
+        };
+        let losses = &observed.losses;
+        if losses.len() != points.len() {
+            return Err(Error::Length { name: "points", expected: points.len(), got: losses.len() });
+        }
+        let n = match &state.round {
+            Round::Guard { base, .. } | Round::Verify { base } => base.len(),
+            _ => losses.first().map_or(0, Vec::len).max(1),
+        };
+        if let Some(bad) = losses.iter().find(|l| l.len() != n) {
+            return Err(Error::Length { name: "samples of a point", expected: n, got: bad.len() });
+        }
+        let mut next = state.clone();
+        next.n_forwards += points.len() as u64;
+        next.round = match std::mem::replace(&mut next.round, Round::Ready) {
+            Round::Ready => Round::Ready,
+            Round::First(mut search) => {
+                let means: Vec<f64> = losses.iter().map(|l| mean(l)).collect();
+                match search.tell(&means) {
+                    None => Round::First(search),
+                    Some(rate) => {
+                        next.axes.iter_mut().for_each(|axis| axis.rate = rate);
+                        self.due(&next)
+                    }
+                }
+            }
+            Round::Fit => self.fitted(observed, &mut next)?,
+            Round::Guard { candidates, base } => {
+                self.guarded(observed, &candidates, base, &mut next)?
+            }
+            Round::Verify { base } => {
+                let falls = mean(&losses[0]) <= mean(&base);
+                if !falls {
+                    next.axes.iter_mut().for_each(|axis| set_rate(axis, 0.5 * axis.rate));
+                }
+                if let Some(report) = &mut next.report {
+                    report.verified = Some(falls);
+                    for (report, axis) in report.axes.iter_mut().zip(&next.axes) {
+                        report.rate[1] = axis.rate;
+                    }
+                }
+                Round::Ready
+            }
+        };
+        *state = next;
+        Ok(())
+    }
+
+    /// Fits what was observed along the axes, and goes on to the guard, or to the new rates.
+    fn fitted(&self, observed: &Observed, state: &mut State) -> Result<Round> {
+        let base = observed.losses[0].clone();
+        let judged = if mean(&base).is_finite() {
+            self.judge(observed, state)?
+        } else {
+            vec![Judged::NON_FINITE; state.axes.len()]
+        };
+        let axes = state.axes.iter().zip(&judged).map(|(axis, judged)| AxisReport {
+            groups: axis.groups.clone(),
+            decision: judged.decision,
+            parabola: judged.fit.map(|fit| fit.0),
+            evidence: judged.fit.map(|fit| fit.1),
+            rate: [axis.rate, axis.rate],
+        });
+        let loss = Some(mean(&base)).filter(|loss| loss.is_finite());
+        let (axes, step) = (axes.collect(), state.step);
+        state.report = Some(FitReport { step, loss, axes, joint: None, verified: None });
+        for (axis, judged) in state.axes.iter_mut().zip(&judged) {
+            note(axis, judged.decision);
+        }
+        let candidates: Vec<f64> = (state.axes.iter_mut().zip(&judged))
+            .map(|(axis, judged)| self.candidate(axis, judged))
+            .collect();
+        let any = candidates.iter().any(|candidate| 0.0 < *candidate);
+        let is_coupled = matches!(self.solve, Solve::Full { .. });
+        if self.guard && any && 1 < state.axes.len() && !is_coupled {
+            return Ok(Round::Guard { candidates, base });
+        }
+        Ok(self.finish(&candidates, 1.0, base, state))
+    }
+
+    /// Slopes, curvatures and decisions, one for each axis.
+    fn judge(&self, observed: &Observed, state: &State) -> Result<Vec<Judged>> {
+        let (losses, base) = (&observed.losses, &observed.losses[0]);
+        let probes = self.probes(state);
+        let loss = mean(base);
+        let rounding =
+            Rounding { unit: observed.rounding, magnitude: loss.abs() + observed.magnitude };
+        let judge = |fit: (Parabola, Evidence)| {
+            let parts = [fit.0.slope, fit.0.curvature, fit.0.offset, fit.0.r2];
+            if parts.iter().any(|part| !part.is_finite()) {
+                return Judged::NON_FINITE;
+            }
+            let decision = self.settings.acceptance.judge(&fit.0, &fit.1, loss, rounding);
+            let minimizer = fit.0.minimizer().unwrap_or(f64::NAN);
+            let decision = match decision {
+                Decision::Accept if minimizer.is_nan() => Decision::Flat,
+                other => other,
+            };
+            Judged { fit: Some(fit), decision, minimizer }
+        };
+        if let Solve::Random { .. } = self.solve {
+            let differences: Vec<f64> =
+                losses[1..].iter().map(|l| mean(&minus(l, base))).collect();
+            if differences.iter().any(|d| !d.is_finite()) {
+                return Ok(vec![Judged::NON_FINITE; state.axes.len()]);
+            }
+            let fits = diagonal_fits(&probes[1..], &differences)?;
+            return Ok(fits.into_iter().map(judge).collect());
+        }
+        let per_axis = self.settings.multipliers.iter().filter(|m| **m != 0.0).count();
+        let mut judged = Vec::with_capacity(state.axes.len());
+        for k in 0..state.axes.len() {
+            let rows = 1 + k * per_axis..1 + (k + 1) * per_axis;
+            let own = &losses[rows.clone()];
+            if own.iter().any(|l| !mean(l).is_finite()) {
+                judged.push(Judged::NON_FINITE);
+                continue;
+            }
+            let mut x: Vec<f64> = probes[rows].iter().map(|probe| probe[k]).collect();
+            let mut differences: Vec<Vec<f64>> = own.iter().map(|l| minus(l, base)).collect();
+            if self.settings.intercept == Intercept::Free {
+                x.push(0.0);
+                differences.push(vec![0.0; base.len()]);
+            }
+            judged.push(judge(fit::fit(&x, &differences, self.settings.intercept)?));
+        }
+        if let Solve::Full { damping } = self.solve {
+            self.couple(observed, &probes, damping, &mut judged)?;
+        }
+        Ok(judged)
+    }
+
+    /// Replaces the minimizers of accepted axes by those of the whole model in them. Where that has no minimum, none is accepted.
+    fn couple(
+        &self,
+        observed: &Observed,
+        probes: &[Vec<f64>],
+        damping: f64,
+        judged: &mut [Judged],
+    ) -> Result<()> {
+        let base = &observed.losses[0];
+        let accepted: Vec<usize> =
+            (0..judged.len()).filter(|k| judged[*k].decision == Decision::Accept).collect();
+        let differences: Vec<f64> =
+            observed.losses[1..].iter().map(|l| mean(&minus(l, base))).collect();
+        if differences.iter().any(|d| !d.is_finite()) {
+            accepted.iter().for_each(|k| judged[*k] = Judged::NON_FINITE);
+            return Ok(());
+        }
+        let whole = fit::fit_full(&probes[1..], &differences)?;
+        let own = Quadratic {
+            slope: accepted.iter().map(|k| whole.slope[*k]).collect(),
+            curvature: accepted
+                .iter()
+                .map(|k| accepted.iter().map(|l| whole.curvature[*k][*l]).collect())
+                .collect(),
+        };
+        match own.minimizer(damping) {
+            Some(rates) => {
+                accepted.iter().zip(rates).for_each(|(k, rate)| judged[*k].minimizer = rate);
+            }
+            None => accepted
+                .iter()
+                .for_each(|k| judged[*k].decision = Decision::NonPositiveCurvature),
+        }
+        Ok(())
+    }
+
+    /// What an axis would have alone, within the clamp; 0 where it keeps its rate.
+    fn candidate(&self, axis: &mut Axis, judged: &Judged) -> f64 {
+        let (Decision::Accept, Some((fit, _))) = (judged.decision, judged.fit) else { return 0.0 };
+        let minimizer = match (self.settings.ema_of, self.solve) {
+            (EmaOf::Coefficients, Solve::Axis | Solve::Random { .. }) => {
+                let now = [fit.slope, fit.curvature];
+                let smooth = self.settings.smooth;
+                let average = axis.average.map_or(now, |old| {
+                    std::array::from_fn(|i| smooth * old[i] + (1.0 - smooth) * now[i])
+                });
+                axis.average = Some(average);
+                average[0] / average[1]
+            }
+            _ => judged.minimizer,
+        };
+        self.clamped(axis.rate, self.settings.greed * minimizer)
+    }
+
+    fn clamped(&self, rate: f64, candidate: f64) -> f64 {
+        let [low, high] = self.settings.clamp;
+        candidate.clamp(low * rate, high * rate)
+    }
+
+    /// Takes the losses with all candidates at once, forward and backward.
+    fn guarded(
+        &self,
+        observed: &Observed,
+        candidates: &[f64],
+        base: Vec<f64>,
+        state: &mut State,
+    ) -> Result<Round> {
+        let [forward, backward] = &observed.losses[..] else { return Ok(Round::Ready) };
+        let differences = vec![minus(forward, &base), minus(backward, &base)];
+        let (decision, scale) = if differences.iter().all(|d| mean(d).is_finite()) {
+            let (parabola, evidence) =
+                fit::fit(&[1.0, -1.0], &differences, Intercept::Pinned)?;
+            let gate = crate::decision::Acceptance { noise_gate: None, ..self.settings.acceptance };
+            let rounding = Rounding { unit: 0.0, magnitude: 0.0 };
+            let decision = gate.judge(&parabola, &evidence, mean(&base), rounding);
+            let scale = match (decision, parabola.minimizer()) {
+                (Decision::Accept, Some(scale)) => scale.clamp(JOINT.0, JOINT.1),
+                _ if 0.0 < mean(&differences[0]) => JOINT_RISES,
+                _ => 1.0,
+            };
+            (decision, scale)
+        } else {
+            (Decision::NonFinite, JOINT_RISES)
+        };
+        if let Some(report) = &mut state.report {
+            report.joint = Some(Joint { decision, scale });
+        }
+        if decision == Decision::NonFinite {
+            // Together they lead out of where the loss is a number: as with a probe of one alone.
+            for (axis, candidate) in state.axes.iter_mut().zip(candidates) {
+                if 0.0 < *candidate {
+                    note(axis, Decision::NonFinite);
+                }
+            }
+            return Ok(self.finish(&vec![0.0; candidates.len()], 1.0, base, state));
+        }
+        Ok(self.finish(candidates, scale, base, state))
+    }
+
+    /// Moves rates toward their candidates.
+    fn finish(&self, candidates: &[f64], joint: f64, base: Vec<f64>, state: &mut State) -> Round {
+        let Settings { smooth, coupled, horizon, ema_of, .. } = self.settings;
+        let fade = if *coupled { horizon.factor(state.step) } else { 1.0 };
+        // Averages of slopes and curvatures need none of rates.
+        let smooth = if *ema_of == EmaOf::Coefficients { 0.0 } else { *smooth };
+        for (axis, candidate) in state.axes.iter_mut().zip(candidates) {
+            if 0.0 < *candidate {
+                let candidate = self.clamped(axis.rate, joint * candidate);
+                set_rate(axis, smooth * axis.rate + (1.0 - smooth) * fade * candidate);
+            }
+        }
+        if let Some(report) = &mut state.report {
+            for (report, axis) in report.axes.iter_mut().zip(&state.axes) {
+                report.rate[1] = axis.rate;
+            }
+        }
+        let finite = mean(&base).is_finite();
+        if let Some(rule) = self.merge {
+            merge(&mut state.axes, rule);
+        }
+        if self.settings.verify && finite { Round::Verify { base } } else { Round::Ready }
+    }
+
+    fn used(&self, state: &State) -> GroupRates {
+        let fade =
+            if self.settings.coupled { 1.0 } else { self.settings.horizon.factor(state.step) };
+        let rates: Vec<f64> = state.axes.iter().map(|axis| fade * axis.rate).collect();
+        GroupRates(state.of_groups(&rates))
+    }
+
+    fn rates(&self, state: &State) -> Result<GroupRates> {
+        if state.round == Round::Ready { Ok(self.used(state)) } else { Err(Error::StillAsking) }
+    }
+
+    fn stepped(&self, state: &mut State) -> Result<()> {
+        if state.round != Round::Ready {
+            return Err(Error::StillAsking);
+        }
+        state.step += 1;
+        state.round = self.due(state);
+        Ok(())
+    }
+}
+
+/// What a decision does to an axis, its candidate apart.
+fn note(axis: &mut Axis, decision: Decision) {
+    axis.n_rejected += u64::from(decision != Decision::Accept);
+    match decision {
+        Decision::NonFinite => {
+            set_rate(axis, 0.5 * axis.rate);
+            axis.growth = 1.0;
+        }
+        Decision::Accept => axis.growth = 1.0,
+        Decision::BelowNoise => {
+            axis.below_noise += 1;
+            if axis.below_noise == PATIENCE {
+                axis.below_noise = 0;
+                axis.growth = (2.0 * axis.growth).min(MOST_GROWTH);
+            }
+            return;
+        }
+        _ => {}
+    }
+    axis.below_noise = 0;
+}
+
+fn set_rate(axis: &mut Axis, rate: f64) {
+    axis.rate = rate.clamp(RATES.0, RATES.1);
+}
+
+/// Parabolas of a diagonal fit, with the goodness of the whole.
+fn diagonal_fits(probes: &[Vec<f64>], differences: &[f64]) -> Result<Vec<(Parabola, Evidence)>> {
+    let diagonal = fit::fit_diagonal(probes, differences)?;
+    let (b, a) = (&diagonal.slope, &diagonal.curvature);
+    let value = |x: &[f64]| -> f64 {
+        x.iter().zip(b.iter().zip(a)).map(|(x, (b, a))| -b * x + 0.5 * a * x * x).sum()
+    };
+    let center = differences.iter().sum::<f64>() / (differences.len() + 1) as f64;
+    let total: f64 =
+        center * center + differences.iter().map(|d| (d - center).powi(2)).sum::<f64>();
+    let rest: f64 = probes.iter().zip(differences).map(|(x, d)| (d - value(x)).powi(2)).sum();
+    let r2 = if total <= 0.0 { 1.0 } else { 1.0 - rest / total };
+    let evidence = Evidence { slope_error: None, curvature_error: None };
+    let of = |k: usize| {
+        let reach = probes.iter().fold(0.0f64, |h, x| h.max(x[k].abs()));
+        (Parabola { slope: b[k], curvature: a[k], offset: 0.0, r2, reach }, evidence)
+    };
+    Ok((0..b.len()).map(of).collect())
+}
+
+/// A normal by Box and Muller.
+fn normal(rng: &mut ChaCha20Rng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
