@@ -102,15 +102,21 @@ impl Acceptance {
     /// The order of reasons is fixed, so that a rate that stands still has one reason. Rounding: the error of
     /// `L(h) - 2 L(0) + L(-h)` is about 2.4 unit roundoffs of the loss, more where it cancels against logits.
     #[must_use]
-    pub fn judge(&self, fit: &Parabola, evidence: &Evidence, loss: f64, rounding: Rounding) -> Decision {
+    pub fn judge(
+        &self,
+        fit: &Parabola,
+        evidence: &Evidence,
+        loss: f64,
+        rounding: Rounding,
+    ) -> Decision {
         let h = fit.reach;
         let bend = fit.curvature.abs() * h * h;
         let floor = (fit.slope.abs() * h).max(loss.abs() * f64::EPSILON);
         let within = |value: f64, error: Option<f64>| {
             self.noise_gate.zip(error).is_some_and(|(gate, error)| value.abs() <= gate * error)
         };
-        let rounded = self.noise_gate.is_some()
-            && bend < ROUNDINGS * rounding.unit * rounding.magnitude;
+        let rounded =
+            self.noise_gate.is_some() && bend < ROUNDINGS * rounding.unit * rounding.magnitude;
         if !(fit.slope.is_finite() && fit.curvature.is_finite()) {
             Decision::NonFinite
         } else if bend <= self.flat * floor {

@@ -48,7 +48,11 @@ pub(crate) fn close(got: f64, want: f64, relative: f64, what: &str) {
 /// Lists of positions.
 pub(crate) fn positions(value: &Value) -> Vec<Vec<usize>> {
     let list = |v: &Value| -> Vec<usize> {
-        v.as_array().expect("a list").iter().map(|i| i.as_u64().expect("a position") as usize).collect()
+        v.as_array()
+            .expect("a list")
+            .iter()
+            .map(|i| i.as_u64().expect("a position") as usize)
+            .collect()
     };
     value.as_array().expect("a list of lists").iter().map(list).collect()
 }

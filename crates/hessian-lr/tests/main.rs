@@ -8,5 +8,6 @@
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
+mod controllers;
 mod golden;
 mod select;

@@ -96,7 +96,12 @@ impl Settings {
         number("r2_min", "below 1", r2_min < 1.0, r2_min)?;
         number("flat", "finite and not negative", (0.0..f64::INFINITY).contains(&flat), flat)?;
         let gate = noise_gate.unwrap_or(0.0);
-        number("noise gate", "finite and not negative", (0.0..f64::INFINITY).contains(&gate), gate)?;
+        number(
+            "noise gate",
+            "finite and not negative",
+            (0.0..f64::INFINITY).contains(&gate),
+            gate,
+        )?;
         number("greed", "in [0.5, 2]", (0.5..=2.0).contains(&self.greed), self.greed)?;
         let (FirstRate::Given(rate) | FirstRate::Auto(rate)) = self.first_rate;
         let holds = (1e-30..=1e30).contains(&rate);
@@ -182,8 +187,10 @@ impl HiDlr {
     /// What the paper describes: axis probes without a guard.
     #[must_use]
     pub fn paper(first_rate: f64) -> Self {
-        let settings =
-            Settings { multipliers: vec![-2.0, -1.0, 1.0, 2.0, 0.0], ..Settings::paper(first_rate) };
+        let settings = Settings {
+            multipliers: vec![-2.0, -1.0, 1.0, 2.0, 0.0],
+            ..Settings::paper(first_rate)
+        };
         HiDlr { settings, solve: Solve::Axis, guard: false, merge: None }
     }
 
@@ -194,7 +201,11 @@ impl HiDlr {
             Solve::Random { per_group, .. } => {
                 if per_group < 2 {
                     let (must, got) = ("at least 2", per_group as f64);
-                    return Err(Error::InvalidSetting { name: "random probes per group", must, got });
+                    return Err(Error::InvalidSetting {
+                        name: "random probes per group",
+                        must,
+                        got,
+                    });
                 }
             }
             Solve::Full { damping } => {

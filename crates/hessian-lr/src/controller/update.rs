@@ -137,7 +137,11 @@ impl<'a> Machine<'a> {
 
     /// What comes first before the step that the state stands at.
     fn due(&self, state: &State) -> Round {
-        if (state.step + 1).is_multiple_of(self.settings.period) { Round::Fit } else { Round::Ready }
+        if (state.step + 1).is_multiple_of(self.settings.period) {
+            Round::Fit
+        } else {
+            Round::Ready
+        }
     }
 
     fn ask(&self, state: &State) -> Ask {
@@ -186,7 +190,11 @@ impl<'a> Machine<'a> {
         };
         let losses = &observed.losses;
         if losses.len() != points.len() {
-            return Err(Error::Length { name: "points", expected: points.len(), got: losses.len() });
+            return Err(Error::Length {
+                name: "points",
+                expected: points.len(),
+                got: losses.len(),
+            });
         }
         let n = match &state.round {
             Round::Guard { base, .. } | Round::Verify { base } => base.len(),
@@ -284,8 +292,7 @@ impl<'a> Machine<'a> {
             Judged { fit: Some(fit), decision, minimizer }
         };
         if let Solve::Random { .. } = self.solve {
-            let differences: Vec<f64> =
-                losses[1..].iter().map(|l| mean(&minus(l, base))).collect();
+            let differences: Vec<f64> = losses[1..].iter().map(|l| mean(&minus(l, base))).collect();
             if differences.iter().any(|d| !d.is_finite()) {
                 return Ok(vec![Judged::NON_FINITE; state.axes.len()]);
             }
@@ -344,9 +351,9 @@ impl<'a> Machine<'a> {
             Some(rates) => {
                 accepted.iter().zip(rates).for_each(|(k, rate)| judged[*k].minimizer = rate);
             }
-            None => accepted
-                .iter()
-                .for_each(|k| judged[*k].decision = Decision::NonPositiveCurvature),
+            None => {
+                accepted.iter().for_each(|k| judged[*k].decision = Decision::NonPositiveCurvature)
+            }
         }
         Ok(())
     }
@@ -385,8 +392,7 @@ impl<'a> Machine<'a> {
         let [forward, backward] = &observed.losses[..] else { return Ok(Round::Ready) };
         let differences = vec![minus(forward, &base), minus(backward, &base)];
         let (decision, scale) = if differences.iter().all(|d| mean(d).is_finite()) {
-            let (parabola, evidence) =
-                fit::fit(&[1.0, -1.0], &differences, Intercept::Pinned)?;
+            let (parabola, evidence) = fit::fit(&[1.0, -1.0], &differences, Intercept::Pinned)?;
             let gate = crate::decision::Acceptance { noise_gate: None, ..self.settings.acceptance };
             let rounding = Rounding { unit: 0.0, magnitude: 0.0 };
             let decision = gate.judge(&parabola, &evidence, mean(&base), rounding);

@@ -101,7 +101,11 @@ impl Equations {
     fn of(probes: &[Vec<f64>], differences: &[f64], coupled: bool) -> Result<Self> {
         let n = probes.len();
         if n != differences.len() {
-            return Err(Error::Length { name: "probe losses", expected: n, got: differences.len() });
+            return Err(Error::Length {
+                name: "probe losses",
+                expected: n,
+                got: differences.len(),
+            });
         }
         let k = probes.first().map_or(0, Vec::len);
         if let Some(bad) = probes.iter().find(|probe| probe.len() != k) {
@@ -274,11 +278,7 @@ mod tests {
     fn axes_and_corners_recover_a_coupled_quadratic_at_scales_that_differ() {
         let model = Quadratic {
             slope: vec![3.0, 2e4, 1e-3],
-            curvature: vec![
-                vec![2.0, 5e3, 1e-4],
-                vec![5e3, 4e8, -3.0],
-                vec![1e-4, -3.0, 1e-6],
-            ],
+            curvature: vec![vec![2.0, 5e3, 1e-4], vec![5e3, 4e8, -3.0], vec![1e-4, -3.0, 1e-6]],
         };
         let scales = [1.0, 1e-4, 1e3];
         let mut probes = axis_probes(&scales, &[-1.0, 0.0, 1.0]);

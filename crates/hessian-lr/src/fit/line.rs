@@ -107,8 +107,10 @@ pub fn fit(
     };
     let parabola = Parabola { slope, curvature, offset, r2: 0.0, reach: weights.reach };
     let r2 = goodness(&parabola, x, &means);
-    let evidence =
-        Evidence { slope_error: error(&slopes, slope), curvature_error: error(&curvatures, curvature) };
+    let evidence = Evidence {
+        slope_error: error(&slopes, slope),
+        curvature_error: error(&curvatures, curvature),
+    };
     Ok((Parabola { r2, ..parabola }, evidence))
 }
 
@@ -118,9 +120,7 @@ fn goodness(parabola: &Parabola, x: &[f64], differences: &[f64]) -> f64 {
     let points: Vec<(f64, f64)> = std::iter::once((0.0, 0.0)).chain(inner).collect();
     let mean = points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64;
     let total: f64 = points.iter().map(|(_, d)| (d - mean).powi(2)).sum();
-    let value = |x: f64| {
-        parabola.offset - parabola.slope * x + 0.5 * parabola.curvature * x * x
-    };
+    let value = |x: f64| parabola.offset - parabola.slope * x + 0.5 * parabola.curvature * x * x;
     let rest: f64 = points.iter().map(|(x, d)| (d - value(*x)).powi(2)).sum();
     if total <= 0.0 { 1.0 } else { 1.0 - rest / total }
 }
@@ -203,12 +203,17 @@ mod tests {
         for h in [1e-8, 1e-3, 1.0, 1e6] {
             for points in [vec![-1.0, 1.0], vec![-2.0, -1.0, 1.0, 2.0], vec![0.5, 1.0, 3.0, 0.0]] {
                 let x: Vec<f64> = points.iter().map(|u| u * h).collect();
-                let losses: Vec<f64> = points.iter().map(|u| -3.0 * u + 0.5 * 7.0 * u * u).collect();
+                let losses: Vec<f64> =
+                    points.iter().map(|u| -3.0 * u + 0.5 * 7.0 * u * u).collect();
                 let (found, _) = fit(&x, &means(&losses), Intercept::Pinned).unwrap();
                 assert_relative_eq!(found.slope * h, 3.0, max_relative = 1e-12);
                 assert_relative_eq!(found.curvature * h * h, 7.0, max_relative = 1e-12);
                 assert_relative_eq!(found.r2, 1.0, max_relative = 1e-12);
-                assert_relative_eq!(found.minimizer().unwrap() / h, 3.0 / 7.0, max_relative = 1e-12);
+                assert_relative_eq!(
+                    found.minimizer().unwrap() / h,
+                    3.0 / 7.0,
+                    max_relative = 1e-12
+                );
             }
         }
     }
@@ -226,13 +231,15 @@ mod tests {
         let x = [-1.0, 1.0];
         // Samples with slopes 1, 2, 3 and curvatures 4, 4, 10.
         let own = [(1.0, 4.0), (2.0, 4.0), (3.0, 10.0)];
-        let losses: Vec<Vec<f64>> = x
-            .iter()
-            .map(|x| own.iter().map(|(b, a)| -b * x + 0.5 * a * x * x).collect())
-            .collect();
+        let losses: Vec<Vec<f64>> =
+            x.iter().map(|x| own.iter().map(|(b, a)| -b * x + 0.5 * a * x * x).collect()).collect();
         let (found, evidence) = fit(&x, &losses, Intercept::Pinned).unwrap();
         assert_relative_eq!(found.slope, 2.0, max_relative = 1e-15);
-        assert_relative_eq!(evidence.slope_error.unwrap(), (1.0f64 / 3.0).sqrt(), max_relative = 1e-14);
+        assert_relative_eq!(
+            evidence.slope_error.unwrap(),
+            (1.0f64 / 3.0).sqrt(),
+            max_relative = 1e-14
+        );
         assert_relative_eq!(evidence.curvature_error.unwrap(), 2.0, max_relative = 1e-14);
         let one = fit(&x, &means(&[1.0, 2.0]), Intercept::Pinned).unwrap().1;
         assert_eq!(one.slope_error, None);

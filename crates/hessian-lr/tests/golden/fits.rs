@@ -68,8 +68,7 @@ fn golden_fits_decisions_and_rates_are_reproduced() {
         // The same through the controller: its probes are these, up to rounding of the quotient.
         let (controller, at) = controller(case, steps.iter().map(|x| x / lr).collect());
         let mut state = controller.init(1).unwrap();
-        let told: Vec<f64> =
-            std::iter::once(zero).chain(others).map(|i| losses[i]).collect();
+        let told: Vec<f64> = std::iter::once(zero).chain(others).map(|i| losses[i]).collect();
         if at == 0 {
             controller.tell(&Observed::means(&told), &mut state).unwrap();
         } else {
@@ -80,7 +79,11 @@ fn golden_fits_decisions_and_rates_are_reproduced() {
             controller.tell(&Observed::means(&told), &mut state).unwrap();
         }
         let report = state.report().unwrap();
-        assert_eq!(report.axes[0].decision.name(), expected["decision"].as_str().unwrap(), "{name}");
+        assert_eq!(
+            report.axes[0].decision.name(),
+            expected["decision"].as_str().unwrap(),
+            "{name}"
+        );
         close(state.axes()[0].rate, number(&expected["lr_next"]), 1e-8, name);
     }
 }

@@ -72,7 +72,9 @@ fn golden_logistic_regressions_are_reproduced() {
             let found = fit_diagonal(&probes, &differences).unwrap();
             assert_eq!(fit["rank"], fit["columns"]);
             // What rounding of the losses may do to a curvature at this step.
-            for (k, (b, a)) in numbers(&fit["b"]).into_iter().zip(numbers(&fit["A_diag"])).enumerate() {
+            for (k, (b, a)) in
+                numbers(&fit["b"]).into_iter().zip(numbers(&fit["A_diag"])).enumerate()
+            {
                 let h = scales[k];
                 close(found.slope[k], b, 1e-5, name);
                 let slack = 8.0 * f64::EPSILON * losses[0] / h / h;

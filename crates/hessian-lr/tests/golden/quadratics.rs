@@ -60,8 +60,7 @@ fn golden_quadratics_are_reproduced() {
         let name = value["name"].as_str().unwrap();
         let case = Case::of(value);
         let expected = &value["expected"];
-        let model =
-            Quadratic { slope: numbers(&expected["b"]), curvature: rows(&expected["A"]) };
+        let model = Quadratic { slope: numbers(&expected["b"]), curvature: rows(&expected["A"]) };
         let probes = rows(&value["axis_probes"]);
         let losses = numbers(&value["axis_losses"]);
         for (probe, loss) in probes.iter().zip(&losses) {
@@ -83,14 +82,16 @@ fn golden_quadratics_are_reproduced() {
             numbers(&value["random_losses"]).iter().map(|l| l - number(&value["loss0"])).collect();
         let diagonal = fit_diagonal(&random, &differences).unwrap();
         let want = &value["random_diag_fit"];
-        for (k, (b, a)) in
-            numbers(&want["b"]).into_iter().zip(numbers(&want["A_diag"])).enumerate()
+        for (k, (b, a)) in numbers(&want["b"]).into_iter().zip(numbers(&want["A_diag"])).enumerate()
         {
             let h = random.iter().fold(0.0f64, |h, x| h.max(x[k].abs()));
             let spread = differences.iter().fold(0.0f64, |m, d| m.max(d.abs()));
             let slack = 1e-11 * diagonal.condition * (spread + losses[0].abs());
             assert!((diagonal.slope[k] - b).abs() <= 1e-8 * b.abs() + slack / h, "{name} b {k}");
-            assert!((diagonal.curvature[k] - a).abs() <= 1e-8 * a.abs() + slack / h / h, "{name} a {k}");
+            assert!(
+                (diagonal.curvature[k] - a).abs() <= 1e-8 * a.abs() + slack / h / h,
+                "{name} a {k}"
+            );
         }
         let diagonal = model.diagonal();
         let eta: Vec<Option<f64>> =

@@ -33,7 +33,8 @@ fn golden_traces_are_reproduced() {
         let mut n_fits = 0;
         for t in 0..steps as usize {
             let d: Vec<f64> = (0..w.len()).map(|i| (h[i] * w[i] + c[i]) / precond[i]).collect();
-            let step = |rate: f64| -> Vec<f64> { w.iter().zip(&d).map(|(w, d)| w - rate * d).collect() };
+            let step =
+                |rate: f64| -> Vec<f64> { w.iter().zip(&d).map(|(w, d)| w - rate * d).collect() };
             if let Ask::Losses(points) = controller.ask(&state) {
                 let told: Vec<f64> = points.iter().map(|x| loss(&step(x.0[0]))).collect();
                 controller.tell(&Observed::means(&told), &mut state).unwrap();
