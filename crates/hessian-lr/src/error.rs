@@ -48,6 +48,27 @@ pub enum Error {
     /// Rates were wanted, or a step was taken, before all losses were told.
     #[error("the controller still asks for losses: tell it those before taking rates or a step")]
     StillAsking,
+    /// A pattern of names that is none.
+    #[error("pattern `{pattern}`: {source}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<regex::Error>,
+    },
+    /// Groups that are no partition of the parameters.
+    #[error("groups: {reason}")]
+    Grouping {
+        /// What does not fit, with the names.
+        reason: String,
+    },
+    /// Probes use another batch than the gradient, and none was given.
+    #[cfg(feature = "tensor")]
+    #[error(
+        "the controller asks for losses on another batch than that of the gradient, and none was given"
+    )]
+    NoProbeBatch,
     /// From tensors.
     #[cfg(feature = "tensor")]
     #[error(transparent)]

@@ -10,9 +10,13 @@
 
 pub mod controller;
 pub mod decision;
+#[cfg(feature = "tensor")]
+pub mod driver;
 mod error;
 pub mod fit;
+pub mod grouping;
 pub mod horizon;
+pub mod influence;
 #[cfg(feature = "tensor")]
 pub mod rival;
 pub mod select;

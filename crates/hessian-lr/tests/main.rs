@@ -9,5 +9,8 @@
 )]
 
 mod controllers;
+#[cfg(feature = "tensor")]
+mod driver;
 mod golden;
+mod influence;
 mod select;

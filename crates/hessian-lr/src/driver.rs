@@ -1,0 +1,235 @@
+//! Training steps whose rates come from a controller: for any objective, any chain of transformations.
+//!
+//! The direction is computed once a step. Probes evaluate losses at other parameters than the current ones, which are
+//! values: they touch neither these, nor the memory of the optimizer, nor the order of the data, nor the masks of dropout.
+
+use candle_core::DType;
+use tensor_tree::{
+    Checkpoint, Differentiable, Groups, Objective, Pass, Rates, Reduction, StateReader,
+    StateWriter, Transform, Tree,
+};
+
+use crate::controller::{Ask, GroupRates, Observed, RateController};
+use crate::error::{Error, Result};
+
+/// Which samples losses are probed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum ProbeData {
+    /// Those of the gradient. Cheapest, and too sure of itself: the slope along a gradient of the same samples is too large by
+    /// the trace of their covariance over the size of the batch.
+    Same,
+    /// Those of the batch that comes next.
+    #[default]
+    Next,
+    /// A batch that is kept for it.
+    Held,
+}
+
+/// The batches of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches<'b, B> {
+    /// For the gradient.
+    pub step: &'b B,
+    /// For probes, unless they use that of the gradient: the next batch of the data, or one that is kept.
+    pub probe: Option<&'b B>,
+}
+
+/// What there is besides settings and state of a run: how directions come about, and who chooses their rates.
+#[derive(Clone, Debug)]
+pub struct AutoRate<C, T> {
+    /// Chooses the rates.
+    pub controller: C,
+    /// Turns gradients into directions.
+    pub chain: T,
+    /// Which leaves have a rate in common.
+    pub groups: Groups,
+    /// Which samples losses are probed on.
+    pub probe_data: ProbeData,
+}
+
+/// Memory of [`AutoRate`].
+#[derive(Clone, Debug)]
+pub struct AutoRateState<S, M> {
+    /// Of the controller.
+    pub rates: S,
+    /// Of the chain.
+    pub chain: M,
+}
+
+/// What a step did.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The parameters after it.
+    pub params: Tree,
+    /// The mean loss of the gradient's batch before it.
+    pub loss: f64,
+    /// The rates that were used.
+    pub rates: GroupRates,
+    /// Losses that were evaluated for them.
+    pub n_probes: usize,
+}
+
+impl<C: RateController, T: Transform> AutoRate<C, T> {
+    /// Memory before the first step.
+    ///
+    /// # Errors
+    /// [`tensor_tree::Error::Groups`] unless the groups are those of the parameters; those of the controller and the chain.
+    pub fn init(&self, params: &Tree) -> Result<AutoRateState<C::State, T::State>> {
+        self.groups.check(params)?;
+        let rates = self.controller.init(self.groups.len())?;
+        Ok(AutoRateState { rates, chain: self.chain.init(params)? })
+    }
+
+    /// Whether the next step needs a batch for its probes.
+    #[must_use]
+    pub fn needs_probe(&self, state: &AutoRateState<C::State, T::State>) -> bool {
+        self.probe_data != ProbeData::Same && self.controller.ask(&state.rates) != Ask::Nothing
+    }
+
+    /// One step: gradient, direction, rates, descent. Probes run without dropout. On an error the state is as it was.
+    ///
+    /// # Errors
+    /// [`Error::NoProbeBatch`] where [`Self::needs_probe`] says that one is needed and none is given; those of the objective,
+    /// the chain and the controller.
+    pub fn step<O: Differentiable>(
+        &self,
+        objective: &O,
+        params: &Tree,
+        batches: Batches<'_, O::Batch>,
+        (pass, reduction): (Pass, Reduction),
+        state: &mut AutoRateState<C::State, T::State>,
+    ) -> Result<Step> {
+        let probe = match self.probe_data {
+            ProbeData::Same => batches.step,
+            ProbeData::Next | ProbeData::Held => match batches.probe {
+                Some(batch) => batch,
+                None if self.needs_probe(state) => return Err(Error::NoProbeBatch),
+                None => batches.step,
+            },
+        };
+        let (losses, grads) = objective.value_and_grad(params, batches.step, pass, reduction)?;
+        let mut chain = state.chain.clone();
+        let direction = self.chain.update(grads, params, &mut chain)?;
+        let mut rates = state.rates.clone();
+        let probes = Probes { objective, params, direction: &direction, groups: &self.groups };
+        let n_probes = probes.settle(&self.controller, &mut rates, probe)?;
+        let used = self.controller.rates(&rates)?;
+        let params = probes.at(&used)?;
+        self.controller.stepped(&mut rates)?;
+        *state = AutoRateState { rates, chain };
+        Ok(Step { params, loss: losses.mean()?, rates: used, n_probes })
+    }
+}
+
+/// Losses along a direction.
+#[derive(Debug)]
+pub struct Probes<'a, O> {
+    /// The loss.
+    pub objective: &'a O,
+    /// Where the direction starts.
+    pub params: &'a Tree,
+    /// What is subtracted.
+    pub direction: &'a Tree,
+    /// Which leaves move together.
+    pub groups: &'a Groups,
+}
+
+impl<O: Objective> Probes<'_, O> {
+    /// The parameters a step with these rates away. Leaves of groups at rest are not copied.
+    ///
+    /// # Errors
+    /// [`tensor_tree::Error::Groups`] without a rate for each leaf; those of the back-end.
+    pub fn at(&self, rates: &GroupRates) -> Result<Tree> {
+        let rates = Rates::grouped(self.groups.clone(), rates.0.clone())?;
+        let (still, moving) = {
+            let mut failed = None;
+            let parts = self.params.partition(|name| match rates.of(name) {
+                Ok(rate) => rate == 0.0,
+                Err(error) => {
+                    failed = Some(error);
+                    true
+                }
+            });
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            parts
+        };
+        let (direction, _) = self.direction.partition(|name| moving.get(name).is_some());
+        Ok(moving.descend(&direction, &rates)?.union(&still)?)
+    }
+
+    /// The losses of each sample at these rates, without dropout.
+    ///
+    /// # Shapes
+    /// `[rates][sample]`.
+    ///
+    /// # Errors
+    /// As [`Self::at`], and those of the objective.
+    pub fn losses(&self, rates: &[GroupRates], batch: &O::Batch) -> Result<Observed> {
+        let mut unit = 0.0f64;
+        let mut all = Vec::with_capacity(rates.len());
+        for rates in rates {
+            let params = self.at(rates)?;
+            let losses = self.objective.losses(&params, batch, Pass::Eval)?.per_sample()?;
+            unit = unit.max(unit_roundoff(losses.dtype()));
+            let losses = losses.to_dtype(DType::F64).and_then(|l| l.to_vec1::<f64>());
+            all.push(losses.map_err(tensor_tree::Error::from)?);
+        }
+        Ok(Observed::per_sample(all).computed_in(unit, 0.0))
+    }
+
+    /// Answers all that a controller asks. How many losses that took.
+    ///
+    /// # Errors
+    /// As [`Self::losses`], and those of the controller.
+    pub fn settle<C: RateController>(
+        &self,
+        controller: &C,
+        state: &mut C::State,
+        batch: &O::Batch,
+    ) -> Result<usize> {
+        let mut n = 0;
+        while let Ask::Losses(rates) = controller.ask(state) {
+            controller.tell(&self.losses(&rates, batch)?, state)?;
+            n += rates.len();
+        }
+        Ok(n)
+    }
+}
+
+fn unit_roundoff(dtype: DType) -> f64 {
+    let single = f64::from(f32::EPSILON) / 2.0;
+    match dtype {
+        DType::F64 => f64::EPSILON / 2.0,
+        DType::F16 => 2f64.powi(-11),
+        DType::BF16 => 2f64.powi(-8),
+        _ => single,
+    }
+}
+
+impl Checkpoint for crate::controller::State {
+    fn save(&self, out: &mut StateWriter) -> tensor_tree::Result<()> {
+        let text = serde_json::to_string(self).map_err(|e| unreadable(&e))?;
+        out.text("rates", &text)
+    }
+
+    fn load(from: &mut StateReader<'_>) -> tensor_tree::Result<Self> {
+        serde_json::from_str(&from.text("rates")?).map_err(|e| unreadable(&e))
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> tensor_tree::Error {
+    tensor_tree::Error::Checkpoint { path: None, reason: format!("rates: {error}") }
+}
+
+impl<S: Checkpoint, M: Checkpoint> Checkpoint for AutoRateState<S, M> {
+    fn save(&self, out: &mut StateWriter) -> tensor_tree::Result<()> {
+        out.part("rates", &self.rates)?;
+        out.part("chain", &self.chain)
+    }
+
+    fn load(from: &mut StateReader<'_>) -> tensor_tree::Result<Self> {
+        Ok(AutoRateState { rates: from.part("rates")?, chain: from.part("chain")? })
+    }
+}

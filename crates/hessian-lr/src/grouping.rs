@@ -1,0 +1,201 @@
+//! Groups of parameters by patterns of their names.
+
+use regex::Regex;
+
+use crate::error::{Error, Result};
+
+/// Named patterns that share out parameters: each belongs to exactly one.
+///
+/// # Examples
+/// ```
+/// use hessian_lr::grouping::Grouping;
+///
+/// let grouping = Grouping::new([("bias", r"\.bias$"), ("head", r"^head\.weight$"), ("rest", r"^h\..*weight$")])?;
+/// let names = ["h.0.weight", "h.0.bias", "head.weight"];
+/// assert_eq!(grouping.assign(names)?, [2, 0, 1]);
+/// assert!(grouping.assign(["wte"]).is_err()); // in no group
+/// # Ok::<(), hessian_lr::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Grouping {
+    patterns: Vec<(String, Regex)>,
+    /// Whether the first pattern that matches counts, instead of the only one.
+    first: bool,
+}
+
+/// Kinds of parameters by what networks of this workspace and of transformers libraries call them.
+const KINDS: [(&str, &str); 9] = [
+    ("lora_a", r"(^|\.)lora_[aA](\.|$)"),
+    ("lora_b", r"(^|\.)lora_[bB](\.|$)"),
+    (
+        "norm",
+        r"(^|[._])(norm|ln|layer_?norm|rms_?norm|ln_?\d+|ln_f|norm\d+|input_layernorm|post_attention_layernorm)([._]|$)",
+    ),
+    ("bias", r"\.bias$"),
+    (
+        "embedding",
+        r"(^|\.)(wte|wpe|embed_tokens|embeddings?|tok_embeddings|embed|word_embeddings|position_embeddings)(\.|$)",
+    ),
+    ("head", r"(^|\.)(head|lm_head|classifier|output|score)(\.|$)"),
+    (
+        "attention",
+        r"(^|\.)(attn|attention|self_attn|c_attn|[qkvo]_proj|[qkvo]|wq|wk|wv|wo|query|key|value|qkv)(\.|$)",
+    ),
+    (
+        "mlp",
+        r"(^|\.)(mlp|ffn|feed_forward|fc\d*|c_fc|c_proj|gate_proj|up_proj|down_proj|gate|up|down|w1|w2|w3|dense|intermediate)(\.|$)",
+    ),
+    ("other", r""),
+];
+
+impl Grouping {
+    /// Groups of which exactly one pattern matches each parameter.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] for a pattern that is none; [`Error::Grouping`] for two groups of one name, or none at all.
+    pub fn new<N: Into<String>, P: AsRef<str>>(
+        patterns: impl IntoIterator<Item = (N, P)>,
+    ) -> Result<Self> {
+        let mut compiled: Vec<(String, Regex)> = Vec::new();
+        for (name, pattern) in patterns {
+            let name = name.into();
+            if compiled.iter().any(|(other, _)| *other == name) {
+                return Err(Error::Grouping { reason: format!("two groups are called `{name}`") });
+            }
+            let pattern = Regex::new(pattern.as_ref()).map_err(|source| Error::Pattern {
+                pattern: pattern.as_ref().to_owned(),
+                source: Box::new(source),
+            })?;
+            compiled.push((name, pattern));
+        }
+        if compiled.is_empty() {
+            return Err(Error::Grouping { reason: "there is no group".into() });
+        }
+        Ok(Grouping { patterns: compiled, first: false })
+    }
+
+    /// Groups of which the first that matches counts, so that a last one may take the rest.
+    ///
+    /// # Errors
+    /// As [`Grouping::new`].
+    pub fn first_match<N: Into<String>, P: AsRef<str>>(
+        patterns: impl IntoIterator<Item = (N, P)>,
+    ) -> Result<Self> {
+        Ok(Grouping { first: true, ..Self::new(patterns)? })
+    }
+
+    /// By kind: LoRA's two matrices, norms, biases, embeddings, heads, attention, feed-forward layers, and what is none of them.
+    ///
+    /// # Errors
+    /// None that can happen: the patterns are fixed.
+    ///
+    /// # Source
+    /// The groups of arXiv 2505.12579.
+    pub fn kinds() -> Result<Self> {
+        Self::first_match(KINDS)
+    }
+
+    /// Names of the groups.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.patterns.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The group of each parameter.
+    ///
+    /// # Errors
+    /// [`Error::Grouping`] with the first parameter that is in no group, or in two.
+    pub fn assign<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<Vec<usize>> {
+        names.into_iter().map(|name| self.of(name)).collect()
+    }
+
+    /// The group of a parameter.
+    ///
+    /// # Errors
+    /// [`Error::Grouping`] if it is in none, or in two.
+    pub fn of(&self, name: &str) -> Result<usize> {
+        let mut found = (0..self.patterns.len()).filter(|k| self.patterns[*k].1.is_match(name));
+        let Some(group) = found.next() else {
+            let groups = self.names().join("`, `");
+            let reason = format!("`{name}` is in none of the groups `{groups}`");
+            return Err(Error::Grouping { reason });
+        };
+        if !self.first
+            && let Some(other) = found.next()
+        {
+            let (a, b) = (&self.patterns[group].0, &self.patterns[other].0);
+            return Err(Error::Grouping { reason: format!("`{name}` is in `{a}` and in `{b}`") });
+        }
+        Ok(group)
+    }
+}
+
+#[cfg(feature = "tensor")]
+impl Grouping {
+    /// The leaves of a tree by group; groups without a leaf are left out.
+    ///
+    /// # Errors
+    /// As [`Grouping::assign`].
+    pub fn groups(&self, tree: &tensor_tree::Tree) -> Result<tensor_tree::Groups> {
+        self.assign(tree.names())?;
+        Ok(tensor_tree::Groups::by(tree, |name| {
+            // Each has a group: that was just seen.
+            self.of(name).map_or_else(|_| String::new(), |k| self.patterns[k].0.clone())
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_in_exactly_one_group() {
+        let grouping = Grouping::new([("bias", "bias"), ("head", "^head")]).unwrap();
+        assert_eq!(grouping.assign(["a.bias", "head.weight"]).unwrap(), [0, 1]);
+        for (name, what) in [("head.bias", "`bias` and in `head`"), ("a.weight", "in none")] {
+            match grouping.of(name) {
+                Err(Error::Grouping { reason }) => {
+                    assert!(reason.contains(name) && reason.contains(what), "{reason}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let first = Grouping::first_match([("bias", "bias"), ("head", "^head")]).unwrap();
+        assert_eq!(first.of("head.bias").unwrap(), 0);
+    }
+
+    #[test]
+    fn patterns_that_are_none_are_refused() {
+        assert!(matches!(Grouping::new([("a", "(")]), Err(Error::Pattern { .. })));
+        assert!(matches!(Grouping::new([("a", "x"), ("a", "y")]), Err(Error::Grouping { .. })));
+        let none: [(&str, &str); 0] = [];
+        assert!(matches!(Grouping::new(none), Err(Error::Grouping { .. })));
+    }
+
+    #[test]
+    fn kinds_are_told_by_names_of_several_libraries() {
+        let kinds = Grouping::kinds().unwrap();
+        let names = kinds.names();
+        for (parameter, kind) in [
+            ("h.0.attn.c_attn.weight", "attention"),
+            ("h.0.mlp.c_fc.weight", "mlp"),
+            ("h.0.ln_1.weight", "norm"),
+            ("h.0.ln_1.bias", "norm"),
+            ("h.3.attn.c_attn.bias", "bias"),
+            ("wte.weight", "embedding"),
+            ("lm_head.weight", "head"),
+            ("model.layers.4.self_attn.q_proj.weight", "attention"),
+            ("model.layers.4.mlp.gate_proj.weight", "mlp"),
+            ("model.layers.4.input_layernorm.weight", "norm"),
+            ("model.embed_tokens.weight", "embedding"),
+            ("model.norm.weight", "norm"),
+            ("layers.0.q.lora_a", "lora_a"),
+            ("base.layers.0.q_proj.lora_B.weight", "lora_b"),
+            ("encoder.layer.0.attention.self.query.weight", "attention"),
+            ("conv1.weight", "other"),
+        ] {
+            assert_eq!(names[kinds.of(parameter).unwrap()], kind, "{parameter}");
+        }
+    }
+}
