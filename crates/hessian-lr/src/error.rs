@@ -69,6 +69,100 @@ pub enum Error {
         "the controller asks for losses on another batch than that of the gradient, and none was given"
     )]
     NoProbeBatch,
+    /// Weights of a knapsack that a `u64` cannot add.
+    #[error("item {item}: weight {weight} on top of {sum} is more than a u64 holds")]
+    WeightOverflow {
+        /// Name or index of the item.
+        item: String,
+        /// Its weight.
+        weight: u64,
+        /// The sum of the weights before it.
+        sum: u64,
+    },
+    /// Values of a knapsack that an `f64` cannot add.
+    #[error("item {item}: with value {value} the sum of the values is no longer finite")]
+    ValueOverflow {
+        /// Name or index of the item.
+        item: String,
+        /// Its value.
+        value: f64,
+    },
+    /// An index without an item.
+    #[error("index of an item: expected a number below {n_items}, got {index}")]
+    NoItem {
+        /// What was asked for, counted from 0.
+        index: usize,
+        /// Number of items.
+        n_items: usize,
+    },
+    /// What is trained in any case exceeds the budget.
+    #[error("the forced items weigh {weight}, more than the budget of {budget}")]
+    ForcedTooHeavy {
+        /// The sum of their weights.
+        weight: u64,
+        /// The budget.
+        budget: u64,
+    },
+    /// More trade-offs than are kept.
+    #[error(
+        "the front needs more than {limit} {what}; `branch_and_bound` finds one set with a certified gap"
+    )]
+    FrontTooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many are kept.
+        limit: usize,
+    },
+    /// A table beyond its limits.
+    #[error(
+        "a table of {n_items} items times {units} units is too large; expected at most 1e7 units and 2^33 entries: a larger unit helps"
+    )]
+    TableTooLarge {
+        /// Items that may be chosen.
+        n_items: u64,
+        /// Units of weight.
+        units: u64,
+    },
+    /// A value that all items together do not have.
+    #[error("required value {required}: all items together have {most}")]
+    Unreachable {
+        /// What was required.
+        required: f64,
+        /// The most that can be reached.
+        most: f64,
+    },
+    /// Nothing to choose: no value is finite and positive.
+    #[error(
+        "nothing to choose: none of {n_items} values is finite and positive, {n_not_finite} are not finite"
+    )]
+    NothingUseful {
+        /// Number of items.
+        n_items: usize,
+        /// How many of their values are not finite.
+        n_not_finite: usize,
+    },
+    /// The budget is too small for every item with a value.
+    #[error(
+        "nothing fits into the budget of {budget}: the lightest item with a value, {lightest}, weighs {weight}"
+    )]
+    NothingFits {
+        /// The budget.
+        budget: u64,
+        /// Name or index of the lightest item with a value.
+        lightest: String,
+        /// Its weight.
+        weight: u64,
+    },
+    /// A search that ended before its gap.
+    #[error("relative gap: expected at most {wanted}, reached {reached} in {n_nodes} nodes")]
+    GapNotReached {
+        /// The gap that was asked for.
+        wanted: f64,
+        /// The gap that is certified.
+        reached: f64,
+        /// Nodes that were looked at.
+        n_nodes: u64,
+    },
     /// From tensors.
     #[cfg(feature = "tensor")]
     #[error(transparent)]
