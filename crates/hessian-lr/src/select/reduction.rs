@@ -29,7 +29,9 @@ impl Reduction {
         for (k, item, value, weight) in fits.items() {
             if k < split {
                 // Without it, what it leaves goes to others.
-                let without = base + fits.bound(room.saturating_add(weight)) - value;
+                let with = base + fits.bound(room.saturating_add(weight));
+                // The difference is as exact as the sum, which may be much larger.
+                let without = with - value + knapsack.rounding() * with;
                 if weight == 0 || without < threshold {
                     fixed.push(item);
                 } else {

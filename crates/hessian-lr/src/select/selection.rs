@@ -96,20 +96,22 @@ impl Knapsack {
         self.selection(best, bound, budget)
     }
 
-    /// Groups within `budget` that no choice beats by more than `relative_gap` of their value, for lists that
+    /// Groups within `budget` that no choice beats by more than the gap of `settings`, for lists that
     /// [`Knapsack::select`] refuses.
     ///
     /// # Errors
-    /// [`Error::GapNotReached`] if the search of [`BranchAndBound::default`] ends before; else those of
-    /// [`Knapsack::select`] and [`Knapsack::branch_and_bound`].
-    pub fn select_within(&self, budget: impl Into<Budget>, relative_gap: f64) -> Result<Selection> {
+    /// [`Error::GapNotReached`] if the search ends before; else those of [`Knapsack::select`] and
+    /// [`Knapsack::branch_and_bound`].
+    pub fn select_within(
+        &self,
+        budget: impl Into<Budget>,
+        settings: &BranchAndBound,
+    ) -> Result<Selection> {
         let budget = self.count(budget)?;
-        let settings = BranchAndBound { relative_gap, ..BranchAndBound::default() };
-        let found = self.branch_and_bound(budget, &settings)?;
-        let reached = found.relative_gap();
-        if found.end == SearchEnd::MaxNodes && relative_gap < reached {
-            let n_nodes = found.n_nodes;
-            return Err(Error::GapNotReached { wanted: relative_gap, reached, n_nodes });
+        let found = self.branch_and_bound(budget, settings)?;
+        let (wanted, reached) = (settings.relative_gap, found.relative_gap());
+        if found.end == SearchEnd::MaxNodes && wanted < reached {
+            return Err(Error::GapNotReached { wanted, reached, n_nodes: found.n_nodes });
         }
         self.selection(found.best, Some(found.bound), budget)
     }
