@@ -60,6 +60,9 @@ impl Knapsack {
     /// error. With a gap of 0 that is reached the set is as valuable and as light as that of
     /// [`Knapsack::solve_exact`], though perhaps another such set.
     ///
+    /// Weights that repeat, as the layers of a model do, leave gaps that no bound closes: there [`Knapsack::solve_exact`]
+    /// is far faster. Where it finds too many trade-offs, this needs no memory.
+    ///
     /// # Errors
     /// [`Error::ForcedTooHeavy`] if the forced items alone exceed `budget`, [`Error::InvalidSetting`] for a gap that is
     /// negative, infinite or NaN.
@@ -117,7 +120,10 @@ struct Search<'a> {
     base: f64,
     /// Values closer than this may differ by rounding alone.
     slack: f64,
+    /// One and the gap that is asked for.
     factor: f64,
+    /// Whether no gap is left, so that the lighter of equally valuable sets is wanted too.
+    exact: bool,
     /// Places of the best set's items in `free`.
     best: Vec<usize>,
     best_value: f64,
@@ -149,6 +155,7 @@ impl<'a> Search<'a> {
             base,
             slack: knapsack.rounding() * (base + free.sum(free.len()).1),
             factor: 1.0 + relative_gap,
+            exact: relative_gap <= 0.0,
             best_weight: best.iter().map(|k| free.weight(*k)).sum(),
             best,
             best_value,
@@ -178,7 +185,7 @@ impl<'a> Search<'a> {
                     continue;
                 }
             }
-            let Some((k, before)) = self.taken.pop() else { return None };
+            let (k, before) = self.taken.pop()?;
             node = Node { next: k + 1, ..before };
         }
     }
@@ -194,7 +201,7 @@ impl<'a> Search<'a> {
         node.next = end + 1;
         let weight = self.room - node.room;
         let lighter = weight < self.best_weight;
-        if self.best_value < node.value || self.best_value == node.value && lighter {
+        if self.best_value < node.value || lighter && self.best_value <= node.value {
             self.best = self.taken.iter().map(|(k, _)| *k).collect();
             (self.best_value, self.best_weight) = (node.value, weight);
         }
@@ -208,7 +215,7 @@ impl<'a> Search<'a> {
         if self.best_value * self.factor + self.slack < bound {
             return true;
         }
-        if self.factor == 1.0 {
+        if self.exact {
             let used = self.room - node.room;
             let Some(lighter) = self.best_weight.checked_sub(used + 1) else { return false };
             let room = node.room.min(lighter);

@@ -121,7 +121,7 @@ impl Knapsack {
     /// # Errors
     /// [`Error::InvalidSetting`] unless `required` is positive: nothing would do. Those of [`Knapsack::solve_reaching`].
     pub fn select_reaching(&self, required: f64) -> Result<Selection> {
-        if !(0.0 < required) {
+        if required.is_nan() || required <= 0.0 {
             let (name, must) = ("required value", "positive");
             return Err(Error::InvalidSetting { name, must, got: required });
         }

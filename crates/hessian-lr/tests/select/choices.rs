@@ -75,7 +75,7 @@ fn a_gap_that_is_not_reached_is_an_error_that_says_how_far_it_came() {
     let weights: Vec<u64> = (0..60).map(|i| 2 * (1_000_000 + i * i * 977 % 65_536)).collect();
     let values: Vec<f64> = weights.iter().map(|w| *w as f64).collect();
     let knapsack = Knapsack::new(&values, &weights).unwrap();
-    let budget = weights.iter().sum::<u64>() / 2 | 1;
+    let budget = (weights.iter().sum::<u64>() / 2) | 1;
     let settings = BranchAndBound { relative_gap: 0.0, max_nodes: 10_000 };
     let found = knapsack.branch_and_bound(budget, &settings).unwrap();
     assert_eq!((found.end, found.n_nodes), (SearchEnd::MaxNodes, 10_000));
