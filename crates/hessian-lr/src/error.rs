@@ -167,4 +167,18 @@ pub enum Error {
     #[cfg(feature = "tensor")]
     #[error(transparent)]
     Tensor(#[from] tensor_tree::Error),
+    /// A loss, a gradient or parameters that are not finite: the run diverged, or a batch is broken.
+    #[error("{what} must be finite, got {got}")]
+    NonFinite {
+        /// What was looked at.
+        what: &'static str,
+        /// Value that came, or the squared norm of the values.
+        got: f64,
+    },
+    /// A step was ended while a loss is still needed.
+    #[error("the step still needs the loss at a trial point")]
+    OpenQuestion,
+    /// A loss came as an answer where nothing was asked.
+    #[error("a loss came as an answer, but nothing was asked")]
+    NothingAsked,
 }
