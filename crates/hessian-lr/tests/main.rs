@@ -13,4 +13,6 @@ mod controllers;
 mod driver;
 mod golden;
 mod influence;
+#[cfg(feature = "tensor")]
+mod rival;
 mod select;

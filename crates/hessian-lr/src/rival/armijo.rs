@@ -8,7 +8,9 @@ use crate::error::Result;
 
 /// Gradient descent with the first rate of a falling sequence that lowers the loss of the batch enough.
 ///
-///     loss(x - rate g) <= loss(x) - c rate |g|^2,        rate <- backtrack * rate until it holds
+/// ```text
+/// loss(x - rate g) <= loss(x) - c rate |g|^2,        rate <- backtrack * rate until it holds
+/// ```
 ///
 /// The search holds no model: [`Rival::step`] asks for the loss at a trial point, [`Rival::answer`] accepts the point or
 /// asks for another. Losses must be of the same batch, with the same dropout masks.

@@ -9,7 +9,9 @@ use crate::error::Result;
 
 /// A rival that is evaluated at an average of its iterates.
 ///
-///     c_t = (1 + gamma) / (t + gamma),    xbar_t = (1 - c_t) xbar_{t-1} + c_t x_t,    t = 1, 2, ...
+/// ```text
+/// c_t = (1 + gamma) / (t + gamma),    xbar_t = (1 - c_t) xbar_{t-1} + c_t x_t,    t = 1, 2, ...
+/// ```
 ///
 /// Training is that of the inner rival; only [`Rival::eval_params`] changes. Before the first step that is the start.
 ///

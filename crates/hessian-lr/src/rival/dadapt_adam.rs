@@ -6,12 +6,14 @@ use super::apply::SelfPaced;
 use super::check::{decay, finite, growth, not_negative, paced, positive};
 use super::fuse::fuse;
 
-/// Adam whose rate is a lower bound `d` of the distance from the start to the solution. `d` never falls.
+/// Adam whose rate is an estimate `d` of the distance from the start to the solution. `d` never falls.
 ///
-///     r <- b r + (1 - b) d lr <g, s / (sqrt(v) + eps)>,      b = sqrt(beta2)
-///     m <- beta1 m + (1 - beta1) d lr g       v <- beta2 v + (1 - beta2) g^2       s <- b s + (1 - b) d lr g
-///     d <- max(d, min(r / ((1 - b) |s|_1), growth_rate d))
-///     x <- x - m / (sqrt(v) + eps) - d lr weight_decay x
+/// ```text
+/// r <- b r + (1 - b) d lr <g, s / (sqrt(v) + eps)>,      b = sqrt(beta2)
+/// m <- beta1 m + (1 - beta1) d lr g       v <- beta2 v + (1 - beta2) g^2       s <- b s + (1 - b) d lr g
+/// d <- max(d, min(r / ((1 - b) |s|_1), growth_rate d))
+/// x <- x - m / (sqrt(v) + eps) - d lr weight_decay x
+/// ```
 ///
 /// with the old `v` in the first line and the old `d` in the decay.
 ///
@@ -121,11 +123,7 @@ impl Transform for DAdaptAdam {
                 gain += g * s / (v.sqrt() + eps);
                 let s = root * s + (1.0 - root) * d_rate * g;
                 length += s.abs();
-                [
-                    beta1 * m + (1.0 - beta1) * d_rate * g,
-                    beta2 * v + (1.0 - beta2) * g * g,
-                    s,
-                ]
+                [beta1 * m + (1.0 - beta1) * d_rate * g, beta2 * v + (1.0 - beta2) * g * g, s]
             })?;
         finite("sum of absolute values of D-Adaptation's gradients", length)?;
         let gain = finite("numerator of D-Adaptation", gain)?;
@@ -141,9 +139,8 @@ impl Transform for DAdaptAdam {
         let d = state.d.max(d_hat.min(state.d * self.growth_rate));
 
         let shrink = d_rate * self.weight_decay;
-        let [direction] = fuse([&first, &second, params], |[m, v, x]| {
-            [m / (v.sqrt() + eps) + shrink * x]
-        })?;
+        let [direction] =
+            fuse([&first, &second, params], |[m, v, x]| [m / (v.sqrt() + eps) + shrink * x])?;
         *state = DAdaptAdamState { step: state.step + 1, d, numerator, first, second, sum };
         Ok(direction)
     }

@@ -6,12 +6,17 @@ use super::apply::SelfPaced;
 use super::check::{decay, finite, growth, not_negative, paced, positive, squared_norm};
 use super::fuse::fuse;
 
-/// Gradient descent whose rate is a lower bound `d` of the distance from the start to the solution, over the norm of
-/// the first gradient. `d` never falls.
+/// Gradient descent whose rate is an estimate `d` of the distance from the start to the solution, over the norm of the
+/// first gradient. `d` never falls; for convex losses without momentum it stays below twice the distance.
 ///
-///     r <- r + (d lr / |g0|) <g, s>         s <- s + (d lr / |g0|) g
-///     d <- max(d, min(2 r / |s|, growth_rate d))
-///     x <- momentum x + (1 - momentum) (x0 - s)
+/// ```text
+/// r <- r + (d lr / |g0|) <g, s>         s <- s + (d lr / |g0|) g
+/// d <- max(d, min(2 r / |s|, growth_rate d))
+/// x <- momentum x + (1 - momentum) (x0 - s)
+/// ```
+///
+/// Nothing in the method looks at curvature: where the distance over the norm of the first gradient is more than two over
+/// the curvature, descent diverges unless `rate` is lowered.
 ///
 /// # Source
 /// arXiv 2301.07733, Algorithm 4, as in the authors' package `dadaptation` 3.2 (`DAdaptSGD`). As there, the decay is added

@@ -11,7 +11,9 @@ use super::fuse::beside;
 /// Gradient descent with the largest distance from the start over the root of the summed squared gradient norms as its
 /// rate.
 ///
-///     eta_t = rate * max(reps_rel (1 + |x_0|), max_{i <= t} |x_i - x_0|) / sqrt(sum_{i <= t} |g_i|^2 + eps)
+/// ```text
+/// eta_t = rate * max(reps_rel (1 + |x_0|), max_{i <= t} |x_i - x_0|) / sqrt(sum_{i <= t} |g_i|^2 + eps)
+/// ```
 ///
 /// The authors find averages of the iterates essential: [`Averaged`](super::Averaged).
 ///

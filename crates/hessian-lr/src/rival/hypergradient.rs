@@ -8,10 +8,12 @@ use super::fuse::beside;
 
 /// Any transformation with a rate that follows the derivative of the loss with respect to it.
 ///
-///     h_t = <g_t, u_{t-1}>          u: the direction of the transformation
-///     additive:        alpha_t = alpha_{t-1} + beta h_t
-///     multiplicative:  alpha_t = alpha_{t-1} (1 + beta h_t / (|g_t| |u_{t-1}|))
-///     x <- x - alpha_t u_t
+/// ```text
+/// h_t = <g_t, u_{t-1}>          u: the direction of the transformation
+/// additive:        alpha_t = alpha_{t-1} + beta h_t
+/// multiplicative:  alpha_t = alpha_{t-1} (1 + beta h_t / (|g_t| |u_{t-1}|))
+/// x <- x - alpha_t u_t
+/// ```
 ///
 /// # Source
 /// arXiv 1703.04782, Algorithms 4 (SGD-HD), 5 (with momentum) and 6 (Adam-HD); equation 8 for the multiplicative rule.

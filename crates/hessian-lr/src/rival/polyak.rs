@@ -2,13 +2,17 @@
 
 use tensor_tree::{Checkpoint, Rates, Result as TreeResult, StateReader, StateWriter, Tree};
 
-use super::check::{finite, finite_grads, finite_params, not_negative, of_init, of_step, positive, setting};
+use super::check::{
+    finite, finite_grads, finite_params, not_negative, of_init, of_step, positive, setting,
+};
 use super::{Move, NoTrial, Rival};
 use crate::error::Result;
 
 /// Gradient descent with a rate from the loss of the batch and the norm of its gradient.
 ///
-///     rate_t = min( (loss - f_star) / (c |g|^2 + eps),  bound_t )
+/// ```text
+/// rate_t = min( (loss - f_star) / (c |g|^2 + eps),  bound_t )
+/// ```
 ///
 /// # Source
 /// arXiv 2002.10542, equation 3 (SPS_max) with `gamma_b` as [`RateLimit::Constant`], and its smoothed bound of section 5

@@ -8,9 +8,11 @@ use super::fuse::fuse;
 
 /// Adam whose rate is an estimate `d` of the distance from the start to the solution. `d` never falls.
 ///
-///     r <- beta3 r + (d^2 / d0) lr <g, x0 - x>        s <- beta3 s + (d^2 / d0) lr g
-///     m <- beta1 m + (1 - beta1) d g                  v <- beta2 v + (1 - beta2) d^2 g^2
-///     d' = max(d, d_coef r / |s|_1)                   x <- x - d lr (m / (sqrt(v) + d' eps) + weight_decay x)
+/// ```text
+/// r <- beta3 r + (d^2 / d0) lr <g, x0 - x>        s <- beta3 s + (d^2 / d0) lr g
+/// m <- beta1 m + (1 - beta1) d g                  v <- beta2 v + (1 - beta2) d^2 g^2
+/// d' = max(d, d_coef r / |s|_1)                   x <- x - d lr (m / (sqrt(v) + d' eps) + weight_decay x)
+/// ```
 ///
 /// # Source
 /// arXiv 2306.06101, Algorithm 4, with the defaults and the options of the authors' package `prodigyopt` 1.1.2.

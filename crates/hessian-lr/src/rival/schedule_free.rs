@@ -2,7 +2,9 @@
 
 use tensor_tree::{AdamW, Checkpoint, Rates, Sgd, StateReader, StateWriter, Transform, Tree};
 
-use super::check::{finite_grads, finite_params, not_negative, of_init, of_step, positive, setting};
+use super::check::{
+    finite_grads, finite_params, not_negative, of_init, of_step, positive, setting,
+};
 use super::fuse::beside;
 use super::{Move, NoTrial, Rival};
 use crate::error::Result;
@@ -12,10 +14,12 @@ use crate::error::Result;
 /// Three points: `x`, the average, is what the caller holds as *parameters*, evaluates and keeps; `z`, where the
 /// transformation moves, lies in the state; `y`, between them, is where [`Rival::train_params`] asks for gradients.
 ///
-///     y = (1 - beta) z + beta x
-///     z <- z - rate_t u(g, y)                  g: the gradient at y, u: the transformation, with decay at y
-///     x <- (1 - c) x + c z,                    c = w_t / sum_{i <= t} w_i,   w_t = t^r rate_t^power
-///     rate_t = rate * min(1, t / warmup)
+/// ```text
+/// y = (1 - beta) z + beta x
+/// z <- z - rate_t u(g, y)                  g: the gradient at y, u: the transformation, with decay at y
+/// x <- (1 - c) x + c z,                    c = w_t / sum_{i <= t} w_i,   w_t = t^r rate_t^power
+/// rate_t = rate * min(1, t / warmup)
+/// ```
 ///
 /// # Source
 /// arXiv 2405.15682, equations 3 to 5 and Algorithm 1, in the form of the authors' package `schedulefree` 1.4.1: the
