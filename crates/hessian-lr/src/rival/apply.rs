@@ -10,6 +10,22 @@ use crate::error::Result;
 ///
 /// Such a transformation refuses gradients that are not finite ([`tensor_tree::Error::InvalidSetting`] that names the
 /// number; its state stays), since one of them would stay in its estimate of the rate for ever.
+///
+/// # Examples
+/// ```
+/// # use candle_core::{Device, Tensor};
+/// use hessian_lr::rival::Prodigy;
+/// use tensor_tree::{ClipByNorm, Rates, Transform, Tree};
+///
+/// # let leaf = Tensor::new(&[3.0, -1.0], &Device::Cpu).map_err(tensor_tree::Error::from)?;
+/// let params = Tree::from_leaves([("w", leaf)])?;
+/// let chain = ClipByNorm { max_norm: 1.0 }.then(Prodigy::default());
+/// let mut state = chain.init(&params)?;
+/// let grads = params.clone(); // of half the squared norm
+/// let step = chain.update(grads, &params, &mut state)?;
+/// let params = params.descend(&step, &Rates::uniform(1.0))?;
+/// # Ok::<(), tensor_tree::Error>(())
+/// ```
 pub trait SelfPaced: Transform {
     /// As [`Rival::rate`].
     fn rate(&self, state: &Self::State) -> Option<f64>;

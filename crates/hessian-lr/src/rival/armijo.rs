@@ -16,8 +16,10 @@ use crate::error::Result;
 /// asks for another. Losses must be of the same batch, with the same dropout masks.
 ///
 /// # Source
-/// arXiv 1905.09997, Algorithm 1 with the resets of Algorithm 2. Defaults, the limit of 100 trials with the small step
+/// arXiv 1905.09997, SGD with Armijo line search and its three resets. Defaults, the limit of 100 trials with the small step
 /// after it, and the gradient norm below which no step is taken are those of the authors' code.
+///
+/// The first trial of all is at `first_rate`, as in the paper; the code lets it grow before.
 ///
 /// A trial whose loss is not finite is one that went too far. The small step after the last trial is not tested.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,8 +103,7 @@ impl ArmijoTrial {
     }
 
     /// The largest loss that is accepted.
-    #[must_use]
-    pub fn bound(&self, c: f64) -> f64 {
+    fn bound(&self, c: f64) -> f64 {
         self.loss - c * self.rate * self.squares
     }
 }

@@ -16,8 +16,7 @@ use crate::error::Result;
 /// Training is that of the inner rival; only [`Rival::eval_params`] changes. Before the first step that is the start.
 ///
 /// # Source
-/// Polynomial-decay averaging (Shamir and Zhang 2013, section 4) as used by arXiv 2302.12022, section 2.2, where
-/// `gamma` is 8; `t` counts steps, `x_t` is the iterate after step `t` as in the authors' averager.
+/// Polynomial-decay averaging of Shamir and Zhang (2013) as used by arXiv 2302.12022, where `gamma` is 8; `t` counts steps, `x_t` is the iterate after step `t` as in the authors' averager.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Averaged<R> {
     /// Makes the iterates.

@@ -18,7 +18,7 @@ use super::fuse::fuse;
 /// with the old `v` in the first line and the old `d` in the decay.
 ///
 /// # Source
-/// arXiv 2301.07733, Algorithm 5, as in the authors' package `dadaptation` 3.2 (`DAdaptAdam` with `decouple`); `layer_scale`
+/// arXiv 2301.07733, "Adam with D-Adaptation", as in the authors' package `dadaptation` 3.2 (`DAdaptAdam` with `decouple`); `layer_scale`
 /// is not here. Steps on which every gradient so far is zero count as steps; in the package they do not. Coupled decay is
 /// a chain: `Sgd { weight_decay }.then(DAdaptAdam::default())`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -19,7 +19,7 @@ use super::fuse::fuse;
 /// the curvature, descent diverges unless `rate` is lowered.
 ///
 /// # Source
-/// arXiv 2301.07733, Algorithm 4, as in the authors' package `dadaptation` 3.2 (`DAdaptSGD`). As there, the decay is added
+/// arXiv 2301.07733, "SGD with D-Adaptation", as in the authors' package `dadaptation` 3.2 (`DAdaptSGD`). As there, the decay is added
 /// to the gradient but not to the norm `|g0|`. Here `g0` is the first gradient that is not zero; the package stops on a
 /// zero one.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -18,8 +18,8 @@ use super::fuse::beside;
 /// The authors find averages of the iterates essential: [`Averaged`](super::Averaged).
 ///
 /// # Source
-/// arXiv 2302.12022, Algorithm 1 and section 2; per group it is L-DoG, appendix D (there each leaf is a group:
-/// [`Groups::per_leaf`]). Defaults and the coupled decay are those of the authors' package `dog-optimizer` 1.0.3.
+/// arXiv 2302.12022, equation (DoG); per group it is L-DoG of the same paper, where each leaf is a group
+/// ([`Groups::per_leaf`]). Defaults and the coupled decay are those of the authors' package `dog-optimizer` 1.0.3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dog {
     /// The first distance, relative to one plus the norm of the start; finite and positive. The authors take `1e-4`

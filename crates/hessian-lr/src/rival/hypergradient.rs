@@ -16,8 +16,9 @@ use super::fuse::beside;
 /// ```
 ///
 /// # Source
-/// arXiv 1703.04782, Algorithms 4 (SGD-HD), 5 (with momentum) and 6 (Adam-HD); equation 8 for the multiplicative rule.
-/// Adam is that of the paper, `eps` beside the corrected second moment; the authors' code has it beside the other.
+/// arXiv 1703.04782: SGD-HD, SGDN-HD (over [`Momentum`](tensor_tree::Momentum)) and Adam-HD with the additive rule, and
+/// the multiplicative rule of the same paper. Adam is that of the paper, `eps` beside the corrected second moment and one
+/// `h` for all leaves; the authors' code has `eps` beside the other, and leaves step while `h` is still being added up.
 /// As in the paper nothing keeps an additive rate from falling below zero. Where a norm is zero, the multiplicative rule
 /// leaves the rate alone.
 #[derive(Clone, Copy, Debug, PartialEq)]

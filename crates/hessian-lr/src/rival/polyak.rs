@@ -15,8 +15,8 @@ use crate::error::Result;
 /// ```
 ///
 /// # Source
-/// arXiv 2002.10542, equation 3 (SPS_max) with `gamma_b` as [`RateLimit::Constant`], and its smoothed bound of section 5
-/// as [`RateLimit::Smooth`]. The paper takes `eps` as 0; the default is that of the authors' code, whose smoothed
+/// arXiv 2002.10542: SPS ([`RateLimit::Unlimited`]), SPS_max with `gamma_b` ([`RateLimit::Constant`]), and the smoothed
+/// bound of its experiments ([`RateLimit::Smooth`]). The paper takes `eps` as 0; the default is that of the authors' code, whose smoothed
 /// variant has no `f_star`.
 ///
 /// Where the gradient is zero or the loss not above `f_star`, the step is zero. The smoothed bound then stays that of the

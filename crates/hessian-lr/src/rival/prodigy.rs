@@ -15,7 +15,8 @@ use super::fuse::fuse;
 /// ```
 ///
 /// # Source
-/// arXiv 2306.06101, Algorithm 4, with the defaults and the options of the authors' package `prodigyopt` 1.1.2.
+/// arXiv 2306.06101, the Adam version of Prodigy, with the defaults and the options of the authors' package
+/// `prodigyopt` 1.1.2. `eps` goes with the new `d` as in the package; the paper has the old.
 ///
 /// Departures from the package: steps on which every gradient so far is zero count as steps; with `beta1 = 0` the first
 /// moment is `d g` as in the paper, while the package takes the new `d`. Coupled decay is a chain:

@@ -1,10 +1,10 @@
 //! D-Adaptation and Prodigy.
 
 use approx::assert_relative_eq;
-use hessian_lr::rival::{DAdaptAdam, DAdaptSgd, Paced, Prodigy};
+use hessian_lr::rival::{DAdaptAdam, DAdaptSgd, Paced, Prodigy, Rival, SelfPaced};
 use tensor_tree::Schedule;
 
-use super::problem::{N, Point, Problem, START, assert_close, dot, norm, run};
+use super::problem::{N, Point, Problem, START, advance, assert_close, dot, flat, norm, run, tree};
 
 const STEPS: usize = 40;
 
@@ -100,6 +100,7 @@ fn prodigy_follows_its_recursion() {
             safeguard_warmup: true,
             schedule: warm,
             d_coef: 1.5,
+            d0: 1e-2,
             ..plain
         },
         Prodigy { beta3: Some(0.9), d_coef: 2.0, schedule: warm, d0: 1e-4, ..plain },
@@ -163,6 +164,27 @@ fn estimates_of_the_distance_never_fall_and_are_bounded_where_that_is_proven() {
     // Convex and without momentum: 0 <= sum_k l_k <g_k, x_k - x*> = sum_k l_k <g_k, x_0 - x*> - r with
     // x_k = x_0 - s_k, so r <= |s| |x_0 - x*|, and d is at most 2 r / |s|.
     assert!(sgd[sgd.len() - 1] <= 2.0 * distance, "{} {distance}", sgd[sgd.len() - 1]);
+}
+
+#[test]
+fn zero_gradients_before_the_first_say_nothing() {
+    fn late<T: SelfPaced>(transform: T) {
+        let rival = Paced(transform);
+        let mut params = tree(&START);
+        let mut state = rival.init(&params).unwrap();
+        for _ in 0..3 {
+            let zero = params.zeros_like().unwrap();
+            params = rival.step(zero, 0.0, &params, &mut state).unwrap().done().unwrap();
+            assert_eq!(flat(&params), START);
+        }
+        for (step, (want, _)) in run(&rival, Problem::NOISY, 20).iter().enumerate() {
+            params = advance(&rival, Problem::NOISY, step, &params, &mut state).unwrap();
+            assert_eq!(flat(&params), *want);
+        }
+    }
+    late(DAdaptSgd { momentum: 0.9, ..DAdaptSgd::default() });
+    late(DAdaptAdam::default());
+    late(Prodigy::default());
 }
 
 #[test]
