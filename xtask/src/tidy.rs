@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
+pub(crate) use graph::WITHOUT_CANDLE;
+
 /// A name and the check of the repository as it lies on disk.
 type Rule = (&'static str, fn(&Repository) -> Result<Vec<String>>);
 

@@ -26,13 +26,22 @@ pub enum ProbeData {
 }
 
 /// The batches of a step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Batches<'b, B> {
     /// For the gradient.
     pub step: &'b B,
     /// For probes, unless they use that of the gradient: the next batch of the data, or one that is kept.
     pub probe: Option<&'b B>,
 }
+
+// By hand, since references are copied whatever they point to.
+impl<B> Clone for Batches<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Batches<'_, B> {}
 
 /// What there is besides settings and state of a run: how directions come about, and who chooses their rates.
 #[derive(Clone, Debug)]

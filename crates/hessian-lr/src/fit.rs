@@ -2,7 +2,9 @@
 //!
 //! For a step of length `x` along a direction `d` that is subtracted,
 //!
-//!     L(w - x d) - L(w)  ~  -slope x + curvature x^2 / 2,    slope = G'd,  curvature = d'Hd.
+//! ```text
+//! L(w - x d) - L(w)  ~  -slope x + curvature x^2 / 2,    slope = G'd,  curvature = d'Hd
+//! ```
 
 mod groups;
 mod line;

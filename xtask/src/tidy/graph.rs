@@ -35,11 +35,17 @@ pub(super) fn check_default_graph() -> Result<Vec<String>> {
     Ok(c_code(&names(&["--workspace", "--edges", "normal,build,dev"])?))
 }
 
-/// Without its default features dp-core is the accountant alone.
+/// Crates that are arithmetic alone without their default features.
+pub(crate) const WITHOUT_CANDLE: [&str; 2] = ["dp-core", "hessian-lr"];
+
+/// Without its default features dp-core is the accountant alone, hessian-lr fits, controllers and choices.
 pub(super) fn check_without_candle() -> Result<Vec<String>> {
-    let names =
-        names(&["--package", "dp-core", "--no-default-features", "--edges", "normal,build"])?;
-    Ok(candle("dp-core", &names))
+    let mut found = Vec::new();
+    for package in WITHOUT_CANDLE {
+        let features = ["--no-default-features", "--edges", "normal,build"];
+        found.extend(candle(package, &names(&[&["--package", package][..], &features].concat())?));
+    }
+    Ok(found)
 }
 
 /// Names of the packages in `cargo tree` with these arguments, sorted.

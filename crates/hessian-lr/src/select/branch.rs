@@ -6,8 +6,7 @@ use super::relaxation::Relaxation;
 use crate::error::{Error, Result};
 
 /// How long to search.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct BranchAndBound {
     /// Ends when no set can be more valuable than the best found by more than this part of its value. 0: the optimum.
     pub relative_gap: f64,
@@ -23,8 +22,7 @@ impl Default for BranchAndBound {
 }
 
 /// Why a search ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum SearchEnd {
     /// The gap that was asked for is certified.
@@ -34,8 +32,7 @@ pub enum SearchEnd {
 }
 
 /// A set, and the most that any set can be worth.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Certified {
     /// The best set found.
     pub best: Subset,

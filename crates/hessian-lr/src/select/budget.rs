@@ -3,8 +3,7 @@
 use crate::error::{Error, Result};
 
 /// The largest number of parameters that may be trained.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Budget {
     /// That many parameters.
     Count(u64),

@@ -7,8 +7,7 @@ use super::reduction::steps;
 use crate::error::{Error, Result};
 
 /// A trade-off: no set of at most this weight has more value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct FrontPoint {
     /// Sum of the weights.
     pub weight: u64,

@@ -5,8 +5,7 @@ use super::relaxation::Relaxation;
 use crate::error::{Error, Result};
 
 /// Something that can be chosen: a group of parameters.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Item {
     /// Its name, for messages.
     pub name: String,
@@ -17,8 +16,7 @@ pub struct Item {
 }
 
 /// A set of items of a [`Knapsack`].
-#[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Subset {
     /// Their indices, ascending; those of forced items are among them.
     pub items: Vec<usize>,

@@ -6,8 +6,7 @@ use super::knapsack::{Knapsack, Subset};
 use crate::error::{Error, Result};
 
 /// Groups to train, at least one of them.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Selection {
     subset: Subset,
     bound: Option<f64>,

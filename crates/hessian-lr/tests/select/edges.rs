@@ -149,7 +149,6 @@ fn a_value_far_above_what_is_required_hides_no_lighter_set() {
     assert_eq!(knapsack.solve_reaching(want.value).unwrap(), want);
 }
 
-#[cfg(feature = "serde")]
 #[test]
 fn settings_and_sets_survive_a_round_through_json() {
     let knapsack = Knapsack::new(&[1.0, 2.0], &[3, 4]).unwrap();
