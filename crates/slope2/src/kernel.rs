@@ -127,6 +127,30 @@ impl NullaryFnOnce for ShiftedAxpy<'_> {
     }
 }
 
+/// `y_i += alpha (x_i - shift) weights_i`.
+pub(crate) fn weighted_axpy(alpha: f64, x: &[f64], shift: f64, weights: &[f64], y: &mut [f64]) {
+    run(WeightedAxpy { alpha, x, shift, weights, y });
+}
+
+struct WeightedAxpy<'a> {
+    alpha: f64,
+    x: &'a [f64],
+    shift: f64,
+    weights: &'a [f64],
+    y: &'a mut [f64],
+}
+
+impl NullaryFnOnce for WeightedAxpy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for ((y, x), weight) in self.y.iter_mut().zip(self.x).zip(self.weights) {
+            *y += self.alpha * (x - self.shift) * weight;
+        }
+    }
+}
+
 /// `y += alpha x`.
 pub(crate) fn axpy(alpha: f64, x: &[f64], y: &mut [f64]) {
     run(Axpy(alpha, x, y));

@@ -44,7 +44,15 @@ fn a_fit_holds_at_most_24_vectors_beside_its_data() {
     let solver = ZoneDescent { tolerance: 1e-6, ..ZoneDescent::default() };
     // The matrix library takes its scratch space once.
     vectors(&solver, 30, 60, 0.5);
-    for (n, p) in [(2_000, 50), (20_000, 50), (100, 8_000), (200, 20_000)] {
+    for (n, p) in [
+        (1_000, 50),
+        (2_000, 50),
+        (20_000, 50),
+        (200, 1_000),
+        (200, 3_162),
+        (100, 8_000),
+        (200, 20_000),
+    ] {
         for ratio in [0.5, 1.0] {
             let vectors = vectors(&solver, n, p, ratio);
             assert!(vectors <= MOST, "{n} x {p}, ratio {ratio}: {vectors} vectors");

@@ -20,6 +20,22 @@ pub(super) enum Column<'a> {
     Sum(&'a [f64]),
 }
 
+impl Column<'_> {
+    fn shift_and_factor(&self, design: &Design<'_>, model: &Model) -> (f64, f64) {
+        match self {
+            Column::Feature(j, sign) => {
+                let (shift, factor) = shift_and_factor(design, model, *j);
+                (shift, sign * factor)
+            }
+            Column::Sum(sum) if model.centered => {
+                let (mean, is_flat) = mean_of(model, sum);
+                (mean, if is_flat { 0.0 } else { 1.0 })
+            }
+            Column::Sum(_) => (0.0, 1.0),
+        }
+    }
+}
+
 /// The products of all `columns` with those from `old` on, one column of `out` for each of the latter. Below `old` all rows are
 /// filled, from `old` on the lower triangle alone.
 pub(super) fn dense(
@@ -33,7 +49,7 @@ pub(super) fn dense(
     out.fill(0.0);
     // What is taken off a column, and what it is multiplied by besides the weights.
     let shifts: Vec<(f64, f64)> =
-        columns.iter().map(|column| shift_and_factor(design, model, column)).collect();
+        columns.iter().map(|column| column.shift_and_factor(design, model)).collect();
     let roots = model.roots();
     let mut block = vec![0.0; m * ROWS.min(n)];
     for first in (0..n).step_by(ROWS) {
@@ -66,28 +82,21 @@ pub(super) fn dense(
     }
 }
 
-/// What is taken off a column, and what it is multiplied by. A column that is constant up to rounding is multiplied by zero if
-/// an intercept takes its part.
-fn shift_and_factor(design: &Design<'_>, model: &Model, column: &Column<'_>) -> (f64, f64) {
-    let flat = |v: &[f64], mean: f64| {
-        let rounding = 8.0 * f64::EPSILON * mean.abs();
-        v.iter().all(|x| (x - mean).abs() <= rounding)
-    };
-    match column {
-        Column::Feature(j, sign) => {
-            if !model.centered {
-                return (design.center(*j), sign * design.factor(*j));
-            }
-            let entries = design.stored_entries(*j, 0..design.n_rows());
-            let mean = model.mean(entries);
-            (mean, if flat(entries, mean) { 0.0 } else { sign * design.factor(*j) })
-        }
-        Column::Sum(sum) if model.centered => {
-            let mean = model.mean(sum);
-            (mean, if flat(sum, mean) { 0.0 } else { 1.0 })
-        }
-        Column::Sum(_) => (0.0, 1.0),
+/// What is taken off a stored column of a dense design, and what it is multiplied by. A column that is constant up to rounding
+/// is multiplied by zero if an intercept takes its part.
+pub(super) fn shift_and_factor(design: &Design<'_>, model: &Model, j: usize) -> (f64, f64) {
+    if !model.centered {
+        return (design.center(j), design.factor(j));
     }
+    let (mean, is_flat) = mean_of(model, design.stored_entries(j, 0..design.n_rows()));
+    (mean, if is_flat { 0.0 } else { design.factor(j) })
+}
+
+/// The weighted mean, and whether there is nothing else.
+fn mean_of(model: &Model, v: &[f64]) -> (f64, bool) {
+    let mean = model.mean(v);
+    let rounding = 8.0 * f64::EPSILON * mean.abs();
+    (mean, v.iter().all(|x| (x - mean).abs() <= rounding))
 }
 
 /// The same for a sparse design and columns that are sums of signed features: one column is written out at a time, and the

@@ -3,7 +3,8 @@
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::{factor, solve};
 use faer::reborrow::{Reborrow, ReborrowMut};
-use faer::{MatMut, Par};
+use faer::traits::RealField;
+use faer::{MatMut, MatRef, Par};
 
 /// Solves `(A + ridge) x = b` for each column `b` of `rhs`, which becomes `x`, by a Cholesky factorisation in the place of `a`.
 /// Only the lower triangle of `a` is read. The ridge is `relative` times the largest entry of the diagonal.
@@ -17,12 +18,22 @@ pub(super) fn solve_ridged(
     let m = a.nrows();
     let top = (0..m).map(|i| a[(i, i)]).fold(0.0, f64::max);
     (0..m).for_each(|i| a[(i, i)] += relative * top);
-    let par = Par::Seq;
-    let params = faer::Spec::default();
-    let mut memory = MemBuffer::new(factor::cholesky_in_place_scratch::<f64>(m, par, params));
-    let stack = MemStack::new(&mut memory);
-    let none = factor::LltRegularization::default();
-    factor::cholesky_in_place(a.rb_mut(), none, par, stack, params).ok()?;
-    solve::solve_in_place(a.rb(), rhs, par, stack);
+    factor(a.rb_mut())?;
+    solve_factored(a.rb(), rhs);
     Some(())
+}
+
+/// The Cholesky factor of `a` in its place. Only the lower triangle is read and written. None where it is not positive definite.
+pub(super) fn factor<T: RealField>(a: MatMut<'_, T>) -> Option<()> {
+    let (par, params) = (Par::Seq, faer::Spec::default());
+    let scratch = factor::cholesky_in_place_scratch::<T>(a.nrows(), par, params);
+    let mut memory = MemBuffer::new(scratch);
+    let none = factor::LltRegularization::default();
+    factor::cholesky_in_place(a, none, par, MemStack::new(&mut memory), params).ok()?;
+    Some(())
+}
+
+/// Solves with a factor of [`factor`] in the place of `rhs`.
+pub(super) fn solve_factored<T: RealField>(factor: MatRef<'_, T>, rhs: MatMut<'_, T>) {
+    solve::solve_in_place(factor, rhs, Par::Seq, MemStack::new(&mut []));
 }

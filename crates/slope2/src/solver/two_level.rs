@@ -15,15 +15,17 @@ mod space;
 mod working;
 mod zone;
 
+use super::model::Model;
 use super::outer::{Descent, Method};
 use super::source::{Along, Source};
 use super::{Session, Solver, Start};
+use crate::design::Design;
 use crate::error::Result;
 use crate::kernel::{clipped_excess, largest};
 use crate::penalty::TwoLevel;
 use crate::problem::{Problem, Solution};
 use by_products::ByProducts;
-use by_residual::BySparseResidual;
+use by_residual::{ByResidual, DenseColumns, SparseColumns};
 use inner::Inner;
 use space::Space;
 use working::WorkingSet;
@@ -54,6 +56,8 @@ const EPOCHS: usize = 20;
 const MOST_ROUNDS: usize = 100;
 /// Inner products that are kept for what one entry of a sparse column costs in a step.
 const PRODUCTS_PER_ENTRY: usize = 4;
+/// Inner products of dense columns that are kept for each observation and each feature.
+const PRODUCTS_PER_LENGTH: usize = 6;
 /// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
 const COLUMNS_PER_SQUARE: usize = 8;
 /// At least so many may come.
@@ -174,20 +178,23 @@ impl Method<TwoLevel> for Run {
         }
         let enough = 1e-3 * gap * levels.lambda1;
         if let Source::Columns { design, model, pull } = source
-            && design.is_sparse()
-            && model.is_diagonal()
+            && let Some(wanted) = self.without_products(design, model, &levels, gradient)
         {
-            let wanted = self.choose(&levels, gradient, true);
-            let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
-            if PRODUCTS_PER_ENTRY * n_entries < wanted.len() * wanted.len() {
-                self.set.clear();
-                let cluster = model.combination(design, self.state.members());
-                if has_cluster {
-                    tt = model.weighted(&cluster).iter().zip(&cluster).map(|(a, b)| a * b).sum();
-                }
-                let space = BySparseResidual::new(design, model, &wanted, pull, &cluster);
-                return self.descend(space, wanted, (levels, lifted), (tt, tr), enough);
+            self.set.clear();
+            let cluster = model.combination(design, self.state.members());
+            let weighted = model.weighted(&cluster);
+            if has_cluster {
+                tt = weighted.iter().zip(&cluster).map(|(a, b)| a * b).sum();
             }
+            let (pull, given) = (pull.to_vec(), ((levels, lifted), (tt, tr), enough));
+            if design.is_sparse() {
+                let columns = SparseColumns::new(design, model, &wanted);
+                self.descend(ByResidual::new(columns, pull, weighted), wanted, given);
+            } else {
+                let columns = DenseColumns::new(design, model, &wanted);
+                self.descend(ByResidual::new(columns, pull, weighted), wanted, given);
+            }
+            return;
         }
         let wanted = self.choose(&levels, gradient, false);
         self.set.update(source, &wanted);
@@ -200,7 +207,7 @@ impl Method<TwoLevel> for Run {
         let q = columns.iter().map(|j| gradient[*j]).collect();
         let set = std::mem::take(&mut self.set);
         let space = ByProducts::new(&set.gram, q, t);
-        self.descend(space, columns, (levels, lifted), (tt, tr), enough);
+        self.descend(space, columns, ((levels, lifted), (tt, tr), enough));
         self.set = set;
     }
 }
@@ -225,14 +232,34 @@ impl Run {
         true
     }
 
+    /// The columns to work on, where their inner products are not worth having.
+    fn without_products(
+        &self,
+        design: &Design<'_>,
+        model: &Model,
+        levels: &Levels,
+        gradient: &[f64],
+    ) -> Option<Vec<usize>> {
+        if !model.is_diagonal() {
+            return None;
+        }
+        let wanted = self.choose(levels, gradient, design.is_sparse());
+        let n_products = wanted.len() * wanted.len();
+        let few = if design.is_sparse() {
+            let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
+            PRODUCTS_PER_ENTRY * n_entries
+        } else {
+            PRODUCTS_PER_LENGTH * (design.n_rows() + design.n_cols())
+        };
+        (few < n_products).then_some(wanted)
+    }
+
     /// Solves on the working set until nothing in it violates optimality by more than `enough`.
     fn descend<S: Space>(
         &mut self,
         space: S,
         columns: Vec<usize>,
-        (levels, lifted): (Levels, bool),
-        (tt, tr): (f64, f64),
-        enough: f64,
+        ((levels, lifted), (tt, tr), enough): ((Levels, bool), (f64, f64), f64),
     ) {
         let of = |v: &[f64]| -> Vec<f64> { columns.iter().map(|j| v[*j]).collect() };
         let mut inner = Inner {

@@ -57,7 +57,7 @@ impl Space for ByProducts<'_> {
     }
 
     fn newton(
-        &self,
+        &mut self,
         free: &[usize],
         wanted: &[f64],
         cluster: Option<Pull>,

@@ -1,163 +1,145 @@
-//! A working set of sparse columns by the residual itself: a step costs as much as its column has entries.
+//! A working set by the residual itself: a step costs as much as its column has entries, and no inner products are kept.
+
+mod dense;
+mod preconditioner;
+mod sparse;
+
+use std::cell::Cell;
 
 use super::space::{Pull, Space};
-use crate::design::Design;
-use crate::kernel::dot;
-use crate::solver::model::Model;
+use crate::kernel::{axpy, dot, largest};
+pub(super) use dense::DenseColumns;
+use faer::Mat;
+use preconditioner::Preconditioner;
+pub(super) use sparse::SparseColumns;
 
 /// Most iterations of conjugate gradients for a joint step.
 const MOST_ITERS: usize = 200;
+/// Columns whose inner products cost as much as one iteration.
+const COLUMNS_PER_ITER: usize = 16;
 
-/// A weighted vector of observations `omega v`, where a multiple of the constant that all columns lack is kept apart.
-#[derive(Default)]
-struct Weighted {
-    /// Without the constant.
-    stored: Vec<f64>,
-    /// The constant, not weighted.
-    constant: f64,
-    /// Sum of all entries, the constant included.
-    sum: f64,
-}
+/// The columns of a working set, as they are fitted, and weighted vectors of observations `omega v`.
+pub(super) trait Columns {
+    /// A weighted vector of observations.
+    type Weighted;
 
-/// What is needed of a column besides its entries.
-#[derive(Clone, Copy)]
-struct Summary {
-    feature: usize,
-    /// One over the scale.
-    factor: f64,
-    /// What is taken off, after scaling.
-    off: f64,
-    /// Weighted sum of the scaled column before anything is taken off.
-    total: f64,
-    own: f64,
+    /// Number of columns.
+    fn len(&self) -> usize;
+    /// From what is weighted already and, with an intercept, adds up to nothing.
+    fn weighted(&self, v: Vec<f64>) -> Self::Weighted;
+    /// `x_i' omega x_i`.
+    fn own(&self, i: usize) -> f64;
+    /// `x_i' v`.
+    fn product(&self, i: usize, v: &Self::Weighted) -> f64;
+    /// `x_i' v` for several.
+    fn products(&self, set: &[usize], v: &Self::Weighted) -> Vec<f64> {
+        set.iter().map(|i| self.product(*i, v)).collect()
+    }
+    /// Inner products of some, each multiplied by its scale, in the lower triangle. None where they are not worth their price.
+    fn inner_products(&self, set: &[usize], scales: &[f64]) -> Option<Mat<f32>>;
+    /// `v += by omega x_i`.
+    fn add(&self, i: usize, by: f64, v: &mut Self::Weighted);
+    /// `v += by other`.
+    fn add_weighted(&self, by: f64, other: &Self::Weighted, v: &mut Self::Weighted);
 }
 
 /// The residual and the cluster as vectors of observations.
-pub(super) struct BySparseResidual<'a> {
-    design: &'a Design<'a>,
-    model: &'a Model,
-    columns: Vec<Summary>,
-    residual: Weighted,
-    cluster: Weighted,
-    direction: Weighted,
-    /// Sum of the weights.
-    total: f64,
+pub(super) struct ByResidual<C: Columns> {
+    columns: C,
+    n: usize,
+    residual: C::Weighted,
+    cluster: C::Weighted,
+    direction: C::Weighted,
+    /// Products of the columns with the cluster as far as they are known; others are not a number.
+    t: Vec<Cell<f64>>,
+    preconditioner: Option<Preconditioner>,
 }
 
-impl<'a> BySparseResidual<'a> {
-    /// For these features, the weighted residual and the sum of the cluster's columns.
-    pub(super) fn new(
-        design: &'a Design<'a>,
-        model: &'a Model,
-        features: &[usize],
-        pull: &[f64],
-        cluster: &[f64],
-    ) -> Self {
-        let total: f64 = model.omega.iter().sum();
-        let summary = |feature: &usize| {
-            let factor = design.factor(*feature);
-            let (mut sum, mut square) = (0.0, 0.0);
-            design.scatter(*feature, |row, x| {
-                let weighted = model.omega[row] * x;
-                sum += weighted;
-                square += weighted * x;
-            });
-            let (sum, square) = (factor * sum, factor * factor * square);
-            let off = if !model.centered {
-                factor * design.center(*feature)
-            } else if 0.0 < total {
-                sum / total
-            } else {
-                0.0
-            };
-            let own = (square - 2.0 * off * sum + off * off * total).max(0.0);
-            Summary { feature: *feature, factor, off, total: sum, own }
-        };
-        let weighted = |stored: Vec<f64>| {
-            let sum = stored.iter().sum();
-            Weighted { stored, constant: 0.0, sum }
-        };
-        BySparseResidual {
-            design,
-            model,
-            columns: features.iter().map(summary).collect(),
-            residual: weighted(pull.to_vec()),
-            cluster: weighted(model.weighted(cluster)),
-            direction: weighted(Vec::new()),
-            total,
-        }
-    }
-
-    /// `x_i' v`.
-    fn product(&self, i: usize, v: &Weighted) -> f64 {
-        let Summary { feature, factor, off, total, .. } = self.columns[i];
-        factor * self.design.stored_dot(feature, &v.stored) + v.constant * total - off * v.sum
-    }
-
-    /// `v += by omega x_i`.
-    fn add(&self, i: usize, by: f64, v: &mut Weighted) {
-        let Summary { feature, factor, off, total, .. } = self.columns[i];
-        let omega = &self.model.omega;
-        self.design.scatter(feature, |row, x| v.stored[row] += by * factor * x * omega[row]);
-        v.constant -= by * off;
-        v.sum += by * (total - off * self.total);
+impl<C: Columns> ByResidual<C> {
+    /// With the weighted residual and the weighted sum of the cluster's columns.
+    pub(super) fn new(columns: C, residual: Vec<f64>, cluster: Vec<f64>) -> Self {
+        let n = residual.len();
+        let t = vec![Cell::new(f64::NAN); columns.len()];
+        let (residual, cluster) = (columns.weighted(residual), columns.weighted(cluster));
+        let direction = columns.weighted(Vec::new());
+        ByResidual { columns, n, residual, cluster, direction, t, preconditioner: None }
     }
 
     /// `omega (sum_i d_i x_i)`.
-    fn combination(&self, free: &[usize], d: &[f64]) -> Weighted {
-        let stored = vec![0.0; self.residual.stored.len()];
-        let mut v = Weighted { stored, constant: 0.0, sum: 0.0 };
-        free.iter().zip(d).filter(|(_, d)| **d != 0.0).for_each(|(i, d)| self.add(*i, *d, &mut v));
+    fn combination(&self, free: &[usize], d: &[f64]) -> C::Weighted {
+        let mut v = self.columns.weighted(vec![0.0; self.n]);
+        let moving = free.iter().zip(d).filter(|(_, d)| **d != 0.0);
+        moving.for_each(|(i, d)| self.columns.add(*i, *d, &mut v));
         v
     }
-}
 
-impl Weighted {
-    /// `self += by other`.
-    fn add(&mut self, by: f64, other: &Weighted) {
-        crate::kernel::axpy(by, &other.stored, &mut self.stored);
-        self.constant += by * other.constant;
-        self.sum += by * other.sum;
+    /// A preconditioner for these columns; whether one could be had.
+    fn learn(&mut self, free: &[usize], diagonal: &[f64]) -> bool {
+        self.preconditioner = None;
+        let scales: Vec<f64> =
+            diagonal.iter().take(free.len()).map(|own| 1.0 / own.sqrt()).collect();
+        self.preconditioner = self
+            .columns
+            .inner_products(free, &scales)
+            .and_then(|products| Preconditioner::new(self.t.len(), free, &scales, products));
+        self.preconditioner.is_some()
+    }
+
+    /// Solves nearly, the height apart.
+    fn precondition(&self, free: &[usize], diagonal: &[f64], left: &mut [f64]) {
+        let (own, height) = left.split_at_mut(free.len());
+        match &self.preconditioner {
+            Some(preconditioner) => preconditioner.apply(free, diagonal, own),
+            None => own.iter_mut().zip(diagonal).for_each(|(left, own)| *left /= own),
+        }
+        height.iter_mut().for_each(|left| *left /= diagonal[free.len()]);
+    }
+
+    /// The cluster changed.
+    fn forget_products(&mut self) {
+        self.t.iter_mut().for_each(|t| t.set(f64::NAN));
     }
 }
 
-impl Space for BySparseResidual<'_> {
+impl<C: Columns> Space for ByResidual<C> {
     fn own(&self, i: usize) -> f64 {
-        self.columns[i].own
+        self.columns.own(i)
     }
 
     fn q(&self, i: usize) -> f64 {
-        self.product(i, &self.residual)
+        self.columns.product(i, &self.residual)
     }
 
     fn t(&self, i: usize) -> f64 {
-        self.product(i, &self.cluster)
+        let known = &self.t[i];
+        if known.get().is_nan() {
+            known.set(self.columns.product(i, &self.cluster));
+        }
+        known.get()
     }
 
     fn shift(&mut self, i: usize, by: f64) {
-        let mut residual = std::mem::take(&mut self.residual);
-        self.add(i, -by, &mut residual);
-        self.residual = residual;
+        self.columns.add(i, -by, &mut self.residual);
     }
 
     fn raise(&mut self, by: f64) {
-        self.residual.add(-by, &self.cluster);
+        self.columns.add_weighted(-by, &self.cluster, &mut self.residual);
     }
 
     fn join(&mut self, i: usize, sign: f64) {
-        let mut cluster = std::mem::take(&mut self.cluster);
-        self.add(i, sign, &mut cluster);
-        self.cluster = cluster;
+        self.columns.add(i, sign, &mut self.cluster);
+        self.forget_products();
     }
 
     fn dissolve(&mut self) {
-        self.cluster.stored.fill(0.0);
-        (self.cluster.constant, self.cluster.sum) = (0.0, 0.0);
+        self.cluster = self.columns.weighted(vec![0.0; self.n]);
+        self.forget_products();
     }
 
-    /// Conjugate gradients with the diagonal as preconditioner, until no entry is off by more than a tenth of `enough`.
+    /// Conjugate gradients until no entry is off by more than a tenth of `enough`. The diagonal is the preconditioner until that
+    /// has cost as much as a better one.
     fn newton(
-        &self,
+        &mut self,
         free: &[usize],
         wanted: &[f64],
         cluster: Option<Pull>,
@@ -171,43 +153,40 @@ impl Space for BySparseResidual<'_> {
         if diagonal.iter().any(|own| *own <= 0.0) {
             return None;
         }
-        let small = |left: &[f64]| {
-            let (own, height) = (&left[..m], left[m]);
-            crate::kernel::largest(own) <= 0.1 * enough && height.abs() <= 0.1 * enough
-        };
-        let scaled = |left: &[f64]| -> Vec<f64> {
-            left.iter().zip(&diagonal).map(|(left, own)| left / own).collect()
-        };
+        let t: Vec<f64> =
+            if cluster.is_some() { free.iter().map(|i| self.t(*i)).collect() } else { Vec::new() };
+        let patience = m / COLUMNS_PER_ITER + 1;
         let mut x = vec![0.0; m + 1];
-        let mut z = scaled(&left);
-        let mut p = z.clone();
-        let mut rho = dot(&left, &z);
-        for _ in 0..MOST_ITERS {
-            if small(&left) || rho <= 0.0 {
+        let mut p = vec![0.0; m + 1];
+        // The last residual, and its product with what the preconditioner made of it.
+        let (mut before, mut rho) = (left.clone(), f64::INFINITY);
+        for iter in 0..MOST_ITERS {
+            if largest(&left) <= 0.1 * enough {
                 break;
             }
+            if iter == patience && self.learn(free, &diagonal) {
+                rho = f64::INFINITY;
+            }
+            let mut z = left.clone();
+            self.precondition(free, &diagonal, &mut z);
+            // Of Polak and Ribiere, since single precision is not the same map every time.
+            let next = dot(&left, &z);
+            let keep = ((next - dot(&before, &z)) / rho).max(0.0);
+            p.iter_mut().zip(&z).for_each(|(p, z)| *p = z + keep * *p);
+            (rho, before) = (next, left.clone());
             let mut v = self.combination(free, &p[..m]);
             if cluster.is_some() {
-                v.add(p[m], &self.cluster);
+                self.columns.add_weighted(p[m], &self.cluster, &mut v);
             }
-            let mut along: Vec<f64> = free.iter().map(|i| self.product(*i, &v)).collect();
-            along.push(0.0);
-            if let Some(Pull { tt, .. }) = cluster {
-                let others: f64 = free.iter().zip(&p).map(|(i, p)| p * self.t(*i)).sum();
-                along[m] = others + p[m] * tt;
-            }
+            let mut along = self.columns.products(free, &v);
+            along.push(cluster.map_or(0.0, |c| dot(&t, &p[..m]) + p[m] * c.tt));
             let curvature = dot(&p, &along);
             if curvature <= 0.0 || curvature.is_nan() {
                 break;
             }
-            let length = rho / curvature;
-            crate::kernel::axpy(length, &p, &mut x);
-            crate::kernel::axpy(-length, &along, &mut left);
-            z = scaled(&left);
-            let next = dot(&left, &z);
-            let keep = next / rho;
-            p.iter_mut().zip(&z).for_each(|(p, z)| *p = z + keep * *p);
-            rho = next;
+            let length = dot(&left, &p) / curvature;
+            axpy(length, &p, &mut x);
+            axpy(-length, &along, &mut left);
         }
         let dh = x.pop()?;
         (dh.is_finite() && x.iter().all(|d| d.is_finite())).then_some((x, dh))
@@ -215,12 +194,10 @@ impl Space for BySparseResidual<'_> {
 
     fn aim(&mut self, free: &[usize], d: &[f64]) -> f64 {
         self.direction = self.combination(free, d);
-        free.iter().zip(d).map(|(i, d)| d * self.product(*i, &self.direction)).sum()
+        dot(d, &self.columns.products(free, &self.direction))
     }
 
     fn go(&mut self, length: f64) {
-        let direction = std::mem::take(&mut self.direction);
-        self.residual.add(-length, &direction);
-        self.direction = direction;
+        self.columns.add_weighted(-length, &self.direction, &mut self.residual);
     }
 }

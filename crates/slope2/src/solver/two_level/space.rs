@@ -19,7 +19,7 @@ pub(super) trait Space {
     /// The joint Newton step of the coefficients `free` and, if there is a cluster that moves, its height. `wanted` is minus the
     /// gradient for each, `tt` the curvature of the height. None where it cannot be had.
     fn newton(
-        &self,
+        &mut self,
         free: &[usize],
         wanted: &[f64],
         cluster: Option<Pull>,
