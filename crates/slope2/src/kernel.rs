@@ -42,6 +42,32 @@ impl NullaryFnOnce for Dot<'_> {
     }
 }
 
+/// `sum_i (x_i - shift) v_i`.
+pub(crate) fn shifted_dot(x: &[f64], shift: f64, v: &[f64]) -> f64 {
+    debug_assert_eq!(x.len(), v.len());
+    run(ShiftedDot(x, shift, v))
+}
+
+struct ShiftedDot<'a>(&'a [f64], f64, &'a [f64]);
+
+impl NullaryFnOnce for ShiftedDot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let mut sums = [0.0; LANES];
+        let (x_lanes, x_rest) = self.0.as_chunks::<LANES>();
+        let (v_lanes, v_rest) = self.2.as_chunks::<LANES>();
+        for (x, v) in x_lanes.iter().zip(v_lanes) {
+            for lane in 0..LANES {
+                sums[lane] += (x[lane] - self.1) * v[lane];
+            }
+        }
+        let rest: f64 = x_rest.iter().zip(v_rest).map(|(x, v)| (x - self.1) * v).sum();
+        fold(sums) + rest
+    }
+}
+
 /// Lanes where several columns are summed at a time: no sum is added up in fewer parts.
 pub(crate) const NARROW: usize = LANES / 2;
 

@@ -62,7 +62,7 @@ fn a_fit_holds_at_most_24_vectors_beside_its_data() {
     }
 }
 
-/// Where inner products of a few hundred columns are more than that, first-order steps need none of them.
+/// First-order steps need no inner products at all.
 #[test]
 fn accelerated_steps_hold_at_most_24_vectors_at_any_size() {
     let solver = Fista { tolerance: 1e-6, ..Fista::default() };

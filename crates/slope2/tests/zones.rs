@@ -3,11 +3,11 @@
 use chacha20::ChaCha20Rng;
 use rand::SeedableRng;
 use slope2::{
-    Binomial, Family, Gaussian, Poisson, Problem, Solution, Solver, SortedL1, Start, TwoLevel,
-    ZoneDescent, certify,
+    Binomial, Center, Datafit, Design, DualNorm, Family, Gaussian, LossScale, Poisson, Problem,
+    Scale, Solution, Solver, SortedL1, Start, TwoLevel, ZoneDescent, certify,
 };
 
-use super::cases::{Case, wrong_gap};
+use super::cases::{Case, normal, wrong_gap};
 
 /// The largest violation of the optimality conditions of two levels, from the coefficients alone.
 ///
@@ -103,4 +103,51 @@ fn random_problems_are_certified() {
 #[ignore = "heavy: a thousand problems with up to a thousand features"]
 fn a_thousand_random_problems_are_certified() {
     check(10_000..11_000, (200, 1000), &Gaussian);
+}
+
+/// Wide enough that inner products of the working set would outweigh vectors of all features.
+#[test]
+fn problems_without_inner_products_are_certified() {
+    check(3000..3030, (150, 800), &Gaussian);
+    check(4000..4015, (120, 500), &Binomial);
+}
+
+/// Both go by the residual, one of them with stored entries alone.
+#[test]
+fn dense_and_sparse_residuals_find_the_same() {
+    let (n, p) = (90, 400);
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    // Far from zero, so that centers matter.
+    let x: Vec<f64> = (0..n * p).map(|_| 3.0 + normal(&mut rng)).collect();
+    let (ends, rows): (Vec<usize>, Vec<usize>) =
+        ((0..=p).map(|j| j * n).collect(), (0..n * p).map(|i| i % n).collect());
+    let weights: Vec<f64> = (0..n).map(|i| [0.5, 1.0, 1.5][i % 3]).collect();
+    let y: Vec<f64> = (0..n).map(|i| f64::from(0.0 < x[i] + x[n + i] - 6.0)).collect();
+    for family in [&Gaussian as &dyn Family, &Binomial] {
+        for intercept in [false, true] {
+            let fits = [true, false].map(|dense| {
+                let design = if dense {
+                    Design::from_columns(x.as_slice(), n, p).unwrap()
+                } else {
+                    Design::sparse(n, &ends, &rows, &x).unwrap()
+                };
+                let design =
+                    design.standardized(&Center::Mean, &Scale::Sd, Some(&weights)).unwrap();
+                let datafit = Datafit::new(family, &y, LossScale::Mean).unwrap();
+                let datafit = datafit.with_weights(&weights).unwrap();
+                let penalty = TwoLevel::new(1.0, 0.5, 10, p).unwrap();
+                let problem = Problem { design: &design, datafit, penalty, intercept };
+                let top = penalty.dual_norm(&problem.null_gradient());
+                let problem = problem.with_penalty(penalty.scaled(top / 40.0).unwrap());
+                let solver = ZoneDescent { tolerance: 1e-11, ..ZoneDescent::default() };
+                let fit = solver.solve(&problem, &Start::default()).unwrap();
+                assert!(fit.certificate.holds(1e-11), "{} {dense}", family.name());
+                assert!(65 < fit.coefficients.iter().filter(|b| **b != 0.0).count());
+                fit
+            });
+            for (a, b) in fits[0].coefficients.iter().zip(&fits[1].coefficients) {
+                assert!((a - b).abs() < 1e-5, "{} {intercept}: {a} and {b}", family.name());
+            }
+        }
+    }
 }

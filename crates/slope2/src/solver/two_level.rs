@@ -25,7 +25,7 @@ use crate::kernel::{clipped_excess, largest};
 use crate::penalty::TwoLevel;
 use crate::problem::{Problem, Solution};
 use by_products::ByProducts;
-use by_residual::{ByResidual, DenseColumns, SparseColumns};
+use by_residual::{ByResidual, DenseColumns, Preconditioner, SparseColumns};
 use inner::Inner;
 use space::Space;
 use working::WorkingSet;
@@ -58,6 +58,8 @@ const MOST_ROUNDS: usize = 100;
 const PRODUCTS_PER_ENTRY: usize = 4;
 /// Inner products of dense columns that are kept for each observation and each feature.
 const PRODUCTS_PER_LENGTH: usize = 6;
+/// So many are always kept.
+const FEW_PRODUCTS: usize = 64 * 64;
 /// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
 const COLUMNS_PER_SQUARE: usize = 8;
 /// At least so many may come.
@@ -138,6 +140,7 @@ impl ZoneDescent {
             least: self.working_set.max(1),
             state: State::of(Vec::new(), &Levels::of(&problem.penalty)),
             set: WorkingSet::default(),
+            preconditioner: None,
         };
         Box::new(Descent::new(problem, (self.max_iters, self.tolerance), method))
     }
@@ -148,6 +151,8 @@ struct Run {
     least: usize,
     state: State,
     set: WorkingSet,
+    /// Of the residual's joint steps.
+    preconditioner: Option<Preconditioner>,
 }
 
 impl Method<TwoLevel> for Run {
@@ -165,6 +170,7 @@ impl Method<TwoLevel> for Run {
 
     fn forget(&mut self) {
         self.set.clear();
+        self.preconditioner = None;
     }
 
     /// One working set and the solution on it.
@@ -186,17 +192,22 @@ impl Method<TwoLevel> for Run {
             if has_cluster {
                 tt = weighted.iter().zip(&cluster).map(|(a, b)| a * b).sum();
             }
-            let (pull, given) = (pull.to_vec(), ((levels, lifted), (tt, tr), enough));
+            let given = ((levels, lifted), (tt, tr), enough);
+            let mut known = self.preconditioner.take();
             if design.is_sparse() {
-                let columns = SparseColumns::new(design, model, &wanted);
-                self.descend(ByResidual::new(columns, pull, weighted), wanted, given);
+                let columns = (SparseColumns::new(design, model, &wanted), wanted.as_slice());
+                let space = ByResidual::new(columns, pull.to_vec(), weighted, &mut known);
+                self.descend(space, &wanted, given);
             } else {
-                let columns = DenseColumns::new(design, model, &wanted);
-                self.descend(ByResidual::new(columns, pull, weighted), wanted, given);
+                let columns = (DenseColumns::new(design, model, &wanted), wanted.as_slice());
+                let space = ByResidual::new(columns, pull.to_vec(), weighted, &mut known);
+                self.descend(space, &wanted, given);
             }
+            self.preconditioner = known;
             return;
         }
         let wanted = self.choose(&levels, gradient, false);
+        self.preconditioner = None;
         self.set.update(source, &wanted);
         let columns = self.set.columns.clone();
         let mut t = vec![0.0; columns.len()];
@@ -207,7 +218,7 @@ impl Method<TwoLevel> for Run {
         let q = columns.iter().map(|j| gradient[*j]).collect();
         let set = std::mem::take(&mut self.set);
         let space = ByProducts::new(&set.gram, q, t);
-        self.descend(space, columns, ((levels, lifted), (tt, tr), enough));
+        self.descend(space, &columns, ((levels, lifted), (tt, tr), enough));
         self.set = set;
     }
 }
@@ -249,7 +260,7 @@ impl Run {
             let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
             PRODUCTS_PER_ENTRY * n_entries
         } else {
-            PRODUCTS_PER_LENGTH * (design.n_rows() + design.n_cols())
+            FEW_PRODUCTS.max(PRODUCTS_PER_LENGTH * (design.n_rows() + design.n_cols()))
         };
         (few < n_products).then_some(wanted)
     }
@@ -258,7 +269,7 @@ impl Run {
     fn descend<S: Space>(
         &mut self,
         space: S,
-        columns: Vec<usize>,
+        columns: &[usize],
         ((levels, lifted), (tt, tr), enough): ((Levels, bool), (f64, f64), f64),
     ) {
         let of = |v: &[f64]| -> Vec<f64> { columns.iter().map(|j| v[*j]).collect() };

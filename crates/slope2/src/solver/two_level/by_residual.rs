@@ -10,21 +10,19 @@ use super::space::{Pull, Space};
 use crate::kernel::{axpy, dot, largest};
 pub(super) use dense::DenseColumns;
 use faer::Mat;
-use preconditioner::Preconditioner;
+pub(super) use preconditioner::Preconditioner;
 pub(super) use sparse::SparseColumns;
 
 /// Most iterations of conjugate gradients for a joint step.
 const MOST_ITERS: usize = 200;
 /// Columns whose inner products cost as much as one iteration.
-const COLUMNS_PER_ITER: usize = 16;
+const COLUMNS_PER_ITER: usize = 48;
 
 /// The columns of a working set, as they are fitted, and weighted vectors of observations `omega v`.
 pub(super) trait Columns {
     /// A weighted vector of observations.
     type Weighted;
 
-    /// Number of columns.
-    fn len(&self) -> usize;
     /// From what is weighted already and, with an intercept, adds up to nothing.
     fn weighted(&self, v: Vec<f64>) -> Self::Weighted;
     /// `x_i' omega x_i`.
@@ -44,25 +42,33 @@ pub(super) trait Columns {
 }
 
 /// The residual and the cluster as vectors of observations.
-pub(super) struct ByResidual<C: Columns> {
+pub(super) struct ByResidual<'s, C: Columns> {
     columns: C,
+    /// The feature that each column is.
+    set: &'s [usize],
     n: usize,
     residual: C::Weighted,
     cluster: C::Weighted,
     direction: C::Weighted,
     /// Products of the columns with the cluster as far as they are known; others are not a number.
     t: Vec<Cell<f64>>,
-    preconditioner: Option<Preconditioner>,
+    preconditioner: &'s mut Option<Preconditioner>,
 }
 
-impl<C: Columns> ByResidual<C> {
-    /// With the weighted residual and the weighted sum of the cluster's columns.
-    pub(super) fn new(columns: C, residual: Vec<f64>, cluster: Vec<f64>) -> Self {
+impl<'s, C: Columns> ByResidual<'s, C> {
+    /// For columns that are these features, with the weighted residual and the weighted sum of the cluster's columns.
+    pub(super) fn new(
+        (columns, set): (C, &'s [usize]),
+        residual: Vec<f64>,
+        cluster: Vec<f64>,
+        preconditioner: &'s mut Option<Preconditioner>,
+    ) -> Self {
         let n = residual.len();
-        let t = vec![Cell::new(f64::NAN); columns.len()];
+        let t = vec![Cell::new(f64::NAN); set.len()];
         let (residual, cluster) = (columns.weighted(residual), columns.weighted(cluster));
         let direction = columns.weighted(Vec::new());
-        ByResidual { columns, n, residual, cluster, direction, t, preconditioner: None }
+        *preconditioner = preconditioner.take().map(|known| known.seen_from(set));
+        ByResidual { columns, set, n, residual, cluster, direction, t, preconditioner }
     }
 
     /// `omega (sum_i d_i x_i)`.
@@ -75,20 +81,20 @@ impl<C: Columns> ByResidual<C> {
 
     /// A preconditioner for these columns; whether one could be had.
     fn learn(&mut self, free: &[usize], diagonal: &[f64]) -> bool {
-        self.preconditioner = None;
-        let scales: Vec<f64> =
-            diagonal.iter().take(free.len()).map(|own| 1.0 / own.sqrt()).collect();
-        self.preconditioner = self
-            .columns
-            .inner_products(free, &scales)
-            .and_then(|products| Preconditioner::new(self.t.len(), free, &scales, products));
+        *self.preconditioner = None;
+        let scales: Vec<f64> = diagonal[..free.len()].iter().map(|own| 1.0 / own.sqrt()).collect();
+        if let Some(products) = self.columns.inner_products(free, &scales) {
+            let features = free.iter().map(|i| self.set[*i]).collect();
+            let learned = Preconditioner::new(features, scales, products);
+            *self.preconditioner = learned.map(|learned| learned.seen_from(self.set));
+        }
         self.preconditioner.is_some()
     }
 
     /// Solves nearly, the height apart.
     fn precondition(&self, free: &[usize], diagonal: &[f64], left: &mut [f64]) {
         let (own, height) = left.split_at_mut(free.len());
-        match &self.preconditioner {
+        match self.preconditioner.as_ref() {
             Some(preconditioner) => preconditioner.apply(free, diagonal, own),
             None => own.iter_mut().zip(diagonal).for_each(|(left, own)| *left /= own),
         }
@@ -101,7 +107,7 @@ impl<C: Columns> ByResidual<C> {
     }
 }
 
-impl<C: Columns> Space for ByResidual<C> {
+impl<C: Columns> Space for ByResidual<'_, C> {
     fn own(&self, i: usize) -> f64 {
         self.columns.own(i)
     }

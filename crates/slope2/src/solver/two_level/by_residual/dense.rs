@@ -6,7 +6,9 @@ use faer::{Accum, Mat, MatRef, Par};
 use super::Columns;
 use super::preconditioner::single;
 use crate::design::Design;
-use crate::kernel::{axpy, dot, dots, shifted_and_scaled, shifted_axpy, weighted_axpy};
+use crate::kernel::{
+    axpy, dot, dots, shifted_and_scaled, shifted_axpy, shifted_dot, weighted_axpy,
+};
 use crate::solver::model::Model;
 use crate::solver::products::shift_and_factor;
 
@@ -56,10 +58,6 @@ impl<'a> DenseColumns<'a> {
 impl Columns for DenseColumns<'_> {
     type Weighted = Vec<f64>;
 
-    fn len(&self) -> usize {
-        self.columns.len()
-    }
-
     fn weighted(&self, v: Vec<f64>) -> Vec<f64> {
         v
     }
@@ -69,10 +67,8 @@ impl Columns for DenseColumns<'_> {
     }
 
     fn product(&self, i: usize, v: &Vec<f64>) -> f64 {
-        let mut out = [0.0];
         let Column { entries, shift, factor, .. } = self.columns[i];
-        dots(|_| (entries, shift), true, v, &mut out);
-        factor * out[0]
+        factor * shifted_dot(entries, shift, v)
     }
 
     fn products(&self, set: &[usize], v: &Vec<f64>) -> Vec<f64> {

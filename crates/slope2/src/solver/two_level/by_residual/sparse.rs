@@ -72,10 +72,6 @@ impl<'a> SparseColumns<'a> {
 impl Columns for SparseColumns<'_> {
     type Weighted = Weighted;
 
-    fn len(&self) -> usize {
-        self.columns.len()
-    }
-
     fn weighted(&self, stored: Vec<f64>) -> Weighted {
         let sum = stored.iter().sum();
         Weighted { stored, constant: 0.0, sum }
