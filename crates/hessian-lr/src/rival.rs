@@ -46,11 +46,13 @@
 //! Scalars are `f64`, trees keep the data type of the parameters. Elementwise recursions are computed in `f64` on the
 //! host, one pass over the leaves; leaves on other devices are copied there and back.
 
+mod adam;
 mod apply;
 mod armijo;
 mod average;
 mod check;
 mod contender;
+mod counted;
 mod dadapt_adam;
 mod dadapt_sgd;
 mod dog;
@@ -60,10 +62,11 @@ mod polyak;
 mod prodigy;
 mod schedule_free;
 
-pub use apply::{Paced, Scheduled, ScheduledState, SelfPaced};
+pub use apply::{Paced, Scheduled, SelfPaced};
 pub use armijo::{Armijo, ArmijoState, ArmijoTrial, Reset};
 pub use average::{Averaged, AveragedState};
 pub use contender::{Contender, Running};
+pub use counted::Counted;
 pub use dadapt_adam::{DAdaptAdam, DAdaptAdamState};
 pub use dadapt_sgd::{DAdaptSgd, DAdaptSgdState};
 pub use dog::{Dog, DogState};

@@ -45,8 +45,34 @@ pub(crate) fn close(got: f64, want: f64, relative: f64, what: &str) {
     assert!((got - want).abs() <= bound, "{what}: {got} and {want}");
 }
 
+/// A point, and a direction whose groups move at rates of their own.
+pub(crate) struct Line {
+    w: Vec<f64>,
+    direction: Vec<f64>,
+    groups: Vec<Vec<usize>>,
+}
+
+impl Line {
+    pub(crate) fn of(value: &Value) -> Self {
+        Line {
+            w: numbers(&value["w"]),
+            direction: numbers(&value["direction"]),
+            groups: positions(&value["groups"]),
+        }
+    }
+
+    /// `w - sum_k rate_k d_k`.
+    pub(crate) fn at(&self, rates: &[f64]) -> Vec<f64> {
+        let mut w = self.w.clone();
+        for (group, rate) in self.groups.iter().zip(rates) {
+            group.iter().for_each(|i| w[*i] -= rate * self.direction[*i]);
+        }
+        w
+    }
+}
+
 /// Lists of positions.
-pub(crate) fn positions(value: &Value) -> Vec<Vec<usize>> {
+fn positions(value: &Value) -> Vec<Vec<usize>> {
     let list = |v: &Value| -> Vec<usize> {
         v.as_array()
             .expect("a list")

@@ -1,8 +1,9 @@
 //! Transformations as rivals: with the rate they bring, or with a rate that was chosen.
 
-use tensor_tree::{Checkpoint, Rates, Schedule, StateReader, StateWriter, Transform, Tree};
+use tensor_tree::{Rates, Schedule, Transform, Tree};
 
 use super::check::{finite_grads, finite_params, of_init, of_step, paced};
+use super::counted::Counted;
 use super::{Move, NoTrial, Rival};
 use crate::error::Result;
 
@@ -80,22 +81,13 @@ pub struct Scheduled<T> {
     pub schedule: Schedule,
 }
 
-/// Memory of [`Scheduled`].
-#[derive(Clone, Debug)]
-pub struct ScheduledState<S> {
-    /// Memory of the transformation.
-    pub inner: S,
-    /// Steps taken.
-    pub step: u64,
-}
-
 impl<T: Transform> Rival for Scheduled<T> {
-    type State = ScheduledState<T::State>;
+    type State = Counted<T::State>;
     type Trial = NoTrial;
 
     fn init(&self, params: &Tree) -> Result<Self::State> {
         paced(self.rate, self.schedule).map_err(of_init)?;
-        Ok(ScheduledState { inner: self.transform.init(params).map_err(of_init)?, step: 0 })
+        Ok(Counted::new(self.transform.init(params).map_err(of_init)?))
     }
 
     fn step(
@@ -110,7 +102,7 @@ impl<T: Transform> Rival for Scheduled<T> {
         let direction = self.transform.update(grads, params, &mut inner).map_err(of_step)?;
         let rate = self.rate * self.schedule.factor(state.step);
         let params = finite_params(params.descend(&direction, &Rates::uniform(rate))?)?;
-        *state = ScheduledState { inner, step: state.step + 1 };
+        *state = Counted { inner, step: state.step + 1 };
         Ok(Move::To(params))
     }
 
@@ -120,16 +112,5 @@ impl<T: Transform> Rival for Scheduled<T> {
 
     fn rate(&self, state: &Self::State) -> Option<f64> {
         Some(self.rate * self.schedule.factor(state.step))
-    }
-}
-
-impl<S: Checkpoint> Checkpoint for ScheduledState<S> {
-    fn save(&self, out: &mut StateWriter) -> tensor_tree::Result<()> {
-        out.part("inner", &self.inner)?;
-        out.count("step", self.step)
-    }
-
-    fn load(from: &mut StateReader<'_>) -> tensor_tree::Result<Self> {
-        Ok(ScheduledState { inner: from.part("inner")?, step: from.count("step")? })
     }
 }

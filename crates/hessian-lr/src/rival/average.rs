@@ -3,6 +3,7 @@
 use tensor_tree::{Checkpoint, StateReader, StateWriter, Tree};
 
 use super::check::{not_negative, of_init};
+use super::counted::Counted;
 use super::fuse::beside;
 use super::{Move, Rival};
 use crate::error::Result;
@@ -35,12 +36,10 @@ impl<R> Averaged<R> {
 /// Memory of [`Averaged`].
 #[derive(Clone, Debug)]
 pub struct AveragedState<S> {
-    /// Memory of the inner rival.
-    pub inner: S,
+    /// Memory of the inner rival, and the number of steps.
+    pub counted: Counted<S>,
     /// The average so far; the start before the first step.
     pub average: Tree,
-    /// Steps taken.
-    pub step: u64,
 }
 
 impl<R: Rival> Rival for Averaged<R> {
@@ -49,11 +48,14 @@ impl<R: Rival> Rival for Averaged<R> {
 
     fn init(&self, params: &Tree) -> Result<Self::State> {
         not_negative("gamma of the average", self.gamma).map_err(of_init)?;
-        Ok(AveragedState { inner: self.rival.init(params)?, average: params.clone(), step: 0 })
+        Ok(AveragedState {
+            counted: Counted::new(self.rival.init(params)?),
+            average: params.clone(),
+        })
     }
 
     fn train_params(&self, params: &Tree, state: &Self::State) -> Result<Tree> {
-        self.rival.train_params(params, &state.inner)
+        self.rival.train_params(params, &state.counted.inner)
     }
 
     fn step(
@@ -63,7 +65,7 @@ impl<R: Rival> Rival for Averaged<R> {
         params: &Tree,
         state: &mut Self::State,
     ) -> Result<Move<R::Trial>> {
-        let mut inner = state.inner.clone();
+        let mut inner = state.counted.inner.clone();
         let next = self.rival.step(grads, loss, params, &mut inner)?;
         self.follow(next, inner, state)
     }
@@ -74,7 +76,7 @@ impl<R: Rival> Rival for Averaged<R> {
         loss: f64,
         state: &mut Self::State,
     ) -> Result<Move<R::Trial>> {
-        let mut inner = state.inner.clone();
+        let mut inner = state.counted.inner.clone();
         let next = self.rival.answer(trial, loss, &mut inner)?;
         self.follow(next, inner, state)
     }
@@ -84,7 +86,7 @@ impl<R: Rival> Rival for Averaged<R> {
     }
 
     fn rate(&self, state: &Self::State) -> Option<f64> {
-        self.rival.rate(&state.inner)
+        self.rival.rate(&state.counted.inner)
     }
 }
 
@@ -97,31 +99,26 @@ impl<R: Rival> Averaged<R> {
         state: &mut AveragedState<R::State>,
     ) -> Result<Move<R::Trial>> {
         let Move::To(params) = &next else {
-            state.inner = inner;
+            state.counted.inner = inner;
             return Ok(next);
         };
-        let step = state.step + 1;
+        let step = state.counted.step + 1;
         let c = (1.0 + self.gamma) / (step as f64 + self.gamma);
         // What the inner rival evaluates is what is averaged: its iterates, for those that change nothing there.
         let seen = self.rival.eval_params(params, &inner)?;
         let average = beside(&state.average, params)?.lin_comb(1.0 - c, c, &seen)?;
-        *state = AveragedState { inner, average, step };
+        *state = AveragedState { counted: Counted { inner, step }, average };
         Ok(next)
     }
 }
 
 impl<S: Checkpoint> Checkpoint for AveragedState<S> {
     fn save(&self, out: &mut StateWriter) -> tensor_tree::Result<()> {
-        out.part("inner", &self.inner)?;
-        out.tree("average", &self.average)?;
-        out.count("step", self.step)
+        out.part("counted", &self.counted)?;
+        out.tree("average", &self.average)
     }
 
     fn load(from: &mut StateReader<'_>) -> tensor_tree::Result<Self> {
-        Ok(AveragedState {
-            inner: from.part("inner")?,
-            average: from.tree("average")?,
-            step: from.count("step")?,
-        })
+        Ok(AveragedState { counted: from.part("counted")?, average: from.tree("average")? })
     }
 }

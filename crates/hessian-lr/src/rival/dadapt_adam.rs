@@ -2,6 +2,7 @@
 
 use tensor_tree::{Checkpoint, Result, Schedule, StateReader, StateWriter, Transform, Tree};
 
+use super::adam::AdamPace;
 use super::apply::SelfPaced;
 use super::check::{decay, finite, growth, not_negative, paced, positive};
 use super::fuse::fuse;
@@ -78,15 +79,9 @@ pub struct DAdaptAdamState {
 
 impl DAdaptAdam {
     /// Rate of the step from `state`, less the estimate.
-    #[allow(clippy::cast_precision_loss, reason = "steps stay below 2^53")]
     fn factor(&self, step: u64) -> f64 {
-        let k = step as f64 + 1.0;
-        let bias = if self.bias_correction {
-            (1.0 - self.beta2.powf(k)).sqrt() / (1.0 - self.beta1.powf(k))
-        } else {
-            1.0
-        };
-        self.rate * self.schedule.factor(step) * bias
+        let corrected = self.bias_correction.then_some([self.beta1, self.beta2]);
+        AdamPace { rate: self.rate, schedule: self.schedule, corrected }.factor(step)
     }
 }
 

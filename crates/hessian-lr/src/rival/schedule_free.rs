@@ -5,6 +5,7 @@ use tensor_tree::{AdamW, Checkpoint, Rates, Sgd, StateReader, StateWriter, Trans
 use super::check::{
     finite_grads, finite_params, not_negative, of_init, of_step, positive, setting,
 };
+use super::counted::Counted;
 use super::fuse::beside;
 use super::{Move, NoTrial, Rival};
 use crate::error::Result;
@@ -79,14 +80,12 @@ impl<T> ScheduleFree<T> {
 /// Memory of [`ScheduleFree`].
 #[derive(Clone, Debug)]
 pub struct ScheduleFreeState<S> {
-    /// Memory of the transformation.
-    pub inner: S,
+    /// Memory of the transformation, and the number of steps.
+    pub counted: Counted<S>,
     /// Where the transformation moves.
     pub z: Tree,
     /// Sum of the weights so far.
     pub weight_sum: f64,
-    /// Steps taken.
-    pub step: u64,
 }
 
 impl<T: Transform> Rival for ScheduleFree<T> {
@@ -102,7 +101,7 @@ impl<T: Transform> Rival for ScheduleFree<T> {
             self.transform.init(params)
         };
         let inner = check().map_err(of_init)?;
-        Ok(ScheduleFreeState { inner, z: params.clone(), weight_sum: 0.0, step: 0 })
+        Ok(ScheduleFreeState { counted: Counted::new(inner), z: params.clone(), weight_sum: 0.0 })
     }
 
     /// The point `y`.
@@ -120,18 +119,18 @@ impl<T: Transform> Rival for ScheduleFree<T> {
     ) -> Result<Move<NoTrial>> {
         finite_grads(&grads, params)?;
         let y = self.train_params(params, state)?;
-        let mut inner = state.inner.clone();
+        let mut inner = state.counted.inner.clone();
         let direction = self.transform.update(grads, &y, &mut inner).map_err(of_step)?;
 
-        let rate = self.rate_at(state.step);
+        let rate = self.rate_at(state.counted.step);
         let z = beside(&state.z, params)?.descend(&direction, &Rates::uniform(rate))?;
-        let step = state.step + 1;
+        let step = state.counted.step + 1;
         let weight = (step as f64).powf(self.step_power) * rate.powf(self.rate_power);
         let weight_sum = state.weight_sum + weight;
         // Rates whose power is too small for a number give no weight at all.
         let c = if weight_sum == 0.0 { 0.0 } else { weight / weight_sum };
         let x = finite_params(params.lin_comb(1.0 - c, c, &z)?)?;
-        *state = ScheduleFreeState { inner, z, weight_sum, step };
+        *state = ScheduleFreeState { counted: Counted { inner, step }, z, weight_sum };
         Ok(Move::To(x))
     }
 
@@ -145,24 +144,22 @@ impl<T: Transform> Rival for ScheduleFree<T> {
     }
 
     fn rate(&self, state: &Self::State) -> Option<f64> {
-        Some(self.rate_at(state.step))
+        Some(self.rate_at(state.counted.step))
     }
 }
 
 impl<S: Checkpoint> Checkpoint for ScheduleFreeState<S> {
     fn save(&self, out: &mut StateWriter) -> tensor_tree::Result<()> {
-        out.part("inner", &self.inner)?;
+        out.part("counted", &self.counted)?;
         out.tree("z", &self.z)?;
-        out.number("weight_sum", self.weight_sum)?;
-        out.count("step", self.step)
+        out.number("weight_sum", self.weight_sum)
     }
 
     fn load(from: &mut StateReader<'_>) -> tensor_tree::Result<Self> {
         Ok(ScheduleFreeState {
-            inner: from.part("inner")?,
+            counted: from.part("counted")?,
             z: from.tree("z")?,
             weight_sum: from.number("weight_sum")?,
-            step: from.count("step")?,
         })
     }
 }

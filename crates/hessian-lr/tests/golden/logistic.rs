@@ -4,15 +4,13 @@ use hessian_lr::fit::{Quadratic, axis_probes, corner_probes, fit_diagonal, fit_f
 use report::golden::section;
 use serde_json::Value;
 
-use super::{close, number, numbers, optional, positions, rows};
+use super::{Line, close, number, numbers, optional, rows};
 
 struct Logistic {
     x: Vec<Vec<f64>>,
     y: Vec<f64>,
     l2: f64,
-    w: Vec<f64>,
-    direction: Vec<f64>,
-    groups: Vec<Vec<usize>>,
+    line: Line,
 }
 
 impl Logistic {
@@ -21,17 +19,12 @@ impl Logistic {
             x: rows(&value["X"]),
             y: numbers(&value["y"]),
             l2: number(&value["l2"]),
-            w: numbers(&value["w"]),
-            direction: numbers(&value["direction"]),
-            groups: positions(&value["groups"]),
+            line: Line::of(value),
         }
     }
 
     fn loss(&self, rates: &[f64]) -> f64 {
-        let mut w = self.w.clone();
-        for (group, rate) in self.groups.iter().zip(rates) {
-            group.iter().for_each(|i| w[*i] -= rate * self.direction[*i]);
-        }
+        let w = self.line.at(rates);
         let one = |(x, y): (&Vec<f64>, &f64)| {
             let z: f64 = x.iter().zip(&w).map(|(x, w)| x * w).sum();
             // ln(1 + e^z) - y z

@@ -4,34 +4,22 @@ use hessian_lr::fit::{Intercept, Quadratic, fit, fit_diagonal};
 use report::golden::section;
 use serde_json::Value;
 
-use super::{close, number, numbers, optional, positions, rows};
+use super::{Line, close, number, numbers, optional, rows};
 
 struct Case<'a> {
     value: &'a Value,
     h: Vec<Vec<f64>>,
     c: Vec<f64>,
-    w: Vec<f64>,
-    direction: Vec<f64>,
-    groups: Vec<Vec<usize>>,
+    line: Line,
 }
 
 impl<'a> Case<'a> {
     fn of(value: &'a Value) -> Self {
-        Case {
-            value,
-            h: rows(&value["H"]),
-            c: numbers(&value["c"]),
-            w: numbers(&value["w"]),
-            direction: numbers(&value["direction"]),
-            groups: positions(&value["groups"]),
-        }
+        Case { value, h: rows(&value["H"]), c: numbers(&value["c"]), line: Line::of(value) }
     }
 
     fn loss(&self, rates: &[f64]) -> f64 {
-        let mut w = self.w.clone();
-        for (group, rate) in self.groups.iter().zip(rates) {
-            group.iter().for_each(|i| w[*i] -= rate * self.direction[*i]);
-        }
+        let w = self.line.at(rates);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let hw: Vec<f64> = self.h.iter().map(|row| dot(row, &w)).collect();
         0.5 * dot(&w, &hw) + dot(&self.c, &w) + number(&self.value["offset"])
