@@ -1,10 +1,16 @@
 //! What a fit may be used for, with the reason.
 
+mod tally;
+
+pub use tally::Tally;
+
 use crate::fit::{Evidence, Parabola};
 
 /// The outcome of one fit, in the order in which reasons are looked for. Only [`Decision::Accept`] and [`Decision::NonFinite`]
 /// change a rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Decision {

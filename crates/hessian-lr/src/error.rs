@@ -163,6 +163,54 @@ pub enum Error {
         /// Nodes that were looked at.
         n_nodes: u64,
     },
+    /// A name that nothing has.
+    #[error("{what} `{name}`: expected one of `{}`", .known.join("`, `"))]
+    Unknown {
+        /// What was named.
+        what: &'static str,
+        /// The name that came.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Gradients of single samples are needed, and none were given.
+    #[error(
+        "values by `{criterion}` need the gradient of each sample: take steps with `step_per_sample`"
+    )]
+    NoSamples {
+        /// Name of the criterion.
+        criterion: String,
+    },
+    /// A probe phase that has had all its steps.
+    #[error("the probe phase is over after {steps} steps")]
+    ProbeOver {
+        /// Its length.
+        steps: u64,
+    },
+    /// Settings other than those that a state was begun with.
+    #[error("{what}: the state has {expected}, got {got}")]
+    OtherSettings {
+        /// What differs.
+        what: &'static str,
+        /// What the state was begun with.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// A file that cannot be used.
+    #[error("{what}: {reason}")]
+    Document {
+        /// What was read or written.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Groups of a report that do not fit another model.
+    #[error("transfer to another model: {reason}")]
+    Transfer {
+        /// What does not fit, with the names.
+        reason: String,
+    },
     /// From tensors.
     #[cfg(feature = "tensor")]
     #[error(transparent)]

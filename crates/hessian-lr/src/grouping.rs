@@ -1,6 +1,15 @@
 //! Groups of parameters by patterns of their names.
 
+use std::collections::BTreeSet;
+
+mod kinds;
+mod layers;
+mod written;
+
 use regex::Regex;
+
+use kinds::KINDS;
+use written::Written;
 
 use crate::error::{Error, Result};
 
@@ -16,37 +25,27 @@ use crate::error::{Error, Result};
 /// assert!(grouping.assign(["wte"]).is_err()); // in no group
 /// # Ok::<(), hessian_lr::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Where it is written, each group has its name and the patterns that a name must match, all of them.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Grouping {
-    patterns: Vec<(String, Regex)>,
-    /// Whether the first pattern that matches counts, instead of the only one.
+    groups: Vec<Group>,
+    /// Whether the first group that matches counts, instead of the only one.
     first: bool,
 }
 
-/// Kinds of parameters by what networks of this workspace and of transformers libraries call them.
-const KINDS: [(&str, &str); 9] = [
-    ("lora_a", r"(^|\.)lora_[aA](\.|$)"),
-    ("lora_b", r"(^|\.)lora_[bB](\.|$)"),
-    (
-        "norm",
-        r"(^|[._])(norm|ln|layer_?norm|rms_?norm|ln_?\d+|ln_f|norm\d+|input_layernorm|post_attention_layernorm)([._]|$)",
-    ),
-    ("bias", r"\.bias$"),
-    (
-        "embedding",
-        r"(^|\.)(wte|wpe|embed_tokens|embeddings?|tok_embeddings|embed|word_embeddings|position_embeddings)(\.|$)",
-    ),
-    ("head", r"(^|\.)(head|lm_head|classifier|output|score)(\.|$)"),
-    (
-        "attention",
-        r"(^|\.)(attn|attention|self_attn|c_attn|[qkvo]_proj|[qkvo]|wq|wk|wv|wo|query|key|value|qkv)(\.|$)",
-    ),
-    (
-        "mlp",
-        r"(^|\.)(mlp|ffn|feed_forward|fc\d*|c_fc|c_proj|gate_proj|up_proj|down_proj|gate|up|down|w1|w2|w3|dense|intermediate)(\.|$)",
-    ),
-    ("other", r""),
-];
+/// Parameters whose names all patterns match.
+#[derive(Clone, Debug)]
+struct Group {
+    name: String,
+    all: Vec<Regex>,
+}
+
+fn compiled(pattern: &str) -> Result<Regex> {
+    Regex::new(pattern)
+        .map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source: Box::new(source) })
+}
 
 impl Grouping {
     /// Groups of which exactly one pattern matches each parameter.
@@ -56,22 +55,24 @@ impl Grouping {
     pub fn new<N: Into<String>, P: AsRef<str>>(
         patterns: impl IntoIterator<Item = (N, P)>,
     ) -> Result<Self> {
-        let mut compiled: Vec<(String, Regex)> = Vec::new();
+        let mut groups = Vec::new();
         for (name, pattern) in patterns {
-            let name = name.into();
-            if compiled.iter().any(|(other, _)| *other == name) {
-                return Err(Error::Grouping { reason: format!("two groups are called `{name}`") });
-            }
-            let pattern = Regex::new(pattern.as_ref()).map_err(|source| Error::Pattern {
-                pattern: pattern.as_ref().to_owned(),
-                source: Box::new(source),
-            })?;
-            compiled.push((name, pattern));
+            groups.push(Group { name: name.into(), all: vec![compiled(pattern.as_ref())?] });
         }
-        if compiled.is_empty() {
+        Self::of_groups(groups, false)
+    }
+
+    fn of_groups(groups: Vec<Group>, first: bool) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        if let Some(twice) = groups.iter().find(|group| !names.insert(&group.name)) {
+            return Err(Error::Grouping {
+                reason: format!("two groups are called `{}`", twice.name),
+            });
+        }
+        if groups.is_empty() {
             return Err(Error::Grouping { reason: "there is no group".into() });
         }
-        Ok(Grouping { patterns: compiled, first: false })
+        Ok(Grouping { groups, first })
     }
 
     /// Groups of which the first that matches counts, so that a last one may take the rest.
@@ -84,7 +85,8 @@ impl Grouping {
         Ok(Grouping { first: true, ..Self::new(patterns)? })
     }
 
-    /// By kind: LoRA's two matrices, norms, biases, embeddings, heads, attention, feed-forward layers, and what is none of them.
+    /// By kind: LoRA's two matrices, norms, biases, embeddings, heads, attention, feed-forward layers, convolutions, and what is
+    /// none of them.
     ///
     /// # Errors
     /// None that can happen: the patterns are fixed.
@@ -98,7 +100,7 @@ impl Grouping {
     /// Names of the groups.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
-        self.patterns.iter().map(|(name, _)| name.as_str()).collect()
+        self.groups.iter().map(|group| group.name.as_str()).collect()
     }
 
     /// The group of each parameter.
@@ -114,7 +116,8 @@ impl Grouping {
     /// # Errors
     /// [`Error::Grouping`] if it is in none, or in two.
     pub fn of(&self, name: &str) -> Result<usize> {
-        let mut found = (0..self.patterns.len()).filter(|k| self.patterns[*k].1.is_match(name));
+        let matches = |group: &Group| group.all.iter().all(|pattern| pattern.is_match(name));
+        let mut found = (0..self.groups.len()).filter(|k| matches(&self.groups[*k]));
         let Some(group) = found.next() else {
             let groups = self.names().join("`, `");
             let reason = format!("`{name}` is in none of the groups `{groups}`");
@@ -123,7 +126,7 @@ impl Grouping {
         if !self.first
             && let Some(other) = found.next()
         {
-            let (a, b) = (&self.patterns[group].0, &self.patterns[other].0);
+            let (a, b) = (&self.groups[group].name, &self.groups[other].name);
             return Err(Error::Grouping { reason: format!("`{name}` is in `{a}` and in `{b}`") });
         }
         Ok(group)
@@ -140,7 +143,7 @@ impl Grouping {
         self.assign(tree.names())?;
         Ok(tensor_tree::Groups::by(tree, |name| {
             // Each has a group: that was just seen.
-            self.of(name).map_or_else(|_| String::new(), |k| self.patterns[k].0.clone())
+            self.of(name).map_or_else(|_| String::new(), |k| self.groups[k].name.clone())
         }))
     }
 }
@@ -193,7 +196,8 @@ mod tests {
             ("layers.0.q.lora_a", "lora_a"),
             ("base.layers.0.q_proj.lora_B.weight", "lora_b"),
             ("encoder.layer.0.attention.self.query.weight", "attention"),
-            ("conv1.weight", "other"),
+            ("conv1.weight", "conv"),
+            ("scale", "other"),
         ] {
             assert_eq!(names[kinds.of(parameter).unwrap()], kind, "{parameter}");
         }

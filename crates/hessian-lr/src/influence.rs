@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::controller::FitReport;
-use crate::decision::Decision;
+use crate::controller::{AxisReport, FitReport};
+use crate::decision::{Decision, Tally};
 use crate::error::{Error, Result};
+use crate::fit::Parabola;
 
 /// The values of groups, added up over fits.
 ///
@@ -15,23 +16,70 @@ pub struct Accumulator {
     sizes: Vec<u64>,
     values: Vec<f64>,
     last: Vec<Option<[f64; 2]>>,
-    n_rejected: Vec<u64>,
+    rates: Vec<Option<f64>>,
+    decisions: Vec<Tally>,
     n_fits: u64,
 }
 
 /// One group, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Influence {
     /// Number of parameters.
     pub size: u64,
     /// Sum over fits of `b^2 / (2 A)`, the decrease along the group's part of the direction; 0 for fits not accepted.
     pub value: f64,
-    /// Twice the value for each parameter, `sum b^2 / (A n)`; 0 for a group without parameters.
+    /// Twice the value for each parameter, `sum b^2 / (A n)`, the APPI of the paper; 0 for a group without parameters.
     pub per_parameter: f64,
-    /// Slope and curvature of the last fit that was accepted.
+    /// Slope `b` and curvature `A` of the last fit that was accepted.
     pub last: Option<[f64; 2]>,
+    /// The rate after the last fit, without the horizon.
+    pub rate: Option<f64>,
+    /// How often a fit was accepted, and how often not, for which reason.
+    pub decisions: Tally,
+}
+
+impl Influence {
     /// Fits that were not accepted.
-    pub n_rejected: u64,
+    #[must_use]
+    pub fn n_rejected(&self) -> u64 {
+        self.decisions.rejected()
+    }
+
+    /// The minimizer `b / A` along the group's part of the direction, at the last fit that was accepted.
+    #[must_use]
+    pub fn eta(&self) -> Option<f64> {
+        self.last.map(|[slope, curvature]| slope / curvature)
+    }
+}
+
+/// What a fit says of each of `n_groups` groups, in their order.
+///
+/// # Errors
+/// [`Error::Length`] unless the fit has one axis for each group: rates that groups share say nothing of one of them.
+pub(crate) fn by_group(report: &FitReport, n_groups: usize) -> Result<Vec<&AxisReport>> {
+    let mut found: Vec<Option<&AxisReport>> = vec![None; n_groups];
+    for axis in &report.axes {
+        if let [k] = axis.groups[..]
+            && let Some(place) = found.get_mut(k)
+        {
+            *place = Some(axis);
+        }
+    }
+    let of_all: Option<Vec<&AxisReport>> = found.into_iter().collect();
+    match of_all {
+        Some(axes) if report.axes.len() == n_groups => Ok(axes),
+        _ => Err(Error::Length {
+            name: "groups with a fit of their own",
+            expected: n_groups,
+            got: report.axes.len(),
+        }),
+    }
+}
+
+/// The parabola of a fit that was accepted.
+pub(crate) fn accepted(axis: &AxisReport) -> Option<Parabola> {
+    axis.parabola.filter(|_| axis.decision == Decision::Accept)
 }
 
 impl Accumulator {
@@ -43,7 +91,8 @@ impl Accumulator {
             sizes,
             values: vec![0.0; k],
             last: vec![None; k],
-            n_rejected: vec![0; k],
+            rates: vec![None; k],
+            decisions: vec![Tally::default(); k],
             n_fits: 0,
         }
     }
@@ -53,20 +102,13 @@ impl Accumulator {
     /// # Errors
     /// [`Error::Length`] unless the fit has one axis for each group: rates that groups share say nothing of one of them.
     pub fn add(&mut self, report: &FitReport) -> Result<()> {
-        let (expected, got) = (self.sizes.len(), report.axes.len());
-        let single = report.axes.iter().all(|axis| matches!(axis.groups[..], [k] if k < expected));
-        if expected != got || !single {
-            return Err(Error::Length { name: "groups with a fit of their own", expected, got });
-        }
-        for axis in &report.axes {
-            let k = axis.groups[0];
-            match (axis.decision, axis.parabola) {
-                (Decision::Accept, Some(parabola)) => {
-                    self.values[k] += parabola.decrease();
-                    self.last[k] = Some([parabola.slope, parabola.curvature]);
-                }
-                _ => self.n_rejected[k] += 1,
+        for (k, axis) in by_group(report, self.sizes.len())?.into_iter().enumerate() {
+            if let Some(parabola) = accepted(axis) {
+                self.values[k] += parabola.decrease();
+                self.last[k] = Some([parabola.slope, parabola.curvature]);
             }
+            self.rates[k] = Some(axis.rate[1]);
+            self.decisions[k].add(axis.decision);
         }
         self.n_fits += 1;
         Ok(())
@@ -98,8 +140,9 @@ impl Accumulator {
             .map(|k| {
                 let (size, value) = (self.sizes[k], self.values[k]);
                 let per_parameter = if size == 0 { 0.0 } else { 2.0 * value / size as f64 };
-                let (last, n_rejected) = (self.last[k], self.n_rejected[k]);
-                Influence { size, value, per_parameter, last, n_rejected }
+                let (last, rate) = (self.last[k], self.rates[k]);
+                let decisions = self.decisions[k].clone();
+                Influence { size, value, per_parameter, last, rate, decisions }
             })
             .collect()
     }

@@ -8,7 +8,9 @@
     )
 )]
 
+pub mod adapeft;
 pub mod controller;
+pub mod criterion;
 pub mod decision;
 #[cfg(feature = "tensor")]
 pub mod driver;

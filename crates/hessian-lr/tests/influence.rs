@@ -5,6 +5,7 @@ use hessian_lr::Error;
 use hessian_lr::controller::{
     Ask, FirstRate, Gen, HiDlr, Observed, RateController, Settings, State,
 };
+use hessian_lr::decision::Decision;
 use hessian_lr::influence::Accumulator;
 
 fn fits<C: RateController<State = State>>(
@@ -45,7 +46,11 @@ fn values_add_up_over_fits_and_do_not_depend_on_the_length_of_the_direction() {
         assert_relative_eq!(influences[0].per_parameter, 2.0 * 1.0 / 10.0, max_relative = 1e-9);
         assert_relative_eq!(influences[1].value, 2.0 * 0.25, max_relative = 1e-9);
         assert_eq!((influences[1].size, influences[1].per_parameter), (0, 0.0));
-        assert_eq!((influences[2].value, influences[2].n_rejected), (0.0, 2));
+        assert_eq!((influences[2].value, influences[2].n_rejected()), (0.0, 2));
+        assert_eq!(influences[2].decisions.count(Decision::NonPositiveSlope), 2);
+        assert_eq!(influences[2].decisions.to_string(), "nonpositive_slope 2");
+        assert_eq!(influences[0].decisions.count(Decision::Accept), 2);
+        assert_relative_eq!(influences[0].eta().unwrap() * c, 0.5, max_relative = 1e-9);
         assert_eq!(influences[2].last, None);
         values.push(sum.values().to_vec());
     }

@@ -118,6 +118,18 @@ impl Knapsack {
         Ok(self)
     }
 
+    /// The same items beside `weight` parameters that belong to no item and stay frozen: they count in the total that fractions
+    /// and shares refer to.
+    ///
+    /// # Errors
+    /// [`Error::WeightOverflow`] if all weights together are more than a `u64` holds.
+    pub fn with_others(mut self, weight: u64) -> Result<Knapsack> {
+        let sum = self.weights.iter().sum();
+        let overflow = || Error::WeightOverflow { item: "outside".into(), weight, sum };
+        self.total_weight = sum.checked_add(weight).ok_or_else(overflow)?;
+        Ok(self)
+    }
+
     /// Sums over what is forced, and the relaxation over what can be chosen.
     fn relax(&mut self) {
         let forced: Vec<usize> = self.forced_items().collect();
@@ -145,7 +157,7 @@ impl Knapsack {
         &self.weights
     }
 
-    /// The sum of all weights, those of items that cannot be chosen included.
+    /// The sum of all weights, those of items that cannot be chosen and of [`Knapsack::with_others`] included.
     #[must_use]
     pub fn total_weight(&self) -> u64 {
         self.total_weight

@@ -1,0 +1,1 @@
+//! AdaPEFT: which groups of parameters to train.
