@@ -5,7 +5,7 @@
 
 use candle_core::DType;
 use tensor_tree::{
-    Checkpoint, Differentiable, Groups, Objective, Pass, Rates, Reduction, StateReader,
+    Checkpoint, Differentiable, Groups, Losses, Objective, Pass, Rates, Reduction, StateReader,
     StateWriter, Transform, Tree,
 };
 
@@ -108,15 +108,49 @@ impl<C: RateController, T: Transform> AutoRate<C, T> {
         (pass, reduction): (Pass, Reduction),
         state: &mut AutoRateState<C::State, T::State>,
     ) -> Result<Step> {
-        let probe = match self.probe_data {
-            ProbeData::Same => batches.step,
-            ProbeData::Next | ProbeData::Held => match batches.probe {
-                Some(batch) => batch,
-                None if self.needs_probe(state) => return Err(Error::NoProbeBatch),
-                None => batches.step,
-            },
-        };
-        let (losses, grads) = objective.value_and_grad(params, batches.step, pass, reduction)?;
+        let probe = self.probe_batch(batches, state)?;
+        let value = objective.value_and_grad(params, batches.step, pass, reduction)?;
+        self.descend(objective, params, probe, value, state)
+    }
+
+    /// The same with losses and gradient of the step's batch that the caller has computed.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn step_with<O: Objective>(
+        &self,
+        objective: &O,
+        params: &Tree,
+        batches: Batches<'_, O::Batch>,
+        value: (Losses, Tree),
+        state: &mut AutoRateState<C::State, T::State>,
+    ) -> Result<Step> {
+        let probe = self.probe_batch(batches, state)?;
+        self.descend(objective, params, probe, value, state)
+    }
+
+    /// The batch that losses are probed on.
+    fn probe_batch<'b, B>(
+        &self,
+        batches: Batches<'b, B>,
+        state: &AutoRateState<C::State, T::State>,
+    ) -> Result<&'b B> {
+        match (self.probe_data, batches.probe) {
+            (ProbeData::Same, _) => Ok(batches.step),
+            (ProbeData::Next | ProbeData::Held, Some(batch)) => Ok(batch),
+            _ if self.needs_probe(state) => Err(Error::NoProbeBatch),
+            _ => Ok(batches.step),
+        }
+    }
+
+    fn descend<O: Objective>(
+        &self,
+        objective: &O,
+        params: &Tree,
+        probe: &O::Batch,
+        (losses, grads): (Losses, Tree),
+        state: &mut AutoRateState<C::State, T::State>,
+    ) -> Result<Step> {
         let mut chain = state.chain.clone();
         let direction = self.chain.update(grads, params, &mut chain)?;
         let mut rates = state.rates.clone();

@@ -181,6 +181,12 @@ pub enum Error {
         /// Name of the criterion.
         criterion: String,
     },
+    /// A probe phase that could value no group.
+    #[error("probe phase: {reason}")]
+    Probe {
+        /// What is wrong with its settings.
+        reason: String,
+    },
     /// A probe phase that has had all its steps.
     #[error("the probe phase is over after {steps} steps")]
     ProbeOver {

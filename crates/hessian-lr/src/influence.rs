@@ -13,11 +13,7 @@ use crate::fit::Parabola;
 /// arXiv 2501.06954 (influence of a parameter, `b^2 / (A n)`) and 2505.12579 (its sum over a path, and the knapsack).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accumulator {
-    sizes: Vec<u64>,
-    values: Vec<f64>,
-    last: Vec<Option<[f64; 2]>>,
-    rates: Vec<Option<f64>>,
-    decisions: Vec<Tally>,
+    groups: Vec<Influence>,
     n_fits: u64,
 }
 
@@ -50,6 +46,23 @@ impl Influence {
     #[must_use]
     pub fn eta(&self) -> Option<f64> {
         self.last.map(|[slope, curvature]| slope / curvature)
+    }
+}
+
+impl Influence {
+    fn add(&mut self, axis: &AxisReport) -> Result<()> {
+        if let Some(fit) = accepted(axis) {
+            let got = self.value + fit.decrease();
+            if !got.is_finite() {
+                return Err(Error::NonFinite { what: "influence of a group", got });
+            }
+            self.value = got;
+            self.per_parameter = if self.size == 0 { 0.0 } else { 2.0 * got / self.size as f64 };
+            self.last = Some([fit.slope, fit.curvature]);
+        }
+        self.rate = Some(axis.rate[1]);
+        self.decisions.add(axis.decision);
+        Ok(())
     }
 }
 
@@ -86,30 +99,28 @@ impl Accumulator {
     /// Nothing yet, for groups of so many parameters.
     #[must_use]
     pub fn new(sizes: Vec<u64>) -> Self {
-        let k = sizes.len();
-        Accumulator {
-            sizes,
-            values: vec![0.0; k],
-            last: vec![None; k],
-            rates: vec![None; k],
-            decisions: vec![Tally::default(); k],
-            n_fits: 0,
-        }
+        let nothing = |size| Influence {
+            size,
+            value: 0.0,
+            per_parameter: 0.0,
+            last: None,
+            rate: None,
+            decisions: Tally::default(),
+        };
+        Accumulator { groups: sizes.into_iter().map(nothing).collect(), n_fits: 0 }
     }
 
     /// Adds a fit.
     ///
     /// # Errors
-    /// [`Error::Length`] unless the fit has one axis for each group: rates that groups share say nothing of one of them.
+    /// [`Error::Length`] unless the fit has one axis for each group: rates that groups share say nothing of one of them;
+    /// [`Error::NonFinite`] for a value beyond all numbers. Nothing is then added.
     pub fn add(&mut self, report: &FitReport) -> Result<()> {
-        for (k, axis) in by_group(report, self.sizes.len())?.into_iter().enumerate() {
-            if let Some(parabola) = accepted(axis) {
-                self.values[k] += parabola.decrease();
-                self.last[k] = Some([parabola.slope, parabola.curvature]);
-            }
-            self.rates[k] = Some(axis.rate[1]);
-            self.decisions[k].add(axis.decision);
+        let mut groups = self.groups.clone();
+        for (group, axis) in groups.iter_mut().zip(by_group(report, self.groups.len())?) {
+            group.add(axis)?;
         }
+        self.groups = groups;
         self.n_fits += 1;
         Ok(())
     }
@@ -122,28 +133,19 @@ impl Accumulator {
 
     /// Values, as a knapsack wants them.
     #[must_use]
-    pub fn values(&self) -> &[f64] {
-        &self.values
+    pub fn values(&self) -> Vec<f64> {
+        self.groups.iter().map(|group| group.value).collect()
     }
 
     /// Numbers of parameters.
     #[must_use]
-    pub fn sizes(&self) -> &[u64] {
-        &self.sizes
+    pub fn sizes(&self) -> Vec<u64> {
+        self.groups.iter().map(|group| group.size).collect()
     }
 
     /// All that is known of each group.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "a quotient needs no exact count")]
-    pub fn influences(&self) -> Vec<Influence> {
-        (0..self.sizes.len())
-            .map(|k| {
-                let (size, value) = (self.sizes[k], self.values[k]);
-                let per_parameter = if size == 0 { 0.0 } else { 2.0 * value / size as f64 };
-                let (last, rate) = (self.last[k], self.rates[k]);
-                let decisions = self.decisions[k].clone();
-                Influence { size, value, per_parameter, last, rate, decisions }
-            })
-            .collect()
+    pub fn influences(&self) -> &[Influence] {
+        &self.groups
     }
 }

@@ -52,7 +52,7 @@ fn values_add_up_over_fits_and_do_not_depend_on_the_length_of_the_direction() {
         assert_eq!(influences[0].decisions.count(Decision::Accept), 2);
         assert_relative_eq!(influences[0].eta().unwrap() * c, 0.5, max_relative = 1e-9);
         assert_eq!(influences[2].last, None);
-        values.push(sum.values().to_vec());
+        values.push(sum.values());
     }
     for (one, other) in values[0].iter().zip(&values[1]) {
         assert_relative_eq!(*one, *other, max_relative = 1e-9);
@@ -65,5 +65,5 @@ fn rates_that_groups_share_say_nothing_of_one_of_them() {
     let state = fits(&gen_, 2, |x| 3.0 - x[0] + x[0] * x[0] + x[1] * x[1]);
     let mut sum = Accumulator::new(vec![1, 1]);
     assert!(matches!(sum.add(state.report().unwrap()), Err(Error::Length { .. })));
-    assert_eq!((sum.n_fits(), sum.values()), (0, &[0.0, 0.0][..]));
+    assert_eq!((sum.n_fits(), sum.values()), (0, vec![0.0, 0.0]));
 }

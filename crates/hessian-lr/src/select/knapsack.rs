@@ -196,6 +196,12 @@ impl Knapsack {
         self.subset(self.order().to_vec())
     }
 
+    /// The forced items alone.
+    #[must_use]
+    pub fn only_forced(&self) -> Subset {
+        self.subset(Vec::new())
+    }
+
     /// The name of an item for messages, or its index where items have no names.
     pub(super) fn label(&self, index: usize) -> String {
         self.names.get(index).cloned().unwrap_or_else(|| index.to_string())
