@@ -8,6 +8,7 @@
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
+mod adapeft;
 mod controllers;
 #[cfg(feature = "tensor")]
 mod driver;
