@@ -69,9 +69,9 @@ fn values(findings: &Findings, criterion: &str) -> Vec<f64> {
 #[test]
 fn one_fit_finds_what_each_group_can_take_away() {
     let (quadratic, start) = problem();
-    for chain in [0.0, 0.7] {
+    for decay in [0.0, 0.7] {
         // Also along directions that are no gradients: decayed leaves.
-        let sgd = Sgd { weight_decay: chain, ..Sgd::default() };
+        let sgd = Sgd { weight_decay: decay };
         let probe = Probe::new(auto(hidlr(1), sgd, &start), 1);
         let mut state = probe.init(&start).unwrap();
         let batch = vec![0.0];
