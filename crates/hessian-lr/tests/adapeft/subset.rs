@@ -8,7 +8,7 @@ use hessian_lr::criterion::{Fisher, GradientNorm};
 use hessian_lr::driver::{AutoRate, Batches, ProbeData};
 use hessian_lr::grouping::Grouping;
 use hessian_lr::select::{Budget, Item};
-use tape_nn::net::Mlp;
+use tape_nn::net::{Mlp, Network};
 use tape_nn::{
     Activation, Builder, Classifier, Context, LabeledBatch, LoraConfig, Tape, TapeLoss, Taped, lora,
 };
@@ -130,6 +130,16 @@ fn renamed_classes_need_the_head_and_training_it_touches_nothing_else() {
 
     let net = Taped(Classifier::with_frozen(mlp, frozen.clone()));
     assert_eq!(recorded(&net.0, &trainable, &params), ["fc3.bias", "fc3.weight"]);
+    // What comes before the head is in no graph.
+    let body = {
+        let tree = frozen.clone();
+        let builder = Builder::given(tree, DType::F32, &Device::Cpu);
+        Mlp::new(&[8, 24, 16], Activation::GeluErf, builder.vb()).unwrap()
+    };
+    let tape = Tape::recording(&Device::Cpu).unwrap();
+    let hidden =
+        body.forward(&Context::recording(&trainable, &frozen, &tape), &batch(0, 0).inputs).unwrap();
+    assert!(!hidden.track_op());
     let before = loss(&net, &trainable, 1);
     let trained = train(&net, trainable.clone(), 40, 1);
     assert!(loss(&net, &trained, 1) < 0.2 * before);
