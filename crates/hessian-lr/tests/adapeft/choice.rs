@@ -2,7 +2,11 @@
 
 use hessian_lr::Error;
 use hessian_lr::adapeft::{Chooser, Limit};
-use hessian_lr::select::{Budget, Item};
+use hessian_lr::select::{Budget, Item, Knapsack};
+use proptest::prelude::*;
+use report::golden::section;
+
+use crate::golden::{file, numbers};
 
 fn items() -> Vec<Item> {
     [("body", 8.0, 900), ("norm", 2.0, 20), ("head", 1.0, 80), ("flat", 0.0, 10)]
@@ -98,4 +102,86 @@ fn what_cannot_be_chosen_is_an_error_with_its_reason() {
     assert!(matches!(Chooser::within(9).choose(&twice), Err(Error::Grouping { .. })));
     let heavy = Chooser { n_others: u64::MAX, ..Chooser::within(9) };
     assert!(matches!(of(&heavy), Error::WeightOverflow { .. }));
+}
+
+fn random_items() -> impl Strategy<Value = Vec<Item>> {
+    let value = prop_oneof![4 => 0.0..10.0f64, 1 => Just(f64::NAN), 1 => -1.0..0.0f64];
+    prop::collection::vec((value, 0u64..200), 1..9).prop_map(|items| {
+        let named = |(i, (value, weight))| Item { name: format!("g{i}"), value, weight };
+        items.into_iter().enumerate().map(named).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_choice_is_that_of_the_knapsack_and_keeps_its_limit(
+        items in random_items(),
+        budget in 0u64..600,
+        share in 0.01..1.0f64,
+        n_others in 0u64..1000,
+        forced in any::<prop::sample::Index>(),
+    ) {
+        let forced = forced.index(items.len());
+        let names = vec![items[forced].name.clone()];
+        let chooser = Chooser { forced: names, n_others, ..Chooser::within(budget) };
+        let all: u64 = items.iter().map(|item| item.weight).sum();
+        let knapsack = Knapsack::from_items(items.clone()).unwrap().with_forced(&[forced]).unwrap();
+        match (chooser.choose(&items), knapsack.select(budget)) {
+            (Ok(choice), Ok(selection)) => {
+                prop_assert_eq!(choice.selection().items(), selection.items());
+                prop_assert!(choice.selection().weight() <= budget);
+                prop_assert!(choice.contains(&items[forced].name));
+                prop_assert_eq!(choice.n_parameters(), all + n_others);
+                // A loose budget is one that a larger one does not improve on.
+                let larger = Chooser { limit: Limit::Parameters(Budget::Count(u64::MAX)), ..chooser.clone() };
+                let most = larger.choose(&items).unwrap();
+                prop_assert!(most.is_loose());
+                prop_assert_eq!(choice.is_loose(), most.selection().items() == choice.selection().items());
+            }
+            (Err(one), Err(other)) => prop_assert_eq!(one.to_string(), other.to_string()),
+            (one, other) => prop_assert!(false, "{one:?} and {other:?}"),
+        }
+        let reaching = Chooser { limit: Limit::ShareOfValue(share), ..chooser };
+        if let Ok(choice) = reaching.choose(&items) {
+            let needed = share * knapsack.everything().value;
+            prop_assert!(needed <= choice.selection().value());
+            if choice.is_loose() {
+                prop_assert!(choice.is_only_forced());
+            }
+        }
+    }
+}
+
+#[test]
+fn golden_groups_of_a_network_are_chosen_as_well_as_can_be() {
+    let Some(file) = file("knapsack.json") else { return };
+    let Some(cases) = section(&file, "cases") else { return };
+    let mut n = 0;
+    for case in cases.iter().filter(|case| case["group_names"].is_array()) {
+        let weights = case["weights"].as_array().unwrap().iter().map(|w| w.as_u64().unwrap());
+        let names = case["group_names"].as_array().unwrap().iter();
+        let items: Vec<Item> = names
+            .zip(numbers(&case["values"]).into_iter().zip(weights))
+            .map(|(name, (value, weight))| Item {
+                name: name.as_str().unwrap().into(),
+                value,
+                weight,
+            })
+            .collect();
+        for point in case["budgets"].as_array().unwrap() {
+            let budget = point["budget"].as_u64().unwrap();
+            let optimum =
+                (point["optimum"].as_f64().unwrap(), point["optimum_weight"].as_u64().unwrap());
+            match Chooser::within(budget).choose(&items) {
+                Ok(choice) => {
+                    let selection = choice.selection();
+                    assert_eq!((selection.value(), selection.weight()), optimum, "{budget}");
+                }
+                Err(Error::NothingFits { .. }) => assert_eq!(optimum, (0.0, 0)),
+                Err(other) => panic!("{other}"),
+            }
+            n += 1;
+        }
+    }
+    assert!(0 < n);
 }

@@ -5,6 +5,7 @@ use hessian_lr::adapeft::{Chooser, Findings, GroupFindings, Limit, Report};
 use hessian_lr::decision::{Decision, Tally};
 use hessian_lr::grouping::Grouping;
 use hessian_lr::influence::Influence;
+use proptest::prelude::*;
 use report::table::Table;
 
 /// Two groups of which fits and two criteria said something.
@@ -145,4 +146,26 @@ fn criteria_and_groups_that_are_not_there_are_refused_by_name() {
     let strange = Grouping::new([("body", "x")]).unwrap();
     let error = Report::new(&findings, "influence", &choice, &strange).unwrap_err();
     assert!(error.to_string().contains("group of the grouping `head`"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn numbers_come_back_bit_by_bit(
+        values in prop::array::uniform2(any::<f64>()),
+        last in prop::array::uniform2(prop::num::f64::NORMAL),
+    ) {
+        let mut findings = findings();
+        for (group, value) in findings.groups.iter_mut().zip(values) {
+            group.influence.last = Some(last);
+            group.values.insert("other".into(), value);
+        }
+        let choice = findings.choose("influence", &Chooser::within(100)).unwrap();
+        let written = Report::new(&findings, "influence", &choice, &grouping()).unwrap();
+        let read = Report::from_json(&written.to_json().unwrap()).unwrap();
+        for (read, (written, value)) in read.groups.iter().zip(written.groups.iter().zip(values)) {
+            prop_assert_eq!(read, written);
+            let back = read.values["other"];
+            prop_assert_eq!(back.map(f64::to_bits), Some(value).filter(|v| v.is_finite()).map(f64::to_bits));
+        }
+    }
 }
