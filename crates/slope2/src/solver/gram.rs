@@ -130,7 +130,7 @@ impl Gram {
             return;
         }
         // Room for a few columns more; the whole is moved when it is used up.
-        let capacity = m + m / 16;
+        let capacity = m + m / 32;
         self.products.reserve_exact(capacity * capacity - self.products.len());
         self.products.resize(capacity * capacity, 0.0);
         for a in (1..len).rev() {

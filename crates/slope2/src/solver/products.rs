@@ -11,6 +11,10 @@ use crate::kernel::shifted_and_scaled;
 
 /// Rows at a time: what is copied for them stays in the cache.
 pub(super) const ROWS: usize = 128;
+/// At least so many.
+const FEW_ROWS: usize = 32;
+/// What is copied is at most so many vectors of rows and features.
+const VECTORS: usize = 2;
 
 /// A column of the working set.
 pub(super) enum Column<'a> {
@@ -51,9 +55,11 @@ pub(super) fn dense(
     let shifts: Vec<(f64, f64)> =
         columns.iter().map(|column| column.shift_and_factor(design, model)).collect();
     let roots = model.roots();
-    let mut block = vec![0.0; m * ROWS.min(n)];
-    for first in (0..n).step_by(ROWS) {
-        let rows = first..n.min(first + ROWS);
+    let few = (VECTORS * (n + design.n_cols()) / m.max(1)).max(FEW_ROWS);
+    let most = ROWS.min(few).min(n);
+    let mut block = vec![0.0; m * most];
+    for first in (0..n).step_by(most) {
+        let rows = first..n.min(first + most);
         let height = rows.len();
         for ((column, (shift, factor)), out) in
             columns.iter().zip(&shifts).zip(block.chunks_exact_mut(height))

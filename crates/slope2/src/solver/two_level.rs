@@ -15,7 +15,6 @@ mod space;
 mod working;
 mod zone;
 
-use super::model::Model;
 use super::outer::{Descent, Method};
 use super::source::{Along, Source};
 use super::{Session, Solver, Start};
@@ -52,14 +51,22 @@ impl Default for ZoneDescent {
 
 /// Epochs of coordinate steps between joint steps.
 const EPOCHS: usize = 20;
+/// Of epochs that read costly products, those over the whole set.
+const ALL_EVERY: usize = 5;
 /// Rounds on one working set.
 const MOST_ROUNDS: usize = 100;
 /// Inner products that are kept for what one entry of a sparse column costs in a step.
 const PRODUCTS_PER_ENTRY: usize = 4;
-/// Inner products of dense columns that are kept for each observation and each feature.
-const PRODUCTS_PER_LENGTH: usize = 6;
-/// So many are always kept.
-const FEW_PRODUCTS: usize = 64 * 64;
+/// Most numbers that inner products of dense columns and their factor may hold for each observation and each feature.
+const NUMBERS_PER_LENGTH: usize = 14;
+/// A set of fewer columns than that part of the observations has its products all the same: they save much time, and are few
+/// beside the data.
+const PART_OF_ROWS: (usize, usize) = (1, 2);
+/// So many columns may always have them.
+const FEW_COLUMNS: usize = 64;
+/// Free coefficients for each column that may come beside them, as a rule and where that leaves inner products fewer than the most.
+const SPARE: usize = 2;
+const LITTLE_SPARE: usize = 8;
 /// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
 const COLUMNS_PER_SQUARE: usize = 8;
 /// At least so many may come.
@@ -116,6 +123,14 @@ impl State {
         let members = self.zone.iter().enumerate().filter(|(_, z)| **z == Zone::Cluster);
         members.map(|(j, _)| (j, self.sign[j]))
     }
+}
+
+/// Most dense columns that have their inner products, where so many of them are free.
+fn most_columns(design: &Design<'_>, n_free: usize) -> usize {
+    let numbers = NUMBERS_PER_LENGTH * (design.n_rows() + design.n_cols());
+    let (part, whole) = PART_OF_ROWS;
+    let beside_factor = numbers.saturating_sub(n_free * n_free).isqrt();
+    beside_factor.max(part * design.n_rows() / whole).max(FEW_COLUMNS)
 }
 
 impl Solver<TwoLevel> for ZoneDescent {
@@ -183,8 +198,9 @@ impl Method<TwoLevel> for Run {
             tr = self.state.members().map(|(j, sign)| sign * gradient[j]).sum();
         }
         let enough = 1e-3 * gap * levels.lambda1;
+        let (wanted, with_products) = self.plan(source, &levels, gradient);
         if let Source::Columns { design, model, pull } = source
-            && let Some(wanted) = self.without_products(design, model, &levels, gradient)
+            && !with_products
         {
             self.set.clear();
             let cluster = model.combination(design, self.state.members());
@@ -206,9 +222,14 @@ impl Method<TwoLevel> for Run {
             self.preconditioner = known;
             return;
         }
-        let wanted = self.choose(&levels, gradient, false);
         self.preconditioner = None;
-        self.set.update(source, &wanted);
+        let most = match source {
+            Source::Columns { design, .. } if !design.is_sparse() => {
+                most_columns(design, self.n_free())
+            }
+            _ => usize::MAX,
+        };
+        self.set.update(source, &wanted, most);
         let columns = self.set.columns.clone();
         let mut t = vec![0.0; columns.len()];
         if has_cluster {
@@ -243,26 +264,36 @@ impl Run {
         true
     }
 
-    /// The columns to work on, where their inner products are not worth having.
-    fn without_products(
-        &self,
-        design: &Design<'_>,
-        model: &Model,
-        levels: &Levels,
-        gradient: &[f64],
-    ) -> Option<Vec<usize>> {
-        if !model.is_diagonal() {
-            return None;
-        }
-        let wanted = self.choose(levels, gradient, design.is_sparse());
-        let n_products = wanted.len() * wanted.len();
-        let few = if design.is_sparse() {
-            let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
-            PRODUCTS_PER_ENTRY * n_entries
-        } else {
-            FEW_PRODUCTS.max(PRODUCTS_PER_LENGTH * (design.n_rows() + design.n_cols()))
+    /// Number of coefficients that are neither zero nor at the height.
+    fn n_free(&self) -> usize {
+        self.state.count(Zone::Low) + self.state.count(Zone::Upper)
+    }
+
+    /// The columns to work on, and whether their inner products are worth having.
+    fn plan(&self, source: &Source<'_>, levels: &Levels, gradient: &[f64]) -> (Vec<usize>, bool) {
+        let choose = |spare, all| self.choose(levels, gradient, spare, all);
+        let Source::Columns { design, model, .. } = source else {
+            return (choose(SPARE, false), true);
         };
-        (few < n_products).then_some(wanted)
+        if !model.is_diagonal() {
+            return (choose(SPARE, false), true);
+        }
+        if design.is_sparse() {
+            let wanted = choose(SPARE, true);
+            let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
+            return if PRODUCTS_PER_ENTRY * n_entries < wanted.len() * wanted.len() {
+                (wanted, false)
+            } else {
+                (choose(SPARE, false), true)
+            };
+        }
+        let wanted = choose(SPARE, false);
+        let most = most_columns(design, self.n_free());
+        if wanted.len() <= most {
+            return (wanted, true);
+        }
+        let fewer = choose(LITTLE_SPARE, false);
+        if fewer.len() <= most { (fewer, true) } else { (wanted, false) }
     }
 
     /// Solves on the working set until nothing in it violates optimality by more than `enough`.
@@ -289,8 +320,20 @@ impl Run {
             inner.first_height();
         }
         for _ in 0..MOST_ROUNDS {
-            for _ in 0..EPOCHS {
-                inner.epoch();
+            for epoch in 0..if S::CHEAP_READS {
+                EPOCHS
+            } else {
+                std::env::var("EPO").ok().and_then(|s| s.parse::<usize>().ok()).unwrap_or(EPOCHS)
+            } {
+                inner.epoch(
+                    S::CHEAP_READS
+                        || epoch
+                            % std::env::var("ALLE")
+                                .ok()
+                                .and_then(|s| s.parse::<usize>().ok())
+                                .unwrap_or(ALL_EVERY)
+                            == 0,
+                );
             }
             if inner.violation() <= enough {
                 break;
@@ -321,14 +364,15 @@ impl Run {
         }
     }
 
-    /// All free coefficients, and those nearest to leaving their zone; with `all` everybody who wants to leave.
-    fn choose(&self, levels: &Levels, gradient: &[f64], all: bool) -> Vec<usize> {
+    /// All free coefficients and, one for `spare` of them, those nearest to leaving their zone; with `all` everybody who wants to
+    /// leave.
+    fn choose(&self, levels: &Levels, gradient: &[f64], spare: usize, all: bool) -> Vec<usize> {
         let State { zone, sign, h, .. } = &self.state;
         let is_free = |z: Zone| matches!(z, Zone::Low | Zone::Upper);
         let mut chosen: Vec<usize> = (0..zone.len()).filter(|j| is_free(zone[*j])).collect();
         // Inner products of the set are to cost no more than one pass over all columns.
         let balanced = (COLUMNS_PER_SQUARE * zone.len()).isqrt().max(10);
-        let size = self.least.min(balanced).max(chosen.len() + chosen.len() / 2);
+        let size = self.least.min(balanced).max(chosen.len() + chosen.len() / spare);
         let mut room = size - chosen.len().min(size);
         let urgency = |j: usize| levels.violation(zone[j], sign[j], gradient[j], *h);
         let mut others: Vec<(f64, usize)> =

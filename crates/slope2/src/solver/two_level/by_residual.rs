@@ -108,6 +108,8 @@ impl<'s, C: Columns> ByResidual<'s, C> {
 }
 
 impl<C: Columns> Space for ByResidual<'_, C> {
+    const CHEAP_READS: bool = false;
+
     fn own(&self, i: usize) -> f64 {
         self.columns.own(i)
     }

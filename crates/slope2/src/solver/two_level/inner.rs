@@ -138,10 +138,12 @@ impl<S: Space> Inner<S> {
         self.sort_in(i);
     }
 
-    /// One pass of coordinate steps, then the step of the height.
-    pub(super) fn epoch(&mut self) {
+    /// One pass of coordinate steps over all or over those that are neither zero nor at the height, then the step of the height.
+    pub(super) fn epoch(&mut self, all: bool) {
         for i in 0..self.len() {
-            self.coordinate_step(i);
+            if all || matches!(self.zone[i], Zone::Low | Zone::Upper) {
+                self.coordinate_step(i);
+            }
         }
         self.height_step();
     }

@@ -2,6 +2,9 @@
 
 /// A residual and a cluster, as the columns of a working set see them. Positions are those in the set.
 pub(super) trait Space {
+    /// Whether [`Space::q`] costs next to nothing.
+    const CHEAP_READS: bool;
+
     /// `x_i' omega x_i`.
     fn own(&self, i: usize) -> f64;
     /// `x_i' omega r`.

@@ -24,9 +24,9 @@ impl WorkingSet {
         marks
     }
 
-    /// Adds `wanted` to the set. What was there stays as long as the set is at most half as large again as wanted; else only
-    /// what is wanted stays.
-    pub(super) fn update(&mut self, source: &Source<'_>, wanted: &[usize]) {
+    /// Adds `wanted` to the set. What was there stays as long as the set is at most a quarter larger than wanted, and has at most
+    /// `most` columns; else only what is wanted stays.
+    pub(super) fn update(&mut self, source: &Source<'_>, wanted: &[usize], most: usize) {
         let marked = |columns: &[usize]| {
             let mut marks = vec![false; source.n_features()];
             columns.iter().for_each(|j| marks[*j] = true);
@@ -34,7 +34,8 @@ impl WorkingSet {
         };
         let inside = marked(&self.columns);
         let new: Vec<usize> = wanted.iter().copied().filter(|j| !inside[*j]).collect();
-        if wanted.len() + wanted.len() / 4 < self.columns.len() + new.len() {
+        let room = (wanted.len() + wanted.len() / 4).min(most);
+        if room < self.columns.len() + new.len() {
             let is_wanted = marked(wanted);
             let stays: Vec<bool> = self.columns.iter().map(|j| is_wanted[*j]).collect();
             self.gram.retain(&stays);
