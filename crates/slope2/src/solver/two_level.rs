@@ -64,9 +64,6 @@ const NUMBERS_PER_LENGTH: usize = 14;
 const PART_OF_ROWS: (usize, usize) = (1, 2);
 /// So many columns may always have them.
 const FEW_COLUMNS: usize = 64;
-/// Free coefficients for each column that may come beside them, as a rule and where that leaves inner products fewer than the most.
-const SPARE: usize = 2;
-const LITTLE_SPARE: usize = 8;
 /// Columns that one pass reads in the time of the inner products of one column with itself, over and over.
 const COLUMNS_PER_SQUARE: usize = 8;
 /// At least so many may come.
@@ -271,29 +268,25 @@ impl Run {
 
     /// The columns to work on, and whether their inner products are worth having.
     fn plan(&self, source: &Source<'_>, levels: &Levels, gradient: &[f64]) -> (Vec<usize>, bool) {
-        let choose = |spare, all| self.choose(levels, gradient, spare, all);
+        let choose = |all| self.choose(levels, gradient, all);
         let Source::Columns { design, model, .. } = source else {
-            return (choose(SPARE, false), true);
+            return (choose(false), true);
         };
         if !model.is_diagonal() {
-            return (choose(SPARE, false), true);
+            return (choose(false), true);
         }
         if design.is_sparse() {
-            let wanted = choose(SPARE, true);
+            let wanted = choose(true);
             let n_entries: usize = wanted.iter().map(|j| design.n_stored_in(*j)).sum();
             return if PRODUCTS_PER_ENTRY * n_entries < wanted.len() * wanted.len() {
                 (wanted, false)
             } else {
-                (choose(SPARE, false), true)
+                (choose(false), true)
             };
         }
-        let wanted = choose(SPARE, false);
-        let most = most_columns(design, self.n_free());
-        if wanted.len() <= most {
-            return (wanted, true);
-        }
-        let fewer = choose(LITTLE_SPARE, false);
-        if fewer.len() <= most { (fewer, true) } else { (wanted, false) }
+        let wanted = choose(false);
+        let kept = wanted.len() <= most_columns(design, self.n_free());
+        (wanted, kept)
     }
 
     /// Solves on the working set until nothing in it violates optimality by more than `enough`.
@@ -364,15 +357,14 @@ impl Run {
         }
     }
 
-    /// All free coefficients and, one for `spare` of them, those nearest to leaving their zone; with `all` everybody who wants to
-    /// leave.
-    fn choose(&self, levels: &Levels, gradient: &[f64], spare: usize, all: bool) -> Vec<usize> {
+    /// All free coefficients and half as many of those nearest to leaving their zone; with `all` everybody who wants to leave.
+    fn choose(&self, levels: &Levels, gradient: &[f64], all: bool) -> Vec<usize> {
         let State { zone, sign, h, .. } = &self.state;
         let is_free = |z: Zone| matches!(z, Zone::Low | Zone::Upper);
         let mut chosen: Vec<usize> = (0..zone.len()).filter(|j| is_free(zone[*j])).collect();
         // Inner products of the set are to cost no more than one pass over all columns.
         let balanced = (COLUMNS_PER_SQUARE * zone.len()).isqrt().max(10);
-        let size = self.least.min(balanced).max(chosen.len() + chosen.len() / spare);
+        let size = self.least.min(balanced).max(chosen.len() + chosen.len() / 2);
         let mut room = size - chosen.len().min(size);
         let urgency = |j: usize| levels.violation(zone[j], sign[j], gradient[j], *h);
         let mut others: Vec<(f64, usize)> =
