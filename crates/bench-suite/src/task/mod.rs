@@ -1,5 +1,7 @@
 //! The tasks of the benchmark program: each measures something and leaves a section of the report.
 
+mod adapeft;
+mod claim;
 mod curves;
 mod engine;
 mod images;
@@ -10,6 +12,7 @@ mod slope;
 mod slope_claims;
 mod slope_scaling;
 mod statement;
+mod store;
 
 use report::html::Section;
 
@@ -29,7 +32,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 9] = [
+pub const TASKS: [Task; 10] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -83,6 +86,12 @@ pub const TASKS: [Task; 9] = [
         about: "a short unseeded private run that ends in a real privacy statement",
         default: true,
         run: statement::run,
+    },
+    Task {
+        name: "adapeft",
+        about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: hours",
+        default: false,
+        run: adapeft::run,
     },
 ];
 
