@@ -283,6 +283,9 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// A comparison without anything to compare.
+    #[error("a comparison needs at least one run of each method")]
+    TooFewRuns,
     /// The user asked to stop; the state is saved.
     #[error("stopped; continue with --resume")]
     Interrupted,
@@ -297,6 +300,9 @@ pub enum Error {
     /// From private training.
     #[error(transparent)]
     Private(#[from] dp_core::Error),
+    /// From controllers of rates and their rivals.
+    #[error(transparent)]
+    Rates(#[from] hessian_lr::Error),
     /// From networks and weights.
     #[error(transparent)]
     Network(#[from] tape_nn::Error),

@@ -3,5 +3,6 @@
 // Helpers of tests fail by panicking, and say on stderr which data they did not find.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod autorate;
 mod data;
 mod train;

@@ -11,7 +11,7 @@ mod state;
 mod update;
 
 use crate::error::Result;
-pub use settings::{EmaOf, FirstRate, Gen, HiDlr, Merge, Settings, Solve};
+pub use settings::{EmaOf, FirstRate, Gen, HiDlr, Merge, Settings, Solve, Uphill};
 pub use state::{Axis, AxisReport, FitReport, Joint, State};
 
 /// One rate per group of parameters: the step is `w - sum_k rate_k d_k`.

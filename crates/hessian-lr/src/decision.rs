@@ -29,12 +29,23 @@ pub enum Decision {
     /// The losses do not look like a parabola.
     #[serde(rename = "poor_fit")]
     PoorFit,
-    /// Slope or curvature are within two standard errors of zero, or the curvature is within rounding.
+    /// Slope or curvature are within the noise gate's standard errors of zero, or the curvature is within rounding.
     #[serde(rename = "below_noise")]
     BelowNoise,
 }
 
 impl Decision {
+    /// All of them, in the order in which reasons are looked for but for the first.
+    pub const ALL: [Decision; 7] = [
+        Decision::Accept,
+        Decision::NonFinite,
+        Decision::Flat,
+        Decision::NonPositiveCurvature,
+        Decision::NonPositiveSlope,
+        Decision::PoorFit,
+        Decision::BelowNoise,
+    ];
+
     /// The name that logs and plots use.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -85,7 +96,7 @@ impl Default for Acceptance {
     /// # Source
     /// `R2 > 0.99` from the code of arXiv 2407.02772; the gate is ours.
     fn default() -> Self {
-        Acceptance { r2_min: 0.99, flat: 1e-9, noise_gate: Some(2.0) }
+        Acceptance { r2_min: 0.99, flat: 1e-9, noise_gate: Some(1.0) }
     }
 }
 
@@ -98,8 +109,8 @@ pub struct Rounding {
     pub magnitude: f64,
 }
 
-/// Bends of less than this times the rounding of a loss are not seen.
-const ROUNDINGS: f64 = 50.0;
+/// Changes of less than this times the rounding of a loss are not seen.
+pub(crate) const ROUNDINGS: f64 = 50.0;
 
 impl Acceptance {
     /// Judges a fit of finite losses.

@@ -22,5 +22,6 @@ pub mod influence;
 #[cfg(feature = "tensor")]
 pub mod rival;
 pub mod select;
+pub mod trace;
 
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use approx::assert_relative_eq;
 use hessian_lr::Error;
 use hessian_lr::controller::{
     Ask, EmaOf, FirstRate, FitReport, Gen, GroupRates, HiDlr, Merge, Observed, RateController,
-    Settings, Solve, State,
+    Settings, Solve, State, Uphill,
 };
 use hessian_lr::decision::{Acceptance, Decision};
 use hessian_lr::fit::Quadratic;
@@ -253,6 +253,43 @@ fn a_verified_rate_that_raises_the_loss_is_halved() {
 }
 
 #[test]
+fn a_rate_uphill_falls_beyond_noise_alone_and_only_where_it_is_asked_to() {
+    // Each sample has the parabola 3 + x + x^2 but for its own slope: the direction goes uphill, surely or hardly.
+    let run = |uphill: Uphill, spread: f64| {
+        let settings = Settings { uphill, smooth: 0.9, clamp: [0.5, 2.0], ..greedy(0.1) };
+        let gen_ = Gen { settings };
+        let mut state = gen_.init(1).unwrap();
+        let Ask::Losses(points) = gen_.ask(&state) else { panic!("nothing is asked") };
+        let own = |i: usize| 1.0 + if i == 0 { spread } else { -spread };
+        let each = |x: f64| (0..2).map(|i| 3.0 + own(i) * x + x * x).collect();
+        let losses = points.iter().map(|x| each(x.0[0])).collect();
+        gen_.tell(&Observed::per_sample(losses), &mut state).unwrap();
+        assert_eq!(decisions(&state), [Decision::NonPositiveSlope]);
+        let report = state.report().unwrap().axes[0].rate;
+        assert_eq!(report[1], rates(&gen_, &state)[0]);
+        report[1] / report[0]
+    };
+    assert_relative_eq!(run(Uphill::Fall, 0.5), 0.95, max_relative = 1e-12);
+    assert_eq!(run(Uphill::Fall, 1.5), 1.0);
+    assert_eq!(run(Uphill::Keep, 0.5), 1.0);
+}
+
+#[test]
+fn the_number_of_steps_is_all_that_the_defaults_need() {
+    let gen_ = Gen::from(Settings::of_steps(10));
+    let mut state = gen_.init(1).unwrap();
+    let mut used = Vec::new();
+    for _ in 0..10 {
+        answer(&gen_, &mut state, |x| 3.0 - x[0] + 0.5 * x[0] * x[0]);
+        used.push(rates(&gen_, &state)[0]);
+        gen_.stepped(&mut state).unwrap();
+    }
+    assert!((0.5..2.0).contains(&used[0]) && used[9] < 0.2 * used[0], "{used:?}");
+    let hidlr = HiDlr::from(Settings::of_steps(0));
+    assert!(matches!(hidlr.init(1), Err(Error::InvalidSetting { name: "horizon", .. })));
+}
+
+#[test]
 fn groups_with_equal_rates_are_put_together_and_save_probes() {
     let a = [4.0, 4.0, 0.5];
     let loss = |x: &[f64]| 3.0 + (0..3).map(|k| -x[k] + 0.5 * a[k] * x[k] * x[k]).sum::<f64>();
@@ -397,6 +434,7 @@ proptest! {
     ) {
         let settings = Settings {
             period: 1,
+            smooth: 0.9, // as published
             first_rate: FirstRate::Given(0.1),
             ..Settings::default()
         };

@@ -1,5 +1,7 @@
 //! The tasks of the benchmark program: each measures something and leaves a section of the report.
 
+mod auto_rates;
+mod claim;
 mod curves;
 mod engine;
 mod images;
@@ -10,6 +12,7 @@ mod slope;
 mod slope_claims;
 mod slope_scaling;
 mod statement;
+mod store;
 
 use report::html::Section;
 
@@ -29,7 +32,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 9] = [
+pub const TASKS: [Task; 10] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -71,6 +74,12 @@ pub const TASKS: [Task; 9] = [
         about: "time and memory of fits of slope2 against features and observations",
         default: false,
         run: slope_scaling::run,
+    },
+    Task {
+        name: "auto-rates",
+        about: "rates from curvature against tuned schedules and rivals, with verdicts by rule",
+        default: false,
+        run: auto_rates::run,
     },
     Task {
         name: "rates",

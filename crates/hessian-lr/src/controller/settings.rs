@@ -10,7 +10,7 @@ use crate::horizon::Horizon;
 pub enum FirstRate {
     /// This rate.
     Given(f64),
-    /// The best of a doubling that starts at a thousandth of this rate: at most 24 losses of one batch along the first direction,
+    /// Half the best of a doubling that starts at a thousandth of this rate: at most 24 losses of one batch along the first direction,
     /// until the loss is above that of the start.
     Auto(f64),
 }
@@ -23,6 +23,16 @@ pub enum EmaOf {
     Rates,
     /// Slopes and curvatures, whose quotient has less bias than the mean of quotients.
     Coefficients,
+}
+
+/// What becomes of a rate along whose direction the loss rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Uphill {
+    /// It stays, as published.
+    #[default]
+    Keep,
+    /// It falls as for a minimizer at the lower clamp, where the slope is negative beyond its noise and the curvature positive.
+    Fall,
 }
 
 /// What all controllers have in common.
@@ -49,9 +59,12 @@ pub struct Settings {
     pub coupled: bool,
     /// Where the first rate comes from.
     pub first_rate: FirstRate,
+    /// What becomes of a rate along whose direction the loss rises.
+    pub uphill: Uphill,
     /// What minimizers are multiplied by.
     pub greed: f64,
-    /// Whether the loss at the chosen rates is evaluated too, and the rates halved where it is above that at rest.
+    /// Whether the loss at the chosen rates is evaluated too, and the rates halved where it is above that at rest by more than the
+    /// noise gate's standard errors.
     pub verify: bool,
 }
 
@@ -73,9 +86,17 @@ impl Settings {
             horizon: Horizon::None,
             coupled: true,
             first_rate: FirstRate::Given(first_rate),
+            uphill: Uphill::Keep,
             greed: 1.0,
             verify: false,
         }
+    }
+
+    /// The defaults for a training of so many steps, over which rates fade in a line. Where the number of steps is known, this
+    /// is what to start from: without fading rates settle where steps as a whole no longer pay, and stay there.
+    #[must_use]
+    pub fn of_steps(steps: u64) -> Self {
+        Settings { horizon: Horizon::Linear { steps }, ..Settings::default() }
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -111,16 +132,24 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// Five probes, fits every fourth step, an automatic first rate around 1e-3, a noise gate, and fading that leaves the rate's
-    /// average alone.
+    /// Five probes, fits every fourth step, four fifths of the old rate in the new one, an automatic first rate around 1e-3, a
+    /// noise gate, and fading that leaves the rate's average alone. Nothing fades unless the number of steps is given:
+    /// [`Settings::of_steps`].
     fn default() -> Self {
         Settings {
             multipliers: vec![-2.0, -1.0, 1.0, 2.0, 0.0],
+            smooth: 0.8,
             acceptance: Acceptance::default(),
             coupled: false,
             first_rate: FirstRate::Auto(1e-3),
             ..Settings::paper(1e-3)
         }
+    }
+}
+
+impl From<Settings> for Gen {
+    fn from(settings: Settings) -> Self {
+        Gen { settings }
     }
 }
 
@@ -227,6 +256,12 @@ impl HiDlr {
             return Err(Error::InvalidSetting { name: "merge", must, got });
         }
         Ok(())
+    }
+}
+
+impl From<Settings> for HiDlr {
+    fn from(settings: Settings) -> Self {
+        HiDlr { settings, ..HiDlr::default() }
     }
 }
 

@@ -60,7 +60,7 @@ pub struct FitReport {
     pub axes: Vec<AxisReport>,
     /// Where the guard is on and something was accepted.
     pub joint: Option<Joint>,
-    /// Whether the loss at the new rates is not above that at rest, where that was evaluated.
+    /// Whether the loss at the new rates is not above that at rest beyond its noise, where that was evaluated.
     pub verified: Option<bool>,
 }
 

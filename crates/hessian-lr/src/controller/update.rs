@@ -5,10 +5,10 @@ use rand::{RngExt, SeedableRng};
 
 use super::first::Search;
 use super::merge::merge;
-use super::settings::{EmaOf, FirstRate, Gen, HiDlr, Settings, Solve};
+use super::settings::{EmaOf, FirstRate, Gen, HiDlr, Settings, Solve, Uphill};
 use super::state::{Axis, AxisReport, FitReport, Joint, Round, State};
 use super::{Ask, GroupRates, Observed, RateController};
-use crate::decision::{Decision, Rounding};
+use crate::decision::{Decision, ROUNDINGS, Rounding};
 use crate::error::{Error, Result};
 use crate::fit::{self, Evidence, Intercept, Parabola, Quadratic};
 
@@ -95,6 +95,13 @@ impl Judged {
 
 fn mean(losses: &[f64]) -> f64 {
     losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+/// Standard error of a mean; 0 of fewer than two values, of which nothing is known.
+fn standard_error(values: &[f64]) -> f64 {
+    let (n, center) = (values.len() as f64, mean(values));
+    let squares: f64 = values.iter().map(|v| (v - center) * (v - center)).sum();
+    if 1.0 < n { (squares / (n - 1.0) / n).sqrt() } else { 0.0 }
 }
 
 fn minus(losses: &[f64], base: &[f64]) -> Vec<f64> {
@@ -209,7 +216,8 @@ impl<'a> Machine<'a> {
             Round::Ready => Round::Ready,
             Round::First(mut search) => {
                 let means: Vec<f64> = losses.iter().map(|l| mean(l)).collect();
-                match search.tell(&means) {
+                let size = means.first().map_or(0.0, |loss| loss.abs()) + observed.magnitude;
+                match search.tell(&means, ROUNDINGS * observed.rounding * size) {
                     None => Round::First(search),
                     Some(rate) => {
                         next.axes.iter_mut().for_each(|axis| axis.rate = rate);
@@ -222,7 +230,10 @@ impl<'a> Machine<'a> {
                 self.guarded(observed, &candidates, base, &mut next)?
             }
             Round::Verify { base } => {
-                let falls = mean(&losses[0]) <= mean(&base);
+                let gate = self.settings.acceptance.noise_gate.unwrap_or(0.0);
+                let change = minus(&losses[0], &base);
+                // A change that is no number is none that may be accepted.
+                let falls = mean(&change) <= gate * standard_error(&change);
                 if !falls {
                     next.axes.iter_mut().for_each(|axis| set_rate(axis, 0.5 * axis.rate));
                 }
@@ -259,6 +270,11 @@ impl<'a> Machine<'a> {
         state.report = Some(FitReport { step, loss, axes, joint: None, verified: None });
         for (axis, judged) in state.axes.iter_mut().zip(&judged) {
             note(axis, judged.decision);
+            if self.settings.uphill == Uphill::Fall && self.is_uphill(judged) {
+                let [low, _] = self.settings.clamp;
+                let smooth = self.settings.smooth;
+                set_rate(axis, axis.rate * (smooth + (1.0 - smooth) * low));
+            }
         }
         let candidates: Vec<f64> = (state.axes.iter_mut().zip(&judged))
             .map(|(axis, judged)| self.candidate(axis, judged))
@@ -269,6 +285,16 @@ impl<'a> Machine<'a> {
             return Ok(Round::Guard { candidates, base });
         }
         Ok(self.finish(&candidates, 1.0, base, state))
+    }
+
+    /// Whether the loss rises along an axis by more than its noise, and bends upward.
+    fn is_uphill(&self, judged: &Judged) -> bool {
+        let (Decision::NonPositiveSlope, Some((fit, evidence))) = (judged.decision, judged.fit)
+        else {
+            return false;
+        };
+        let noise = self.settings.acceptance.noise_gate.zip(evidence.slope_error);
+        noise.map_or(0.0, |(gate, error)| gate * error) < -fit.slope
     }
 
     /// Slopes, curvatures and decisions, one for each axis.

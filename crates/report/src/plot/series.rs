@@ -20,6 +20,8 @@ pub struct Series {
     pub(crate) band: Option<Vec<(f64, f64)>>,
     pub(crate) has_line: bool,
     pub(crate) has_markers: bool,
+    /// Which look it has, unless that of its place.
+    pub(crate) look: Option<usize>,
 }
 
 impl Series {
@@ -31,6 +33,7 @@ impl Series {
             band: None,
             has_line: true,
             has_markers: false,
+            look: None,
         }
     }
 
@@ -49,6 +52,14 @@ impl Series {
     #[must_use]
     pub fn with_markers(mut self) -> Self {
         self.has_markers = true;
+        self
+    }
+
+    /// Gives the series the colour, dashes and marker that number `look` of a plot has, counted from 0, whatever its own place
+    /// is: what means the same in several plots then looks the same.
+    #[must_use]
+    pub fn with_look(mut self, look: usize) -> Self {
+        self.look = Some(look);
         self
     }
 

@@ -139,10 +139,10 @@ impl Plot {
         };
         Ok(frame.draw(|canvas, area| {
             for (idx, series) in self.series.iter().enumerate() {
-                draw_band(canvas, area, (&x, &y), series, palette::look(idx));
+                draw_band(canvas, area, (&x, &y), series, look(idx, series));
             }
             for (idx, series) in self.series.iter().enumerate() {
-                draw_series(canvas, area, (&x, &y), series, palette::look(idx));
+                draw_series(canvas, area, (&x, &y), series, look(idx, series));
             }
         }))
     }
@@ -208,8 +208,13 @@ impl Plot {
         } else {
             Sample::Points
         };
-        Entry { label, look: palette::look(idx), sample }
+        Entry { label, look: look(idx, series), sample }
     }
+}
+
+/// How a series at that place looks.
+fn look(idx: usize, series: &Series) -> Look {
+    palette::look(series.look.unwrap_or(idx))
 }
 
 fn draw_band(

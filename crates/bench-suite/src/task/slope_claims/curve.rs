@@ -15,12 +15,12 @@ use slope2::{
     Alphas, Datafit, Design, Gaussian, LossScale, PathSettings, Problem, TwoLevel, ZoneDescent,
 };
 
-use super::card::{Asks, Check, Claim};
+use super::Store;
 use super::formula::{Drawn, draw, fit};
 use super::settings::{figure, figure_with};
-use super::store::Store;
 use crate::error::Result;
 use crate::session::Session;
+use crate::task::claim::{Asks, Check, Claim};
 use crate::task::curves::mean_and_std;
 
 const DELTA: f64 = 0.3;

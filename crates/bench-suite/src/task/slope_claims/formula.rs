@@ -8,12 +8,12 @@ use report::table::{Align, Table};
 use slope2::theory::{FixedPoint, Prior, Setting, best_lasso_mse, best_two_level_mse};
 use slope2::{Datafit, Design, Gaussian, LossScale, Problem, Solver, Start, TwoLevel, ZoneDescent};
 
-use super::card::{Asks, Check, Claim};
+use super::Store;
 use super::settings::figure;
-use super::store::Store;
 use crate::error::Result;
 use crate::session::Session;
 use crate::slope::simulate::normal;
+use crate::task::claim::{Asks, Check, Claim};
 use crate::task::curves::mean_and_std;
 
 /// Features of the simulated problems.

@@ -10,13 +10,13 @@ use report::table::{Align, Table};
 use slope2::selection::{Folds, Score};
 use slope2::{Binomial, Design, Gaussian, Loss, Observations, Preparation};
 
-use super::card::{Asks, Check, Claim, mean_and_error};
+use super::Store;
 use super::settings::figure;
-use super::store::Store;
 use crate::data::Places;
 use crate::error::Result;
 use crate::session::Session;
 use crate::slope::choose::{Choice, Method, Model};
+use crate::task::claim::{Asks, Check, Claim, mean_and_error};
 use crate::task::curves::mean_and_std;
 use sets::{RealSet, Response};
 

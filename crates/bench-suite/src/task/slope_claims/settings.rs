@@ -10,12 +10,12 @@ use report::table::{Align, Table};
 use slope2::selection::{Folds, Score};
 use slope2::{Center, Design, Gaussian, Observations, Preparation, Scale};
 
-use super::card::{Asks, Check, Claim, mean_and_error};
-use super::store::Store;
+use super::Store;
 use crate::error::Result;
 use crate::session::{Session, Spread};
 use crate::slope::choose::{Choice, Method};
 use crate::slope::simulate::{autoregression, normal};
+use crate::task::claim::{Asks, Check, Claim, mean_and_error};
 use crate::task::curves::mean_and_std;
 
 const N: usize = 100;

@@ -8,7 +8,7 @@ use report::table::{Align, Table};
 pub(super) const RULE: &str = "Each claim is split in checks, and each check is a mean over seeds with its standard error. \
     `Smaller` holds if the mean of the paired differences is below zero by more than two standard errors; `not larger` if it \
     is above zero by at most two; `larger` the other way round; `near` if it is within two standard errors or the stated \
-    allowance of the prediction. A claim holds if all its checks hold, holds partly if some do, and is not seen here if none \
+    allowance of the prediction; `at most` if the mean itself is. A claim holds if all its checks hold, holds partly if some do, and is not seen here if none \
     does. No verdict is typed in.";
 
 /// What a check asks of the mean of its values.
@@ -20,6 +20,8 @@ pub(super) enum Asks {
     NotLarger,
     /// Above the number by more than two standard errors.
     LargerThan(f64),
+    /// At most the number, for goals that are set for the mean itself.
+    AtMost(f64),
     /// Within two standard errors or the allowance of the number.
     Near(f64, f64),
 }
@@ -58,6 +60,7 @@ impl Check {
             Asks::Smaller => mean + 2.0 * error < 0.0,
             Asks::NotLarger => mean <= 2.0 * error,
             Asks::LargerThan(bound) => bound < mean - 2.0 * error,
+            Asks::AtMost(bound) => mean <= bound,
             Asks::Near(target, allowance) => (mean - target).abs() <= (2.0 * error).max(allowance),
         }
     }
@@ -67,6 +70,7 @@ impl Check {
             Asks::Smaller => "smaller than 0".into(),
             Asks::NotLarger => "not larger than 0".into(),
             Asks::LargerThan(bound) => format!("larger than {}", significant(bound, 3)),
+            Asks::AtMost(bound) => format!("at most {}", significant(bound, 3)),
             Asks::Near(target, allowance) => {
                 format!("near {}, allowed {}", significant(target, 3), significant(allowance, 2))
             }
@@ -129,6 +133,10 @@ mod tests {
         assert!(!check(Asks::NotLarger, &[0.1, 0.1, 0.1]).holds());
         assert!(check(Asks::LargerThan(-0.4), &low).holds());
         assert!(!check(Asks::LargerThan(-0.3), &low).holds());
+        assert!(
+            check(Asks::AtMost(0.11), &high).holds() && !check(Asks::AtMost(0.09), &high).holds()
+        );
+        assert!(!check(Asks::AtMost(1.0), &[0.0, f64::NAN]).holds());
         assert!(check(Asks::Near(0.0, 0.0), &high).holds());
         assert!(!check(Asks::Near(-0.1, 0.1), &high).holds());
         assert!(check(Asks::Near(-0.1, 0.3), &high).holds());

@@ -1,0 +1,77 @@
+//! Results of single runs, kept so that a stopped task goes on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// Finished units by name.
+#[derive(Debug)]
+pub(super) struct Store<T> {
+    file: PathBuf,
+    commit: String,
+    known: BTreeMap<String, T>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Unit<T> {
+    name: String,
+    commit: String,
+    values: T,
+}
+
+/// A list of numbers, of which some may not be finite.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Numbers(#[serde(with = "crate::number")] Vec<f64>);
+
+impl<T: Clone + Serialize + DeserializeOwned> Store<T> {
+    /// With `--resume` the results of the same commit, else none.
+    pub(super) fn open(session: &Session, task: &str) -> Result<Self> {
+        let file = session.path(&format!("runs/{task}.jsonl"));
+        let mut known = BTreeMap::new();
+        if session.resume {
+            let units = report::json_lines::read_or_empty::<Unit<T>>(&file)?.values;
+            let same = units.into_iter().filter(|unit| unit.commit == session.commit);
+            known.extend(same.map(|unit| (unit.name, unit.values)));
+        }
+        Ok(Store { file, commit: session.commit.clone(), known })
+    }
+
+    /// What is known of a unit.
+    pub(super) fn get(&self, name: &str) -> Option<&T> {
+        self.known.get(name)
+    }
+
+    /// Keeps the result of a unit.
+    pub(super) fn put(&mut self, name: &str, values: T) -> Result<()> {
+        let unit = Unit { name: name.to_owned(), commit: self.commit.clone(), values };
+        report::json_lines::append(&self.file, &unit)?;
+        self.known.insert(unit.name, unit.values);
+        Ok(())
+    }
+}
+
+impl Store<Numbers> {
+    /// The values of a unit: known ones, or those that `work` gives, which are kept.
+    pub(super) fn values(
+        &mut self,
+        session: &Session,
+        name: &str,
+        work: impl FnOnce() -> Result<Vec<f64>>,
+    ) -> Result<Vec<f64>> {
+        if let Some(Numbers(values)) = self.get(name) {
+            return Ok(values.clone());
+        }
+        if session.interrupt.is_set() {
+            return Err(Error::Interrupted);
+        }
+        let values = work()?;
+        self.put(name, Numbers(values.clone()))?;
+        Ok(values)
+    }
+}
