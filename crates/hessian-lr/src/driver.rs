@@ -184,22 +184,7 @@ impl<O: Objective> Probes<'_, O> {
     /// [`tensor_tree::Error::Groups`] without a rate for each leaf; those of the back-end.
     pub fn at(&self, rates: &GroupRates) -> Result<Tree> {
         let rates = Rates::grouped(self.groups.clone(), rates.0.clone())?;
-        let (still, moving) = {
-            let mut failed = None;
-            let parts = self.params.partition(|name| match rates.of(name) {
-                Ok(rate) => rate == 0.0,
-                Err(error) => {
-                    failed = Some(error);
-                    true
-                }
-            });
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
-            parts
-        };
-        let (direction, _) = self.direction.partition(|name| moving.get(name).is_some());
-        Ok(moving.descend(&direction, &rates)?.union(&still)?)
+        Ok(self.params.descend(self.direction, &rates)?)
     }
 
     /// The losses of each sample at these rates, without dropout.
@@ -214,10 +199,9 @@ impl<O: Objective> Probes<'_, O> {
         let mut all = Vec::with_capacity(rates.len());
         for rates in rates {
             let params = self.at(rates)?;
-            let losses = self.objective.losses(&params, batch, Pass::Eval)?.per_sample()?;
-            unit = unit.max(unit_roundoff(losses.dtype()));
-            let losses = losses.to_dtype(DType::F64).and_then(|l| l.to_vec1::<f64>());
-            all.push(losses.map_err(tensor_tree::Error::from)?);
+            let losses = self.objective.losses(&params, batch, Pass::Eval)?;
+            unit = unit.max(unit_roundoff(losses.sum.dtype()));
+            all.push(each(&losses)?);
         }
         Ok(Observed::per_sample(all).computed_in(unit, 0.0))
     }
@@ -239,6 +223,18 @@ impl<O: Objective> Probes<'_, O> {
         }
         Ok(n)
     }
+}
+
+/// The mean loss of each sample. Those in single precision on the host, of which a fit needs many, take a short way to the same
+/// bits.
+fn each(losses: &Losses) -> tensor_tree::Result<Vec<f64>> {
+    let Losses { sum, weight } = losses;
+    if sum.device().is_cpu() && (sum.dtype(), weight.dtype()) == (DType::F32, DType::F32) {
+        let (sum, weight) = (sum.to_vec1::<f32>()?, weight.to_vec1::<f32>()?);
+        let mean = |(s, w): (&f32, &f32)| f64::from(s / if *w == 0.0 { 1.0 } else { *w });
+        return Ok(sum.iter().zip(&weight).map(mean).collect());
+    }
+    Ok(losses.per_sample()?.to_dtype(DType::F64)?.to_vec1::<f64>()?)
 }
 
 fn unit_roundoff(dtype: DType) -> f64 {

@@ -75,13 +75,17 @@ impl Tree {
         Ok(true)
     }
 
-    /// `self - rate * direction`, each leaf with the rate of its group.
+    /// `self - rate * direction`, each leaf with the rate of its group. A leaf with a rate of 0 is the leaf itself, not a copy,
+    /// whatever the direction.
     ///
     /// # Errors
     /// As [`Tree::check_like`], or if a leaf has no rate.
     pub fn descend(&self, direction: &Tree, rates: &Rates) -> Result<Tree> {
         self.check_like(direction)?;
-        self.map(|name, leaf| lin_comb(1.0, leaf, -rates.of(name)?, direction.leaf(name)?))
+        self.map(|name, leaf| match rates.of(name)? {
+            0.0 => Ok(leaf.clone()),
+            rate => lin_comb(1.0, leaf, -rate, direction.leaf(name)?),
+        })
     }
 }
 

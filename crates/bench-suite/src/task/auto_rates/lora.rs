@@ -14,8 +14,8 @@ use crate::problem::{LanguageProblem, Tuning};
 use crate::task::claim::{Asks, Check, Claim};
 use crate::task::curves::mean_and_std;
 
-const STEPS: u64 = 120;
-const BATCH: usize = 16;
+const STEPS: u64 = 80;
+const BATCH: usize = 8;
 const SEEDS: u64 = 3;
 const SEEDS_OF_FULL: u64 = 10;
 const AROUND: f64 = 1e-3;
