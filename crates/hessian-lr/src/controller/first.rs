@@ -11,7 +11,7 @@ const MOST: u32 = 24;
 const STRIDE: f64 = 16.0;
 
 /// Part of the best step that the first ones take: along a parabola it still has three quarters of the fall, and what is best for
-/// one step from random parameters has killed networks in the next ones, before the first fit.
+/// one step from random parameters may be too much for the next ones, which are taken before the first fit.
 const SAFE: f64 = 0.5;
 
 /// A doubling under way.

@@ -19,7 +19,7 @@ const FIRST: [f64; 7] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0];
 const GRID: [f64; 15] =
     [1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0];
 /// A loss counts as that of the tuned schedule up to this factor.
-const FACTOR: f64 = 1.5;
+pub(super) const FACTOR: f64 = 1.5;
 const COMMAND: &str = "cargo xtask bench auto-rates --only first-rate";
 
 /// A schedule over the grid, for each direction.
