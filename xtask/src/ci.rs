@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::flags;
 use crate::test::{self, Part};
 use crate::workspace::{self, cargo};
-use crate::{fixtures, tidy};
+use crate::{examples, fixtures, tidy};
 
 /// A step and how it is done. Candle is compiled three times at most: checked for the lints and the
 /// docs, built once for the tests; no step uses the release profile.
@@ -16,7 +16,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "format", run: || workspace::run(&mut cargo(["fmt", "--all", "--check"])) },
     Step {
         name: "fixtures",
@@ -27,6 +27,7 @@ const STEPS: [Step; 8] = [
     Step { name: "docs", run: docs },
     Step { name: "tests", run: || tests(Part::Targets) },
     Step { name: "doc tests", run: || tests(Part::Docs) },
+    Step { name: "examples", run: examples::run },
     Step { name: "without candle", run: without_candle },
 ];
 

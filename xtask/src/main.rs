@@ -11,6 +11,7 @@
 mod bench;
 mod ci;
 mod data;
+mod examples;
 mod figures;
 mod fixtures;
 mod flags;

@@ -8,8 +8,8 @@ use std::{env, io, thread};
 
 use anyhow::{Context, Result, bail};
 
-use crate::flags;
 use crate::workspace;
+use crate::{examples, flags};
 
 /// What the test binaries report, added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +61,9 @@ pub(crate) fn run(flags: &flags::Test) -> Result<()> {
         let (part_counts, failure) = run_part(flags, part)?;
         counts += part_counts;
         failures.extend(failure);
+    }
+    if flags.filter.is_none() && flags.packages.is_empty() {
+        failures.extend(examples::run().err().map(|error| format!("{error:#}")));
     }
     println!(
         "\ntests: {} passed, {} failed, {} ignored, in {:.0} s",

@@ -129,15 +129,15 @@ fn is_test(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
-/// A crate's manifest, not the root's.
+/// A member's manifest: neither the root's nor that of an example outside the workspace.
 fn is_manifest(path: &str) -> bool {
-    path.ends_with("/Cargo.toml")
+    path.ends_with("/Cargo.toml") && !path.starts_with("docs/")
 }
 
 /// Not a fixture: those come from elsewhere. Their READMEs are ours.
 fn is_ours(path: &str) -> bool {
     (!path.starts_with("fixtures/") || path.ends_with(".md"))
-        && path != "Cargo.lock"
+        && !path.ends_with("Cargo.lock")
         && !is_test(path)
 }
 

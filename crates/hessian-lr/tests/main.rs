@@ -11,6 +11,8 @@
 mod adapeft;
 mod controllers;
 #[cfg(feature = "tensor")]
+mod curvature;
+#[cfg(feature = "tensor")]
 mod driver;
 mod golden;
 mod influence;
