@@ -11,6 +11,7 @@ mod state;
 mod update;
 
 use crate::error::Result;
+pub use first::{FirstOutcome, FirstReport};
 pub use settings::{EmaOf, FirstRate, Gen, HiDlr, Merge, Settings, Solve, Uphill};
 pub use state::{Axis, AxisReport, FitReport, Joint, State};
 

@@ -6,8 +6,9 @@ pub use tally::Tally;
 
 use crate::fit::{Evidence, Parabola};
 
-/// The outcome of one fit, in the order in which reasons are looked for. Only [`Decision::Accept`] and [`Decision::NonFinite`]
-/// change a rate.
+/// The outcome of one fit, in the order in which reasons are looked for. [`Decision::Accept`] and [`Decision::NonFinite`] change a
+/// rate; beside them only [`Uphill::Fall`](crate::controller::Uphill::Fall) where it is asked for, and a step that
+/// [`verify`](crate::controller::Settings::verify) refuses.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -68,7 +69,9 @@ impl Decision {
             Decision::NonFinite => "a probed loss is not finite: the rate was halved",
             Decision::Flat => "the losses hardly bend at this step: the rate stays",
             Decision::NonPositiveCurvature => "the losses bend downward: the rate stays",
-            Decision::NonPositiveSlope => "the loss rises along the direction: the rate stays",
+            Decision::NonPositiveSlope => {
+                "the loss rises along the direction: the rate stays, or falls where that is asked for"
+            }
             Decision::PoorFit => "the losses do not look like a parabola: the rate stays",
             Decision::BelowNoise => "slope or curvature is within its noise: the rate stays",
         }
@@ -83,6 +86,7 @@ impl std::fmt::Display for Decision {
 
 /// What makes a fit acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Acceptance {
     /// The goodness of fit must be above this.
     pub r2_min: f64,

@@ -70,7 +70,7 @@ pub struct AutoRateState<S, M> {
 pub struct Step {
     /// The parameters after it.
     pub params: Tree,
-    /// The mean loss of the gradient's batch before it.
+    /// The mean loss of the gradient's batch before it, over weights where the reduction is [`Reduction::WeightedMean`].
     pub loss: f64,
     /// The rates that were used.
     pub rates: GroupRates,
@@ -95,9 +95,11 @@ impl<C: RateController, T: Transform> AutoRate<C, T> {
         self.probe_data != ProbeData::Same && self.controller.ask(&state.rates) != Ask::Nothing
     }
 
-    /// One step: gradient, direction, rates, descent. Probes run without dropout. On an error the state is as it was.
+    /// One step: gradient, direction, rates, descent. Probes run without dropout, and are reduced as the gradient is. On an error the
+    /// state is as it was.
     ///
     /// # Errors
+    /// [`Error::NonFinite`] for a loss or a direction that is not finite, which would stay in parameters and memory for good;
     /// [`Error::NoProbeBatch`] where [`Self::needs_probe`] says that one is needed and none is given; those of the objective,
     /// the chain and the controller.
     pub fn step<O: Differentiable>(
@@ -110,10 +112,10 @@ impl<C: RateController, T: Transform> AutoRate<C, T> {
     ) -> Result<Step> {
         let probe = self.probe_batch(batches, state)?;
         let value = objective.value_and_grad(params, batches.step, pass, reduction)?;
-        self.descend(objective, params, probe, value, state)
+        self.descend(objective, params, probe, value, reduction, state)
     }
 
-    /// The same with losses and gradient of the step's batch that the caller has computed.
+    /// The same with losses and gradient of the step's batch that the caller has computed and reduced so.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -122,11 +124,11 @@ impl<C: RateController, T: Transform> AutoRate<C, T> {
         objective: &O,
         params: &Tree,
         batches: Batches<'_, O::Batch>,
-        value: (Losses, Tree),
+        (losses, grads, reduction): (Losses, Tree, Reduction),
         state: &mut AutoRateState<C::State, T::State>,
     ) -> Result<Step> {
         let probe = self.probe_batch(batches, state)?;
-        self.descend(objective, params, probe, value, state)
+        self.descend(objective, params, probe, (losses, grads), reduction, state)
     }
 
     /// The batch that losses are probed on.
@@ -149,18 +151,28 @@ impl<C: RateController, T: Transform> AutoRate<C, T> {
         params: &Tree,
         probe: &O::Batch,
         (losses, grads): (Losses, Tree),
+        reduction: Reduction,
         state: &mut AutoRateState<C::State, T::State>,
     ) -> Result<Step> {
+        let each = each(&losses, reduction)?;
+        let loss = each.iter().sum::<f64>() / each.len().max(1) as f64;
+        if !loss.is_finite() {
+            return Err(Error::NonFinite { what: "loss", got: loss });
+        }
         let mut chain = state.chain.clone();
         let direction = self.chain.update(grads, params, &mut chain)?;
+        if !direction.is_finite()? {
+            return Err(Error::NonFinite { what: "direction", got: direction.norm()? });
+        }
         let mut rates = state.rates.clone();
-        let probes = Probes { objective, params, direction: &direction, groups: &self.groups };
+        let groups = &self.groups;
+        let probes = Probes { objective, params, direction: &direction, groups, reduction };
         let n_probes = probes.settle(&self.controller, &mut rates, probe)?;
         let used = self.controller.rates(&rates)?;
         let params = probes.at(&used)?;
         self.controller.stepped(&mut rates)?;
         *state = AutoRateState { rates, chain };
-        Ok(Step { params, loss: losses.mean()?, rates: used, n_probes })
+        Ok(Step { params, loss, rates: used, n_probes })
     }
 }
 
@@ -175,6 +187,8 @@ pub struct Probes<'a, O> {
     pub direction: &'a Tree,
     /// Which leaves move together.
     pub groups: &'a Groups,
+    /// How losses of samples become one: that of the gradient, or the curve that is fitted is another one than is descended.
+    pub reduction: Reduction,
 }
 
 impl<O: Objective> Probes<'_, O> {
@@ -187,7 +201,10 @@ impl<O: Objective> Probes<'_, O> {
         Ok(self.params.descend(self.direction, &rates)?)
     }
 
-    /// The losses of each sample at these rates, without dropout.
+    /// The losses of each sample at these rates, without dropout. For [`Reduction::WeightedMean`] each deviates from the weighted mean
+    /// in proportion to its weight, so that their mean is that mean, and how they differ tells its error.
+    ///
+    /// The rounding of losses is that of the coarsest of the types of losses and parameters.
     ///
     /// # Shapes
     /// `[rates][sample]`.
@@ -195,13 +212,14 @@ impl<O: Objective> Probes<'_, O> {
     /// # Errors
     /// As [`Self::at`], and those of the objective.
     pub fn losses(&self, rates: &[GroupRates], batch: &O::Batch) -> Result<Observed> {
-        let mut unit = 0.0f64;
+        let mut unit =
+            self.params.iter().map(|(_, leaf)| unit_roundoff(leaf.dtype())).fold(0.0, f64::max);
         let mut all = Vec::with_capacity(rates.len());
         for rates in rates {
             let params = self.at(rates)?;
             let losses = self.objective.losses(&params, batch, Pass::Eval)?;
             unit = unit.max(unit_roundoff(losses.sum.dtype()));
-            all.push(each(&losses)?);
+            all.push(each(&losses, self.reduction)?);
         }
         Ok(Observed::per_sample(all).computed_in(unit, 0.0))
     }
@@ -225,16 +243,28 @@ impl<O: Objective> Probes<'_, O> {
     }
 }
 
-/// The mean loss of each sample. Those in single precision on the host, of which a fit needs many, take a short way to the same
-/// bits.
-fn each(losses: &Losses) -> tensor_tree::Result<Vec<f64>> {
+/// The mean loss of each sample, or what has the weighted mean as its mean. Those in single precision on the host, of which a fit needs
+/// many, take a short way to the same bits.
+fn each(losses: &Losses, reduction: Reduction) -> tensor_tree::Result<Vec<f64>> {
     let Losses { sum, weight } = losses;
-    if sum.device().is_cpu() && (sum.dtype(), weight.dtype()) == (DType::F32, DType::F32) {
-        let (sum, weight) = (sum.to_vec1::<f32>()?, weight.to_vec1::<f32>()?);
-        let mean = |(s, w): (&f32, &f32)| f64::from(s / if *w == 0.0 { 1.0 } else { *w });
-        return Ok(sum.iter().zip(&weight).map(mean).collect());
+    let mut each =
+        if sum.device().is_cpu() && (sum.dtype(), weight.dtype()) == (DType::F32, DType::F32) {
+            let (sum, weight) = (sum.to_vec1::<f32>()?, weight.to_vec1::<f32>()?);
+            let mean = |(s, w): (&f32, &f32)| f64::from(s / if *w == 0.0 { 1.0 } else { *w });
+            sum.iter().zip(&weight).map(mean).collect()
+        } else {
+            losses.per_sample()?.to_dtype(DType::F64)?.to_vec1::<f64>()?
+        };
+    if reduction == Reduction::WeightedMean {
+        let weights = weight.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let total: f64 = weights.iter().sum();
+        if 0.0 < total {
+            let mean = each.iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>() / total;
+            let share = each.len() as f64 / total;
+            each.iter_mut().zip(&weights).for_each(|(x, w)| *x = mean + w * share * (*x - mean));
+        }
     }
-    Ok(losses.per_sample()?.to_dtype(DType::F64)?.to_vec1::<f64>()?)
+    Ok(each)
 }
 
 fn unit_roundoff(dtype: DType) -> f64 {

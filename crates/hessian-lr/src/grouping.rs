@@ -91,8 +91,8 @@ impl Grouping {
     /// # Errors
     /// None that can happen: the patterns are fixed.
     ///
-    /// # Source
-    /// The groups of arXiv 2505.12579.
+    /// Told from the names that networks of this workspace and of transformers libraries use: GPT-2, LLaMA, BERT, RoBERTa, ViT and
+    /// others. Names of one's own are for [`Grouping::new`].
     pub fn kinds() -> Result<Self> {
         Self::first_match(KINDS)
     }

@@ -43,7 +43,8 @@
 //! [`Armijo`] are the exception: there a loss that is not finite means that the trial went too far.
 //!
 //! # Precision and devices
-//! Scalars are `f64`, trees keep the data type of the parameters. Elementwise recursions are computed in `f64` on the
+//! Scalars are `f64`, trees keep the data type of the parameters. Those with trees in their memory refuse parameters in half
+//! precision, in which second moments underflow and distances stand still. Elementwise recursions are computed in `f64` on the
 //! host, one pass over the leaves; leaves on other devices are copied there and back.
 
 mod adam;
@@ -84,7 +85,7 @@ pub trait Rival {
     /// Memory between steps.
     type State: Checkpoint + Clone;
     /// A question that a step may ask: [`NoTrial`] for methods that never do.
-    type Trial: Trial;
+    type Trial: Trial + Clone;
 
     /// Memory before the first step from `params`.
     ///

@@ -7,7 +7,7 @@ use hessian_lr::driver::{AutoRate, AutoRateState, Batches, ProbeData, Probes, St
 use tape_nn::net::Mlp;
 use tape_nn::{Activation, Builder, Classifier, LabeledBatch, Taped};
 use tensor_tree::{
-    AdamW, AdamWState, Differentiable, Groups, Key, Label, Objective, Pass, Reduction, Sgd,
+    AdamW, AdamWState, Differentiable, Groups, Key, Label, Losses, Objective, Pass, Reduction, Sgd,
     StateReader, StateWriter, Transform, Tree,
 };
 
@@ -40,6 +40,15 @@ fn auto<C, T>(controller: C, chain: T, groups: Groups) -> AutoRate<C, T> {
 fn bits(tree: &Tree) -> Vec<u64> {
     let leaf = |t: &Tensor| t.to_dtype(DType::F64).unwrap().flatten_all().unwrap();
     tree.iter().flat_map(|(_, t)| leaf(t).to_vec1::<f64>().unwrap()).map(f64::to_bits).collect()
+}
+
+fn probes<'a>(
+    objective: &'a Net,
+    params: &'a Tree,
+    direction: &'a Tree,
+    groups: &'a Groups,
+) -> Probes<'a, Net> {
+    Probes { objective, params, direction, groups, reduction: Reduction::Mean }
 }
 
 /// One step on batch `t`, with the next one for probes.
@@ -103,8 +112,7 @@ fn probes_change_neither_parameters_nor_memory_nor_the_direction() {
             assert_eq!(bits(one), bits(other));
         }
         assert_eq!(memory.step, state.chain.step);
-        let probes =
-            Probes { objective: &net, params: &here, direction: &direction, groups: &auto.groups };
+        let probes = probes(&net, &here, &direction, &auto.groups);
         assert_eq!(bits(&probes.at(&done.rates).unwrap()), bits(&done.params));
         here = done.params;
     }
@@ -125,8 +133,7 @@ fn slopes_are_those_of_the_gradient_along_the_direction() {
         ..HiDlr::default()
     };
     let mut state: State = hidlr.init(groups.len()).unwrap();
-    let probes =
-        Probes { objective: &net, params: &params, direction: &direction, groups: &groups };
+    let probes = probes(&net, &params, &direction, &groups);
     probes.settle(&hidlr, &mut state, &data).unwrap();
     for (k, axis) in state.report().unwrap().axes.iter().enumerate() {
         let own = |name: &str| groups.of(name).unwrap() == k;
@@ -226,10 +233,87 @@ fn parameters_that_blow_up_stay_where_they_are() {
         params: &params,
         direction: &zeros.map(|_, leaf| Ok((leaf + f64::INFINITY)?)).unwrap(),
         groups: &auto.groups,
+        reduction: Reduction::Mean,
     };
     // A direction that is no number leaves groups at rest as they are: nothing is multiplied by 0.
     let still = probes.at(&GroupRates(vec![0.0])).unwrap();
     assert_eq!(bits(&still), bits(&params));
     probes.settle(&auto.controller, &mut state.rates, &data).unwrap();
     assert_eq!(state.rates.axes()[0].rate, 5e29);
+}
+
+/// Two samples `(w - target)^2` that count differently.
+struct Weighted;
+
+impl Objective for Weighted {
+    type Batch = [(f64, f64); 2];
+
+    fn losses(&self, at: &Tree, batch: &Self::Batch, _: Pass) -> tensor_tree::Result<Losses> {
+        let w = at.leaf("w")?.to_vec1::<f64>()?[0];
+        let sum = Tensor::from_iter(batch.map(|(t, n)| n * (w - t) * (w - t)), &Device::Cpu)?;
+        Ok(Losses { sum, weight: Tensor::from_iter(batch.map(|(_, n)| n), &Device::Cpu)? })
+    }
+}
+
+impl Differentiable for Weighted {
+    fn value_and_grad(
+        &self,
+        at: &Tree,
+        batch: &Self::Batch,
+        pass: Pass,
+        reduction: Reduction,
+    ) -> tensor_tree::Result<(Losses, Tree)> {
+        assert_eq!(reduction, Reduction::WeightedMean);
+        let w = at.leaf("w")?.to_vec1::<f64>()?[0];
+        let total: f64 = batch.iter().map(|(_, n)| n).sum();
+        let grad = batch.iter().map(|(t, n)| 2.0 * n * (w - t) / total).sum::<f64>();
+        let grad = Tree::from_leaves([("w", Tensor::new(&[grad], &Device::Cpu)?)])?;
+        Ok((self.losses(at, batch, pass)?, grad))
+    }
+}
+
+#[test]
+fn probes_are_reduced_as_the_gradient_is() {
+    let leaf = Tensor::new(&[6.0], &Device::Cpu).unwrap();
+    let mut params = Tree::from_leaves([("w", leaf)]).unwrap();
+    let data = [(0.0, 1.0), (10.0, 99.0)];
+    let settings = Settings { period: 1, ..Settings::of_steps(60) };
+    let auto = AutoRate {
+        probe_data: ProbeData::Same,
+        ..auto(Gen { settings }, Sgd::default(), Groups::one(&params))
+    };
+    let mut state = auto.init(&params).unwrap();
+    for t in 0..60 {
+        let batches = Batches { step: &data, probe: None };
+        let how = (Pass::Eval, Reduction::WeightedMean);
+        let step = auto.step(&Weighted, &params, batches, how, &mut state).unwrap();
+        if t == 0 {
+            assert!((step.loss - (36.0 + 99.0 * 16.0) / 100.0).abs() < 1e-12);
+            // 100 times the mean is a parabola of curvature 2, whose minimum is half a gradient away.
+            let axis = &state.rates.report().unwrap().axes[0];
+            let eta = axis.parabola.unwrap().minimizer().unwrap();
+            assert!((eta - 0.5).abs() < 1e-9, "{eta}");
+            // The error of a ratio: weights times deviations from the mean, not their spread.
+            assert!(axis.evidence.unwrap().slope_error.unwrap() < axis.parabola.unwrap().slope);
+        }
+        params = step.params;
+    }
+    let w = params.leaf("w").unwrap().to_vec1::<f64>().unwrap()[0];
+    assert!((w - 9.9).abs() < 1e-6, "{w}");
+}
+
+#[test]
+fn a_broken_batch_is_an_error_and_the_run_goes_on_without_it() {
+    let (net, params) = net(DType::F32);
+    let auto = auto(Gen::default(), AdamW::default(), Groups::one(&params));
+    let mut state = auto.init(&params).unwrap();
+    let params = step(&auto, &net, &params, 0, &mut state).params;
+    let good = batch(1, 64, DType::F32);
+    let broken = LabeledBatch::new((good.inputs.clone() * f64::NAN).unwrap(), good.labels.clone());
+    let before = (state.rates.clone(), bits(&state.chain.first), bits(&state.chain.second));
+    let batches = Batches { step: &broken, probe: Some(&good) };
+    let result = auto.step(&net, &params, batches, (Pass::Eval, Reduction::Mean), &mut state);
+    assert!(matches!(result, Err(Error::NonFinite { what: "loss", .. })), "{result:?}");
+    assert_eq!((state.rates.clone(), bits(&state.chain.first), bits(&state.chain.second)), before);
+    assert!(step(&auto, &net, &params, 1, &mut state).loss.is_finite());
 }

@@ -5,7 +5,7 @@ use hessian_lr::trace::Trace;
 use report::plot::{Plot, Series};
 
 /// The rate of one group over steps. Each fit is a point of the colour and shape that its decision has in every such plot; where
-/// only points of other kinds than `accept` and `nonfinite` stand, the rate stays.
+/// only points of other kinds than `accept` and `nonfinite` stand, the rate stays, unless settings let it fall uphill or verify.
 #[must_use]
 pub fn rates_with_decisions(title: &str, trace: &Trace, group: usize) -> Plot {
     let rate = |step: usize| {

@@ -251,15 +251,17 @@ impl<S: Subject> Run<'_, S> {
                 _ => None,
             };
             let batches = Batches { step: &now, probe: held.as_ref().or(next.as_ref()) };
-            let step = auto.step(objective, &params, batches, HOW, &mut state)?;
+            let step = match auto.step(objective, &params, batches, HOW, &mut state) {
+                Err(hessian_lr::Error::NonFinite { .. }) => {
+                    log.diverged = true;
+                    break;
+                }
+                step => step?,
+            };
             log.losses.push(step.loss);
             log.trace.push(t, &step.rates, state.rates.report());
             log.n_forwards += step.n_probes as u64;
             params = step.params;
-            if !step.loss.is_finite() {
-                log.diverged = true;
-                break;
-            }
         }
         let cpu_s = started.elapsed().as_secs_f64();
         self.outcome(&params, log, cpu_s)

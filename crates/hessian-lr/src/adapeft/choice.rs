@@ -90,8 +90,8 @@ impl Chooser {
                 }
                 let required = share * everything.value;
                 if required <= 0.0 {
-                    // Says that nothing has a value.
-                    knapsack.select(Budget::Fraction(1.0))?;
+                    let n_not_finite = groups.iter().filter(|item| !item.value.is_finite()).count();
+                    return Err(Error::NothingUseful { n_items: names.len(), n_not_finite });
                 }
                 (knapsack.select_reaching(required)?, None, required <= forced_value)
             }

@@ -36,6 +36,7 @@ struct Gradients {
     losses: Losses,
     sum: Tree,
     samples: Option<Vec<Vec<f64>>>,
+    reduction: Reduction,
 }
 
 impl<T: Transform> Probe<T> {
@@ -128,7 +129,8 @@ impl<T: Transform> Probe<T> {
         let (pass, reduction) = how;
         let (losses, sum) =
             objective.value_and_grad(&state.params, batches.step, pass, reduction)?;
-        self.advance(objective, batches, Gradients { losses, sum, samples: None }, state)
+        let gradients = Gradients { losses, sum, samples: None, reduction };
+        self.advance(objective, batches, gradients, state)
     }
 
     /// The same, with the squared norms of the gradients of single samples from the same backward pass.
@@ -149,7 +151,8 @@ impl<T: Transform> Probe<T> {
         let samples = grads.squared_norms(groups)?;
         let factors = factors(&losses, grads.n_samples(), reduction)?;
         let sum = grads.weighted_sum(groups, &vec![factors; groups.len()])?;
-        self.advance(objective, batches, Gradients { losses, sum, samples: Some(samples) }, state)
+        let gradients = Gradients { losses, sum, samples: Some(samples), reduction };
+        self.advance(objective, batches, gradients, state)
     }
 
     /// Whether the state is one of these settings, with a step left.
@@ -174,7 +177,7 @@ impl<T: Transform> Probe<T> {
         gradients: Gradients,
         state: &mut ProbeState<T::State>,
     ) -> Result<Step> {
-        let Gradients { losses, sum, samples } = gradients;
+        let Gradients { losses, sum, samples, reduction } = gradients;
         let groups = &self.auto.groups;
         let squares = squares(groups, &sum)?;
         let mut auto = state.auto.clone();
@@ -183,7 +186,7 @@ impl<T: Transform> Probe<T> {
             objective,
             &state.params,
             batches,
-            (losses, sum.clone()),
+            (losses, sum.clone(), reduction),
             &mut auto,
         )?;
         let fit = auto.rates.report().filter(|report| report.step == at);

@@ -3,8 +3,9 @@
 use super::settings::Merge;
 use super::state::Axis;
 
-/// Counts for how many fits neighbors in rate were alike, and puts those together that were so long enough.
-pub(super) fn merge(axes: &mut Vec<Axis>, rule: Merge) {
+/// Counts for how many fits neighbors in rate were alike, and puts those together that were so long enough. Fits count where both
+/// are settled: rates that rise side by side at their clamp, or stand still side by side, are equal by accident.
+pub(super) fn merge(axes: &mut Vec<Axis>, settled: &[bool], rule: Merge) {
     let mut order: Vec<usize> = (0..axes.len()).collect();
     order.sort_by(|a, b| axes[*a].rate.total_cmp(&axes[*b].rate));
     let name = |axis: &Axis| axis.groups.first().copied().unwrap_or(0);
@@ -13,8 +14,9 @@ pub(super) fn merge(axes: &mut Vec<Axis>, rule: Merge) {
         let (below, above) = (name(&axes[pair[0]]), pair[1]);
         let is_alike = axes[above].rate <= rule.within * axes[pair[0]].rate;
         let before = axes[above].alike.filter(|(with, _)| *with == below).map_or(0, |(_, n)| n);
-        axes[above].alike = is_alike.then_some((below, before + 1));
-        if is_alike && rule.fits <= before + 1 && joined.is_none() {
+        let n = before + u32::from(settled[pair[0]] && settled[above]);
+        axes[above].alike = is_alike.then_some((below, n));
+        if is_alike && rule.fits <= n && joined.is_none() {
             joined = Some((pair[0], above));
         }
     }
@@ -26,7 +28,7 @@ pub(super) fn merge(axes: &mut Vec<Axis>, rule: Merge) {
         let (low, high) = (into.min(from), into.max(from));
         let other = axes.remove(high);
         let own = &mut axes[low];
-        own.rate = (own.rate * other.rate).sqrt();
+        own.rate = own.rate.sqrt() * other.rate.sqrt();
         own.groups.extend(other.groups);
         own.groups.sort_unstable();
         own.growth = own.growth.min(other.growth);

@@ -10,8 +10,8 @@ use crate::horizon::Horizon;
 pub enum FirstRate {
     /// This rate.
     Given(f64),
-    /// Half the best of a doubling that starts at a thousandth of this rate: at most 24 losses of one batch along the first direction,
-    /// until the loss is above that of the start.
+    /// Half the best of a doubling that starts at a thousandth of this rate and goes down first where that is too much: at most 32
+    /// losses of one batch along the first direction. [`super::State::first`] says how it ended.
     Auto(f64),
 }
 
@@ -37,6 +37,7 @@ pub enum Uphill {
 
 /// What all controllers have in common.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Probes, as factors of the rate; 0 may stand among them and is evaluated once in any case.
     pub multipliers: Vec<f64>,
@@ -103,11 +104,15 @@ impl Settings {
         let number = |name: &'static str, must: &'static str, holds: bool, got: f64| {
             if holds { Ok(()) } else { Err(Error::InvalidSetting { name, must, got }) }
         };
-        let probes = self.multipliers.iter().filter(|m| **m != 0.0).count();
+        let mut distinct: Vec<f64> =
+            self.multipliers.iter().copied().filter(|m| *m != 0.0).collect();
+        distinct.sort_by(f64::total_cmp);
+        distinct.dedup();
+        let probes = distinct.len();
         for m in &self.multipliers {
             number("multiplier", "finite", m.is_finite(), *m)?;
         }
-        number("number of multipliers that are not 0", "at least 2", 2 <= probes, probes as f64)?;
+        number("number of different multipliers but 0", "at least 2", 2 <= probes, probes as f64)?;
         number("period", "at least 1", 0 < self.period, 0.0)?;
         number("smooth", "in [0, 1)", (0.0..1.0).contains(&self.smooth), self.smooth)?;
         let [low, high] = self.clamp;
@@ -198,12 +203,14 @@ pub struct Merge {
 /// # Source
 /// arXiv 2501.06954.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HiDlr {
     /// What [`Gen`] has too.
     pub settings: Settings,
     /// How rates come out of losses.
     pub solve: Solve,
-    /// Whether two more losses, with all groups moved at once, correct rates that would be too much together.
+    /// Whether two more losses correct rates that would be too much together: with all groups moved at once, those without an
+    /// accepted fit at the rates that they keep (then three).
     pub guard: bool,
     /// When groups are put together for good.
     pub merge: Option<Merge>,
@@ -213,7 +220,7 @@ pub struct HiDlr {
 const MOST_COUPLED: usize = 8;
 
 impl HiDlr {
-    /// What the paper describes: axis probes without a guard.
+    /// Our reading of the paper, which counts probes and does not say where they are: four on each axis, without a guard.
     #[must_use]
     pub fn paper(first_rate: f64) -> Self {
         let settings = Settings {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::first::Search;
+use super::first::{FirstReport, Search};
 use crate::decision::Decision;
 use crate::fit::{Evidence, Parabola};
 
@@ -83,13 +83,52 @@ pub(super) enum Round {
 
 /// Memory of [`super::Gen`] and [`super::HiDlr`]: settings are not in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct State {
     pub(super) n_groups: usize,
     pub(super) step: u64,
     pub(super) axes: Vec<Axis>,
     pub(super) round: Round,
     pub(super) n_forwards: u64,
+    pub(super) first: Option<FirstReport>,
     pub(super) report: Option<FitReport>,
+}
+
+/// A state as it is read, before anything is known of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    n_groups: usize,
+    step: u64,
+    axes: Vec<Axis>,
+    round: Round,
+    n_forwards: u64,
+    first: Option<FirstReport>,
+    report: Option<FitReport>,
+}
+
+impl TryFrom<Stored> for State {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let Stored { n_groups, step, axes, round, n_forwards, first, report } = stored;
+        let mut groups: Vec<usize> = axes.iter().flat_map(|axis| axis.groups.clone()).collect();
+        groups.sort_unstable();
+        if n_groups == 0 || groups != (0..n_groups).collect::<Vec<_>>() {
+            return Err(format!("expected each of {n_groups} groups on one axis, got {groups:?}"));
+        }
+        let sound = |x: f64| 0.0 < x && x.is_finite();
+        if let Some(axis) = axes.iter().find(|axis| !sound(axis.rate) || !sound(axis.growth)) {
+            let (rate, growth) = (axis.rate, axis.growth);
+            return Err(format!("rate and growth must be positive, got {rate} and {growth}"));
+        }
+        if let Round::Guard { candidates, .. } = &round
+            && candidates.len() != axes.len()
+        {
+            return Err(format!("expected {} candidates, got {}", axes.len(), candidates.len()));
+        }
+        Ok(State { n_groups, step, axes, round, n_forwards, first, report })
+    }
 }
 
 impl State {
@@ -111,10 +150,27 @@ impl State {
         self.n_forwards
     }
 
+    /// What the search for the first rate came to; none before its end and where the rate was given.
+    #[must_use]
+    pub fn first(&self) -> Option<&FirstReport> {
+        self.first.as_ref()
+    }
+
     /// The last fit, complete once nothing is asked any more.
     #[must_use]
     pub fn report(&self) -> Option<&FitReport> {
         self.report.as_ref()
+    }
+
+    /// Writes the rates as they are into the last report.
+    pub(super) fn report_rates(&mut self) {
+        let Some(report) = &mut self.report else { return };
+        for report in &mut report.axes {
+            let own = |axis: &&Axis| report.groups.iter().all(|k| axis.groups.contains(k));
+            if let Some(axis) = self.axes.iter().find(own) {
+                report.rate[1] = axis.rate;
+            }
+        }
     }
 
     /// Rates of axes as rates of groups.

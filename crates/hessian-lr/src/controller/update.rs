@@ -10,7 +10,7 @@ use super::state::{Axis, AxisReport, FitReport, Joint, Round, State};
 use super::{Ask, GroupRates, Observed, RateController};
 use crate::decision::{Decision, ROUNDINGS, Rounding};
 use crate::error::{Error, Result};
-use crate::fit::{self, Evidence, Intercept, Parabola, Quadratic};
+use crate::fit::{self, Evidence, Intercept, Parabola};
 
 /// Rates stay within these, whatever the losses are.
 const RATES: (f64, f64) = (1e-300, 1e300);
@@ -134,7 +134,8 @@ impl<'a> Machine<'a> {
         };
         let axes = axes.into_iter().map(axis).collect();
         let round = Round::Ready;
-        let mut state = State { n_groups, step: 0, axes, round, n_forwards: 0, report: None };
+        let (first, report) = (None, None);
+        let mut state = State { n_groups, step: 0, axes, round, n_forwards: 0, first, report };
         state.round = match self.settings.first_rate {
             FirstRate::Auto(rate) => Round::First(Search::around(rate)),
             FirstRate::Given(_) => self.due(&state),
@@ -161,11 +162,23 @@ impl<'a> Machine<'a> {
             Round::First(search) => of_groups(search.asked().into_iter().map(all).collect()),
             Round::Fit => of_groups(self.probes(state)),
             Round::Guard { candidates, .. } => {
-                let back = candidates.iter().map(|rate| -rate).collect();
-                of_groups(vec![candidates.clone(), back])
+                let mut points = vec![Self::joint(state, candidates, 1.0)];
+                points.push(Self::joint(state, candidates, -1.0));
+                if candidates.contains(&0.0) {
+                    points.push(Self::joint(state, candidates, 0.0));
+                }
+                of_groups(points)
             }
             Round::Verify { .. } => Ask::Losses(vec![self.used(state)]),
         }
+    }
+
+    /// The joint step with so much of the candidates; groups without one move at their rates.
+    fn joint(state: &State, candidates: &[f64], part: f64) -> Vec<f64> {
+        let one = |(axis, candidate): (&Axis, &f64)| {
+            if 0.0 < *candidate { part * candidate } else { axis.rate }
+        };
+        state.axes.iter().zip(candidates).map(one).collect()
     }
 
     /// Steps of the axes for a fit, that at rest first.
@@ -219,8 +232,9 @@ impl<'a> Machine<'a> {
                 let size = means.first().map_or(0.0, |loss| loss.abs()) + observed.magnitude;
                 match search.tell(&means, ROUNDINGS * observed.rounding * size) {
                     None => Round::First(search),
-                    Some(rate) => {
-                        next.axes.iter_mut().for_each(|axis| axis.rate = rate);
+                    Some(report) => {
+                        next.axes.iter_mut().for_each(|axis| set_rate(axis, report.rate));
+                        next.first = Some(report);
                         self.due(&next)
                     }
                 }
@@ -237,11 +251,9 @@ impl<'a> Machine<'a> {
                 if !falls {
                     next.axes.iter_mut().for_each(|axis| set_rate(axis, 0.5 * axis.rate));
                 }
+                next.report_rates();
                 if let Some(report) = &mut next.report {
                     report.verified = Some(falls);
-                    for (report, axis) in report.axes.iter_mut().zip(&next.axes) {
-                        report.rate[1] = axis.rate;
-                    }
                 }
                 Round::Ready
             }
@@ -357,22 +369,31 @@ impl<'a> Machine<'a> {
         judged: &mut [Judged],
     ) -> Result<()> {
         let base = &observed.losses[0];
-        let accepted: Vec<usize> =
-            (0..judged.len()).filter(|k| judged[*k].decision == Decision::Accept).collect();
-        let differences: Vec<f64> =
-            observed.losses[1..].iter().map(|l| mean(&minus(l, base))).collect();
-        if differences.iter().any(|d| !d.is_finite()) {
-            accepted.iter().for_each(|k| judged[*k] = Judged::NON_FINITE);
+        let differences = observed.losses[1..].iter().map(|l| mean(&minus(l, base)));
+        let rows: Vec<(&Vec<f64>, f64)> = probes[1..].iter().zip(differences).collect();
+        let accepted = |judged: &[Judged]| -> Vec<usize> {
+            (0..judged.len()).filter(|k| judged[*k].decision == Decision::Accept).collect()
+        };
+        let is_among = |groups: &[usize], probe: &[f64]| {
+            probe.iter().enumerate().all(|(k, x)| *x == 0.0 || groups.contains(&k))
+        };
+        // Two groups that are fine alone and lead to no number together went too far, both of them.
+        let alone = accepted(judged);
+        for (probe, difference) in &rows {
+            if is_among(&alone, probe) && !difference.is_finite() {
+                let moved = alone.iter().filter(|k| probe[**k] != 0.0);
+                moved.for_each(|k| judged[*k] = Judged::NON_FINITE);
+            }
+        }
+        let accepted = accepted(judged);
+        if accepted.is_empty() {
             return Ok(());
         }
-        let whole = fit::fit_full(&probes[1..], &differences)?;
-        let own = Quadratic {
-            slope: accepted.iter().map(|k| whole.slope[*k]).collect(),
-            curvature: accepted
-                .iter()
-                .map(|k| accepted.iter().map(|l| whole.curvature[*k][*l]).collect())
-                .collect(),
-        };
+        let (own, differences): (Vec<Vec<f64>>, Vec<f64>) = (rows.iter())
+            .filter(|(probe, _)| is_among(&accepted, probe))
+            .map(|(probe, difference)| (accepted.iter().map(|k| probe[*k]).collect(), *difference))
+            .unzip();
+        let own = fit::fit_full(&own, &differences)?;
         match own.minimizer(damping) {
             Some(rates) => {
                 accepted.iter().zip(rates).for_each(|(k, rate)| judged[*k].minimizer = rate);
@@ -407,7 +428,7 @@ impl<'a> Machine<'a> {
         candidate.clamp(low * rate, high * rate)
     }
 
-    /// Takes the losses with all candidates at once, forward and backward.
+    /// Takes the losses with all candidates at once, forward and backward, and with none where some groups keep their rates.
     fn guarded(
         &self,
         observed: &Observed,
@@ -415,13 +436,17 @@ impl<'a> Machine<'a> {
         base: Vec<f64>,
         state: &mut State,
     ) -> Result<Round> {
-        let [forward, backward] = &observed.losses[..] else { return Ok(Round::Ready) };
-        let differences = vec![minus(forward, &base), minus(backward, &base)];
+        let (forward, backward, center) = match &observed.losses[..] {
+            [forward, backward] => (forward, backward, &base),
+            [forward, backward, center] => (forward, backward, center),
+            _ => return Ok(Round::Ready),
+        };
+        let differences = vec![minus(forward, center), minus(backward, center)];
         let (decision, scale) = if differences.iter().all(|d| mean(d).is_finite()) {
             let (parabola, evidence) = fit::fit(&[1.0, -1.0], &differences, Intercept::Pinned)?;
             let gate = crate::decision::Acceptance { noise_gate: None, ..self.settings.acceptance };
             let rounding = Rounding { unit: 0.0, magnitude: 0.0 };
-            let decision = gate.judge(&parabola, &evidence, mean(&base), rounding);
+            let decision = gate.judge(&parabola, &evidence, mean(center), rounding);
             let scale = match (decision, parabola.minimizer()) {
                 (Decision::Accept, Some(scale)) => scale.clamp(JOINT.0, JOINT.1),
                 _ if 0.0 < mean(&differences[0]) => JOINT_RISES,
@@ -452,21 +477,26 @@ impl<'a> Machine<'a> {
         let fade = if *coupled { horizon.factor(state.step) } else { 1.0 };
         // Averages of slopes and curvatures need none of rates.
         let smooth = if *ema_of == EmaOf::Coefficients { 0.0 } else { *smooth };
+        let [low, high] = self.settings.clamp;
+        let is_settled = |(axis, candidate): (&Axis, &f64)| {
+            low * axis.rate < *candidate && *candidate < high * axis.rate
+        };
+        let settled: Vec<bool> = state.axes.iter().zip(candidates).map(is_settled).collect();
         for (axis, candidate) in state.axes.iter_mut().zip(candidates) {
             if 0.0 < *candidate {
-                let candidate = self.clamped(axis.rate, joint * candidate);
-                set_rate(axis, smooth * axis.rate + (1.0 - smooth) * fade * candidate);
-            }
-        }
-        if let Some(report) = &mut state.report {
-            for (report, axis) in report.axes.iter_mut().zip(&state.axes) {
-                report.rate[1] = axis.rate;
+                // What is too much together may fall below the clamp of one alone.
+                let candidate = (joint * candidate).min(high * axis.rate);
+                let before = axis.rate;
+                set_rate(axis, smooth * before + (1.0 - smooth) * fade * candidate);
+                // Probes stay where the losses could be told apart, until the rate has come there.
+                axis.growth = (axis.growth * before / axis.rate).clamp(1.0, MOST_GROWTH);
             }
         }
         let finite = mean(&base).is_finite();
         if let Some(rule) = self.merge {
-            merge(&mut state.axes, rule);
+            merge(&mut state.axes, &settled, rule);
         }
+        state.report_rates();
         if self.settings.verify && finite { Round::Verify { base } } else { Round::Ready }
     }
 
@@ -499,7 +529,7 @@ fn note(axis: &mut Axis, decision: Decision) {
             set_rate(axis, 0.5 * axis.rate);
             axis.growth = 1.0;
         }
-        Decision::Accept => axis.growth = 1.0,
+        Decision::Accept => {}
         Decision::BelowNoise => {
             axis.below_noise += 1;
             if axis.below_noise == PATIENCE {

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 /// `[1 + K m][K]` for `K` groups and `m` multipliers.
 ///
 /// # Source
-/// arXiv 2501.06954: `4 K + 1` forward passes with the multipliers -2, -1, 1, 2.
+/// Our reading of arXiv 2501.06954, which counts `4 K + 1` forward passes and does not say where they are: the multipliers
+/// -2, -1, 1, 2.
 #[must_use]
 pub fn axis_probes(scales: &[f64], multipliers: &[f64]) -> Vec<Vec<f64>> {
     let mut probes = vec![vec![0.0; scales.len()]];
@@ -199,10 +200,13 @@ impl Quadratic {
     }
 
     /// The rates that minimize the model with `damping` times its diagonal added, `(A + damping diag A)^-1 b`; none unless that
-    /// is positive definite.
+    /// is positive definite, with a row of `K` for each slope.
     #[must_use]
     pub fn minimizer(&self, damping: f64) -> Option<Vec<f64>> {
         let k = self.slope.len();
+        if self.curvature.len() != k || self.curvature.iter().any(|row| row.len() != k) {
+            return None;
+        }
         // In units in which the diagonal is 1: rates of groups differ by orders of magnitude.
         let roots: Vec<f64> = (0..k).map(|i| self.curvature[i][i].sqrt()).collect();
         if roots.iter().any(|root| !(0.0 < *root && root.is_finite())) {
@@ -234,7 +238,11 @@ impl Quadratic {
     #[must_use]
     pub fn diagonal(&self) -> Vec<Option<f64>> {
         let own = self.slope.iter().zip(self.curvature.iter().enumerate());
-        own.map(|(b, (k, row))| (0.0 < *b && 0.0 < row[k]).then(|| b / row[k])).collect()
+        own.map(|(b, (k, row))| {
+            let curvature = row.get(k).copied().filter(|a| 0.0 < *a && 0.0 < *b);
+            curvature.map(|a| b / a)
+        })
+        .collect()
     }
 
     /// What all rates together are to be multiplied by, `b'x / x'A x`; none unless both are positive.

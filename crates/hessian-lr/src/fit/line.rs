@@ -62,7 +62,7 @@ pub struct Evidence {
 ///
 /// # Errors
 /// [`Error::Length`] if lists do not fit together; [`Error::FewProbes`] without two different steps that are not 0, or with a
-/// free intercept and as many unknowns as points; [`Error::InvalidSetting`] for a step that is not finite.
+/// free intercept and fewer than three different steps, that of 0 among them; [`Error::InvalidSetting`] for a step that is not finite.
 ///
 /// # Source
 /// Derived: least squares in `x / h`. Of three points -h, 0, h it is `slope = (L(-h) - L(h)) / 2h`,

@@ -1,5 +1,6 @@
 //! Stochastic line search: backtracking on the loss of the batch.
 
+use candle_core::DType;
 use tensor_tree::{Checkpoint, Rates, Result as TreeResult, StateReader, StateWriter, Tree};
 
 use super::check::{finite, finite_grads, finite_params, of_init, of_step, positive, setting};
@@ -20,6 +21,9 @@ use crate::error::Result;
 /// after it, and the gradient norm below which no step is taken are those of the authors' code.
 ///
 /// The first trial of all is at `first_rate`, as in the paper; the code lets it grow before.
+///
+/// Losses count as equal within their rounding: near a minimum the promised decrease is less than that, and rates would fall at each
+/// step without an end. The authors' code compares in the precision of the losses.
 ///
 /// A trial whose loss is not finite is one that went too far. The small step after the last trial is not tested.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +78,11 @@ impl Default for Armijo {
 /// Norm of a gradient that is taken as zero, as in the authors' code.
 const FLAT: f64 = 1e-8;
 
+/// Losses that differ by less than so many times the spacing of their numbers count as equal.
+const ROUNDINGS: f64 = 2.0;
+/// No search goes on below this rate.
+const LEAST: f64 = 1e-30;
+
 /// Memory of [`Armijo`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArmijoState {
@@ -102,9 +111,11 @@ impl ArmijoTrial {
         self.rate
     }
 
-    /// The largest loss that is accepted.
+    /// The largest loss that is accepted: losses in the type of the parameters cannot be told apart within their roundings.
     fn bound(&self, c: f64) -> f64 {
-        self.loss - c * self.rate * self.squares
+        let single = self.start.iter().any(|(_, leaf)| leaf.dtype() != DType::F64);
+        let unit = if single { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        self.loss - c * self.rate * self.squares + ROUNDINGS * unit * self.loss.abs()
     }
 }
 
@@ -155,7 +166,8 @@ impl Rival for Armijo {
             *state = ArmijoState { rate: Some(trial.rate), n_trials };
             return Ok(Move::To(params));
         }
-        let (rate, n_failed) = (trial.rate * self.backtrack, trial.n_failed + 1);
+        let rate = (trial.rate * self.backtrack).max(LEAST);
+        let n_failed = trial.n_failed + 1;
         if n_failed < self.max_trials {
             let at = trial.start.descend(&trial.grads, &Rates::uniform(rate))?;
             return Ok(Move::Try(ArmijoTrial { at, rate, n_failed, ..trial }));

@@ -2,7 +2,7 @@
 
 use tensor_tree::{Checkpoint, StateReader, StateWriter, Tree};
 
-use super::check::{not_negative, of_init};
+use super::check::{not_negative, of_init, precise};
 use super::counted::Counted;
 use super::fuse::beside;
 use super::{Move, Rival};
@@ -47,6 +47,7 @@ impl<R: Rival> Rival for Averaged<R> {
     type Trial = R::Trial;
 
     fn init(&self, params: &Tree) -> Result<Self::State> {
+        precise(params).map_err(of_init)?;
         not_negative("gamma of the average", self.gamma).map_err(of_init)?;
         Ok(AveragedState {
             counted: Counted::new(self.rival.init(params)?),

@@ -1,5 +1,6 @@
 //! Checks of settings and of numbers, and how errors of transformations become errors of rivals.
 
+use candle_core::DType;
 use tensor_tree::{Schedule, Tree};
 
 use crate::error::Error;
@@ -33,6 +34,18 @@ pub(super) fn decay(name: &'static str, got: f64) -> tensor_tree::Result<()> {
 /// A bound on growth from step to step; infinite for none.
 pub(super) fn growth(name: &'static str, got: f64) -> tensor_tree::Result<()> {
     setting(name, "at least 1", got, 1.0 <= got)
+}
+
+/// Parameters of a type that memory may have too: second moments underflow in half precision, and distances stand still.
+pub(super) fn precise(params: &Tree) -> tensor_tree::Result<()> {
+    match params.iter().find(|(_, leaf)| !matches!(leaf.dtype(), DType::F32 | DType::F64)) {
+        None => Ok(()),
+        Some((name, leaf)) => Err(tensor_tree::Error::UnsupportedDType {
+            what: name.to_owned(),
+            got: leaf.dtype().as_str().to_owned(),
+            expected: "f32 or f64: keep a copy of the parameters in single precision",
+        }),
+    }
 }
 
 /// A peak rate with its course.

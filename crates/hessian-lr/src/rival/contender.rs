@@ -89,14 +89,15 @@ impl<R: Rival> Contender for Running<R> {
     }
 
     fn step(&mut self, grads: Tree, loss: f64, params: &Tree) -> Result<Move<Tree>> {
-        self.open = None;
         let next = self.rival.step(grads, loss, params, &mut self.state)?;
+        self.open = None;
         Ok(self.show(next))
     }
 
     fn answer(&mut self, loss: f64) -> Result<Move<Tree>> {
-        let trial = self.open.take().ok_or(Error::NothingAsked)?;
+        let trial = self.open.clone().ok_or(Error::NothingAsked)?;
         let next = self.rival.answer(trial, loss, &mut self.state)?;
+        self.open = None;
         Ok(self.show(next))
     }
 

@@ -4,7 +4,7 @@ use tensor_tree::{Checkpoint, Result, Schedule, StateReader, StateWriter, Transf
 
 use super::adam::AdamPace;
 use super::apply::SelfPaced;
-use super::check::{decay, finite, growth, not_negative, paced, positive};
+use super::check::{decay, finite, growth, not_negative, paced, positive, precise};
 use super::fuse::fuse;
 
 /// Adam whose rate is an estimate `d` of the distance from the start to the solution. `d` never falls.
@@ -89,6 +89,7 @@ impl Transform for DAdaptAdam {
     type State = DAdaptAdamState;
 
     fn init(&self, params: &Tree) -> Result<DAdaptAdamState> {
+        precise(params)?;
         paced(self.rate, self.schedule)?;
         decay("beta1", self.beta1)?;
         decay("beta2", self.beta2)?;

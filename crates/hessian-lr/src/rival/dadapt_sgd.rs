@@ -3,7 +3,7 @@
 use tensor_tree::{Checkpoint, Result, Schedule, StateReader, StateWriter, Transform, Tree};
 
 use super::apply::SelfPaced;
-use super::check::{decay, finite, growth, not_negative, paced, positive, squared_norm};
+use super::check::{decay, finite, growth, not_negative, paced, positive, precise, squared_norm};
 use super::fuse::fuse;
 
 /// Gradient descent whose rate is an estimate `d` of the distance from the start to the solution, over the norm of the
@@ -72,6 +72,7 @@ impl Transform for DAdaptSgd {
     type State = DAdaptSgdState;
 
     fn init(&self, params: &Tree) -> Result<DAdaptSgdState> {
+        precise(params)?;
         paced(self.rate, self.schedule)?;
         decay("momentum", self.momentum)?;
         not_negative("weight decay", self.weight_decay)?;

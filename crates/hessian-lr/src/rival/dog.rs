@@ -5,7 +5,7 @@ use tensor_tree::{
 };
 
 use super::apply::SelfPaced;
-use super::check::{finite, not_negative, positive};
+use super::check::{finite, not_negative, positive, precise};
 use super::fuse::beside;
 
 /// Gradient descent with the largest distance from the start over the root of the summed squared gradient norms as its
@@ -82,6 +82,7 @@ impl Transform for Dog {
     type State = DogState;
 
     fn init(&self, params: &Tree) -> Result<DogState> {
+        precise(params)?;
         positive("reps_rel", self.reps_rel)?;
         positive("eps", self.eps)?;
         positive("rate", self.rate)?;

@@ -3,7 +3,7 @@
 use tensor_tree::{AdamW, Checkpoint, Result, Sgd, StateReader, StateWriter, Transform, Tree};
 
 use super::apply::SelfPaced;
-use super::check::{finite, not_negative, positive, squared_norm};
+use super::check::{finite, not_negative, positive, precise, squared_norm};
 use super::fuse::beside;
 
 /// Any transformation with a rate that follows the derivative of the loss with respect to it.
@@ -73,6 +73,7 @@ impl<T: Transform> Transform for Hypergradient<T> {
     type State = HypergradientState<T::State>;
 
     fn init(&self, params: &Tree) -> Result<Self::State> {
+        precise(params)?;
         positive("rate", self.rate)?;
         not_negative("meta rate", self.meta_rate)?;
         Ok(HypergradientState {

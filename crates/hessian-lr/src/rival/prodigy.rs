@@ -4,7 +4,7 @@ use tensor_tree::{Checkpoint, Result, Schedule, StateReader, StateWriter, Transf
 
 use super::adam::AdamPace;
 use super::apply::SelfPaced;
-use super::check::{decay, finite, growth, not_negative, paced, positive, setting};
+use super::check::{decay, finite, growth, not_negative, paced, positive, precise, setting};
 use super::fuse::fuse;
 
 /// Adam whose rate is an estimate `d` of the distance from the start to the solution. `d` never falls.
@@ -102,6 +102,7 @@ impl Transform for Prodigy {
     type State = ProdigyState;
 
     fn init(&self, params: &Tree) -> Result<ProdigyState> {
+        precise(params)?;
         paced(self.rate, self.schedule)?;
         decay("beta1", self.beta1)?;
         decay("beta2", self.beta2)?;

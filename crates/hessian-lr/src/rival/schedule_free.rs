@@ -3,7 +3,7 @@
 use tensor_tree::{AdamW, Checkpoint, Rates, Sgd, StateReader, StateWriter, Transform, Tree};
 
 use super::check::{
-    finite_grads, finite_params, not_negative, of_init, of_step, positive, setting,
+    finite_grads, finite_params, not_negative, of_init, of_step, positive, precise, setting,
 };
 use super::counted::Counted;
 use super::fuse::beside;
@@ -94,6 +94,7 @@ impl<T: Transform> Rival for ScheduleFree<T> {
 
     fn init(&self, params: &Tree) -> Result<Self::State> {
         let check = || {
+            precise(params)?;
             positive("rate", self.rate)?;
             setting("beta", "in [0, 1]", self.beta, (0.0..=1.0).contains(&self.beta))?;
             not_negative("step power", self.step_power)?;

@@ -65,9 +65,7 @@ pub(super) fn trade_offs(
     for step in steps {
         if step.always {
             promised -= step.value;
-            for value in &mut list.values {
-                *value += step.value;
-            }
+            list.raise(step.value);
             continue;
         }
         list.links.reserve(list.weights.len(), &mut list.heads)?;
@@ -92,6 +90,23 @@ struct Points {
 }
 
 impl List {
+    /// Adds a value to every point. Where that makes values equal by rounding, the lighter point stays.
+    fn raise(&mut self, by: f64) {
+        self.values.iter_mut().for_each(|value| *value += by);
+        let mut kept = 0;
+        for i in 0..self.values.len() {
+            if kept == 0 || self.values[kept - 1] < self.values[i] {
+                self.weights[kept] = self.weights[i];
+                self.values[kept] = self.values[i];
+                self.heads[kept] = self.heads[i];
+                kept += 1;
+            }
+        }
+        self.weights.truncate(kept);
+        self.values.truncate(kept);
+        self.heads.truncate(kept);
+    }
+
     /// The points with and without one more item.
     fn merge(&mut self, step: &Step, budget: u64, out: &mut Points) -> Result<()> {
         out.weights.clear();

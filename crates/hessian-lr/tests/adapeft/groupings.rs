@@ -75,6 +75,58 @@ fn every_parameter_of_every_network_is_in_the_right_group() {
     assert_eq!(kinds_seen.len(), 9, "{kinds_seen:?}");
 }
 
+/// Names of models of the transformers library, as their checkpoints have them.
+#[test]
+fn kinds_of_published_networks_are_told_from_their_names() {
+    let roberta = "roberta.encoder.layer.0";
+    let vit = "vit.encoder.layer.3";
+    let cases = [
+        ("roberta.embeddings.word_embeddings.weight".to_owned(), "embedding"),
+        ("roberta.embeddings.LayerNorm.weight".into(), "norm"),
+        (format!("{roberta}.attention.self.query.weight"), "attention"),
+        (format!("{roberta}.attention.self.query.bias"), "bias"),
+        (format!("{roberta}.attention.output.dense.weight"), "attention"),
+        (format!("{roberta}.attention.output.LayerNorm.weight"), "norm"),
+        (format!("{roberta}.attention.output.LayerNorm.bias"), "norm"),
+        (format!("{roberta}.intermediate.dense.weight"), "mlp"),
+        (format!("{roberta}.output.dense.weight"), "mlp"),
+        (format!("{roberta}.output.LayerNorm.weight"), "norm"),
+        ("classifier.dense.weight".into(), "head"),
+        ("classifier.out_proj.weight".into(), "head"),
+        ("bert.pooler.dense.weight".into(), "mlp"),
+        ("vit.embeddings.patch_embeddings.projection.weight".into(), "embedding"),
+        ("vit.embeddings.cls_token".into(), "embedding"),
+        (format!("{vit}.attention.attention.key.weight"), "attention"),
+        (format!("{vit}.attention.output.dense.weight"), "attention"),
+        (format!("{vit}.layernorm_before.weight"), "norm"),
+        (format!("{vit}.output.dense.weight"), "mlp"),
+        ("vit.layernorm.weight".into(), "norm"),
+        ("classifier.weight".into(), "head"),
+        ("transformer.h.0.attn.c_attn.weight".into(), "attention"),
+        ("transformer.h.0.attn.c_proj.weight".into(), "attention"),
+        ("transformer.h.0.mlp.c_proj.weight".into(), "mlp"),
+        ("transformer.h.0.ln_1.weight".into(), "norm"),
+        ("transformer.ln_f.weight".into(), "norm"),
+        ("model.layers.0.self_attn.q_proj.lora_A.weight".into(), "lora_a"),
+        ("model.layers.0.mlp.gate_proj.weight".into(), "mlp"),
+        ("model.layers.0.input_layernorm.weight".into(), "norm"),
+        ("model.norm.weight".into(), "norm"),
+        ("lm_head.weight".into(), "head"),
+        ("transformer.h.0.self_attention.query_key_value.weight".into(), "attention"),
+        ("transformer.h.0.mlp.dense_h_to_4h.weight".into(), "mlp"),
+        ("distilbert.transformer.layer.0.attention.q_lin.weight".into(), "attention"),
+        ("distilbert.transformer.layer.0.ffn.lin1.weight".into(), "mlp"),
+        ("distilbert.transformer.layer.0.sa_layer_norm.weight".into(), "norm"),
+        ("layer1.0.bn1.weight".into(), "norm"),
+        ("layer1.0.conv1.weight".into(), "conv"),
+        ("output.weight".into(), "head"),
+    ];
+    let kinds = Grouping::kinds().unwrap();
+    for (name, kind) in &cases {
+        assert_eq!(kinds.names()[kinds.of(name).unwrap()], *kind, "{name}");
+    }
+}
+
 #[test]
 fn layers_are_told_from_others_of_similar_names() {
     let names = ["h.1.w", "h.10.w", "h.w", "head.w", "head.out.w", "head.w.lora_A.default.weight"];

@@ -1,4 +1,4 @@
-//! Why the defaults are what they are: settings side by side, on problems and seeds that no claim uses.
+//! Why the defaults are what they are: settings side by side, with seeds that no claim uses. The digits are those of the claims.
 
 use hessian_lr::controller::{EmaOf, FirstRate, Settings, Uphill};
 use hessian_lr::decision::Acceptance;

@@ -143,9 +143,10 @@ fn part(runs: &Runs<'_>, base: Base, lines: &[Line], tuned: &[Tuned]) -> Result<
         let points = GRID.iter().zip(cells).map(|(x, c)| (*x, c.loss()));
         plot = plot.series(Series::line(course.name(), points));
     }
-    let mut section = Section::new(format!("Directions of {}", base.name()))
-        .table(&table)
-        .plot(&plot.to_svg()?, "Geometric means over seeds; what diverged is left out.");
+    let mut section = Section::new(format!("Directions of {}", base.name())).table(&table).plot(
+        &plot.to_svg()?,
+        "Geometric means over seeds; what diverged counts with the loss of its first batch.",
+    );
     let shown = [(0, 0), (0, FIRST.len() - 1), (2, 0), (2, FIRST.len() - 1)];
     for (i, j) in shown {
         if let Some(outcome) = lines.get(i).and_then(|l| l.cells.get(j)?.outcomes.first()) {

@@ -138,7 +138,7 @@ impl<'s> Runs<'s> {
         keys.iter().map(|key| self.store.get(key).cloned().ok_or(Error::Interrupted)).collect()
     }
 
-    /// Appends the geometric mean of the loss, and the accuracy, as figures; a training that diverged has none.
+    /// Appends the geometric mean of the loss, and the accuracy, as figures.
     pub(super) fn figures(&self, name: &str, cell: &Cell) -> Result<()> {
         let n_seeds = u32::try_from(cell.outcomes.len()).unwrap_or(u32::MAX);
         let text = serde_json::to_string(&cell.method).map_err(|e| worker(&e))?;
@@ -171,14 +171,22 @@ impl<'s> Runs<'s> {
     }
 }
 
+/// The loss at the end, or that of the first batch where that is smaller.
+fn learned(outcome: &Outcome) -> f64 {
+    outcome.losses.first().copied().filter(|loss| loss.is_finite()).map_or(outcome.loss, |first| {
+        if outcome.loss.is_finite() { outcome.loss.min(first) } else { first }
+    })
+}
+
 fn worker(error: &impl std::fmt::Display) -> Error {
     Error::Worker { reason: error.to_string() }
 }
 
 impl Cell {
-    /// Logarithms of the losses.
+    /// Logarithms of the losses. What diverged, or ended above where it began, counts as having learned nothing: with the loss of its
+    /// first batch. One such seed then weighs as much as it should, and no mean of logarithms is infinite.
     pub(super) fn logs(&self) -> Vec<f64> {
-        self.outcomes.iter().map(|o| o.loss.max(f64::MIN_POSITIVE).ln()).collect()
+        self.outcomes.iter().map(|o| learned(o).max(f64::MIN_POSITIVE).ln()).collect()
     }
 
     /// The geometric mean of the losses.
