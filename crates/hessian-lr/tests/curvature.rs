@@ -153,10 +153,10 @@ fn fits_meet_slope_and_curvature_in_the_second_order_of_the_step() {
     assert_eq!(n, 5);
 }
 
-/// In single precision a bend is off by half a rounding of the loss and of the logits that cancel in it at most (samples average), whatever
-/// the step. Fits whose bend is less than 50 roundings of the loss are refused, and those whose bend is more than 50 of loss and logits
-/// give the rate to a hundredth. Between the two, where losses are small, logits are not known to a fit, and only the noise between samples
-/// speaks against it.
+/// In single precision a bend is off by half a rounding of the loss and of the logits that cancel in it at most (samples average),
+/// whatever the step. A bend of more than 50 of these gives the rate to a hundredth, and while the loss is above a tenth one of less than
+/// 50 roundings of the loss is refused. Where losses are smaller, logits cancel that a fit does not know of, and only the noise between
+/// samples speaks against it.
 #[test]
 fn in_single_precision_fits_are_off_by_roundings_and_refused_before_these_matter() {
     let unit = f64::from(f32::EPSILON) / 2.0;
@@ -182,7 +182,7 @@ fn in_single_precision_fits_are_off_by_roundings_and_refused_before_these_matter
                     assert!(fall < 0.5 * unit * magnitude, "{place}: fall");
                     let seen = exact.curvature.abs() * exact.reach * exact.reach / unit;
                     if narrow.decision == Decision::Accept {
-                        assert!(45.0 * loss < seen, "{place}: {seen} roundings were accepted");
+                        assert!(loss < 0.1 || 45.0 * loss < seen, "{place}: {seen} roundings");
                         if 50.0 * magnitude < seen {
                             n_accepted += 1;
                             let (a, b) = (found.minimizer().unwrap(), exact.minimizer().unwrap());
