@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`sets`], [`places`] | the named data sets, their checksums; where they lie |
 //! | [`images`], [`split`], [`gather`] | labeled images; training and test part; conversion to `f32` |
-//! | [`text`] | characters, tokens, windows |
+//! | [`text`], [`pairs`] | characters, tokens, windows; inputs with their texts, a line each |
 //! | [`idx`], [`cifar`], [`csv`] | file formats |
 //! | [`file`](mod@file) | reading with a limit, gzip, sha256 |
 //!
@@ -20,6 +20,7 @@ pub mod sets;
 
 pub mod gather;
 pub mod images;
+pub mod pairs;
 pub mod split;
 pub mod text;
 

@@ -80,10 +80,11 @@ impl Places {
 }
 
 /// Sets that are part of the repository, by folder name.
-const VENDORED: [&str; 6] = [
+const VENDORED: [&str; 7] = [
     "uci-small",
     "mnist-10k",
     "tiny-shakespeare",
+    "e2e-nlg",
     "stories260k",
     "expression",
     "spam-assassin-bow",

@@ -9,6 +9,7 @@ use crate::{
     data::{
         cifar, csv, file, idx,
         images::{ImageFormat, ImageSet},
+        pairs,
         places::{Places, remedy},
         text,
     },
@@ -33,6 +34,10 @@ pub enum Dataset {
     },
     /// 1.1 million characters of Shakespeare's plays.
     TinyShakespeare,
+    /// 4,672 restaurants as slots with values, each described in a sentence: the development part of E2E.
+    E2eDevelopment,
+    /// 4,693 others: its test part.
+    E2eTest,
 }
 
 /// A set of images, with its test part where the set comes with one.
@@ -125,6 +130,15 @@ const SHAKESPEARE: KnownFile = KnownFile {
     sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
 };
 
+const E2E_DEVELOPMENT: KnownFile = KnownFile {
+    name: "devset.csv.gz",
+    sha256: "653bd8a2ddcc2a5900863db6541fa79cfee506abaee0fe29e960a9f5b84f932a",
+};
+const E2E_TEST: KnownFile = KnownFile {
+    name: "testset_w_refs.csv.gz",
+    sha256: "84044f80e92e28aa5acc5cfb74390a46f775abd29aef4589e9e2752bb84a9208",
+};
+
 /// The 8x8 digits: one channel, sixteen levels above black.
 const DIGITS_FORMAT: ImageFormat =
     ImageFormat { channels: 1, height: 8, width: 8, max_level: 16, n_classes: 10 };
@@ -139,6 +153,8 @@ impl Dataset {
             Dataset::SignLanguage => "sign-language-digits-32",
             Dataset::Cifar10 { .. } => "cifar-10",
             Dataset::TinyShakespeare => "tiny-shakespeare",
+            Dataset::E2eDevelopment => "e2e-nlg, development part",
+            Dataset::E2eTest => "e2e-nlg, test part",
         }
     }
 
@@ -167,7 +183,7 @@ impl Dataset {
         self.read_images(|| Ok(self.given(folder)))
     }
 
-    /// The set's text, with the checksum of its file compared.
+    /// The set's text, with the checksum of its file compared. Of pairs each is a line, see [`pairs`].
     ///
     /// # Errors
     /// As [`Dataset::images`]; [`Error::WrongKind`] for images.
@@ -194,17 +210,23 @@ impl Dataset {
             Dataset::FashionMnist => files()?.idx_pairs(&FASHION_TRAIN, &FASHION_TEST),
             Dataset::SignLanguage => files()?.idx_pairs(&SIGNS_TRAIN, &SIGNS_TEST),
             Dataset::Cifar10 { .. } => files()?.cifar(),
-            Dataset::TinyShakespeare => {
+            Dataset::TinyShakespeare | Dataset::E2eDevelopment | Dataset::E2eTest => {
                 Err(Error::WrongKind { set: self.name(), wanted: "images" })
             }
         }
     }
 
     fn read_text(&self, files: impl FnOnce() -> Result<Folder>) -> Result<String> {
-        if *self != Dataset::TinyShakespeare {
-            return Err(Error::WrongKind { set: self.name(), wanted: "text" });
+        let (known, is_pairs) = match self {
+            Dataset::TinyShakespeare => (&SHAKESPEARE, false),
+            Dataset::E2eDevelopment => (&E2E_DEVELOPMENT, true),
+            Dataset::E2eTest => (&E2E_TEST, true),
+            _ => return Err(Error::WrongKind { set: self.name(), wanted: "text" }),
+        };
+        let (path, bytes) = files()?.read(known)?;
+        if is_pairs {
+            return pairs::parse(&bytes, &path, file::LIMIT_BYTES);
         }
-        let (path, bytes) = files()?.read(&SHAKESPEARE)?;
         text::parse(&bytes, &path, file::LIMIT_BYTES)
     }
 
@@ -212,6 +234,7 @@ impl Dataset {
     fn folder_name(&self) -> &'static str {
         match self {
             Dataset::Digits => "uci-small",
+            Dataset::E2eDevelopment | Dataset::E2eTest => "e2e-nlg",
             _ => self.name(),
         }
     }

@@ -1,5 +1,6 @@
 //! The tasks of the benchmark program: each measures something and leaves a section of the report.
 
+mod adapeft;
 mod auto_rates;
 mod claim;
 mod curves;
@@ -92,6 +93,12 @@ pub const TASKS: [Task; 10] = [
         about: "a short unseeded private run that ends in a real privacy statement",
         default: true,
         run: statement::run,
+    },
+    Task {
+        name: "adapeft",
+        about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: hours",
+        default: false,
+        run: adapeft::run,
     },
 ];
 

@@ -123,3 +123,15 @@ fn other_tables_of_the_folder_are_read_below_their_header() {
         assert!(matches!(error, Error::Cell { row: 1, column: 3, .. }), "{error}");
     }
 }
+
+#[test]
+fn e2e_is_what_the_readme_says() {
+    let [development, test] = [Dataset::E2eDevelopment, Dataset::E2eTest].map(|set| {
+        assert!(set.images(&vendored()).is_err());
+        set.text(&vendored()).unwrap()
+    });
+    assert_eq!((development.lines().count(), test.lines().count()), (4672, 4693));
+    let first = "name[Alimentum], area[city centre], familyFriendly[no] => There is a place in the city centre, \
+                 Alimentum, that is not family-friendly.\n";
+    assert!(development.starts_with(first));
+}
