@@ -18,6 +18,7 @@ mod tune;
 
 use report::figures::Better;
 use report::html::Section;
+use report::number::mean_std;
 
 use super::curves::mean_and_std;
 use super::{claim, store};
@@ -28,8 +29,10 @@ use crate::session::{Session, Spread};
 /// Numbers of single runs by name.
 type Runs = store::Store<store::Numbers>;
 
-/// Seeds of everything but the pretraining.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
+/// Seeds of everything but the pretraining, on the small network.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
+/// Those on the deep one.
+const DEEP_SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {
@@ -59,6 +62,12 @@ pub(super) fn run(session: &Session) -> Result<Section> {
         section = section.section(large::run(session, &places, &mut runs)?);
     }
     Ok(section)
+}
+
+/// Mean and standard deviation, the latter only where values differ.
+fn cell(values: &[f64]) -> String {
+    let (mean, std) = mean_and_std(values);
+    mean_std(mean, std.filter(|std| 1e-9 * mean.abs() < *std))
 }
 
 /// Appends the mean of values over seeds.

@@ -2,24 +2,22 @@
 
 use report::figures::Better;
 use report::html::Section;
-use report::number::{mean_std, significant};
 use report::table::{Align, Table};
 
-use super::budgets::PARTS;
+use super::budgets::PERCENT;
 use super::claim::{Asks, Check, Claim};
 use super::method::{Bench, By, Method, PROBE, STEPS, Size};
 use super::sets::{chosen, overlap, spearman};
-use super::{SEEDS, figure};
+use super::{SEEDS, cell, figure};
 use crate::error::Result;
-use crate::task::curves::mean_and_std;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
     let session = bench.session;
     let task = session.progress.task("adapeft: horizon", SEEDS.count() as u64);
     let (mut overlaps, mut above, mut ranks) =
-        (vec![Vec::new(); PARTS.len()], vec![Vec::new(); PARTS.len()], Vec::new());
+        (vec![Vec::new(); PERCENT.len()], vec![Vec::new(); PERCENT.len()], Vec::new());
     // Found with the first seed's sets.
-    let mut rates = [[None; PARTS.len()]; 2];
+    let mut rates = [[None; PERCENT.len()]; 2];
     for seed in SEEDS {
         let short = bench.found(Size::Small, By::Layer, PROBE, seed)?.report;
         let long = bench.found(Size::Small, By::Layer, STEPS, seed)?.report;
@@ -27,7 +25,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
             report.groups.iter().map(|group| group.appi).collect()
         };
         ranks.push(spearman(&appi(&short), &appi(&long)));
-        for (i, part) in PARTS.into_iter().enumerate() {
+        for (i, part) in PERCENT.into_iter().enumerate() {
             let budget = bench.budget(Size::Small, part)?;
             let mut losses = [0.0; 2];
             let sets = [&short, &long].map(|report| chosen(report, "influence", budget));
@@ -51,12 +49,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
     for column in 0..3 {
         table = table.align(column, Align::Right);
     }
-    for ((part, shared), above) in PARTS.iter().zip(&overlaps).zip(&above) {
-        let [shared, above] = [shared, above].map(|values| {
-            let (mean, std) = mean_and_std(values);
-            mean_std(mean, std)
-        });
-        table.push_row([significant(100.0 * part, 2), shared, above]);
+    for ((part, shared), above) in PERCENT.iter().zip(&overlaps).zip(&above) {
+        table.push_row([part.to_string(), cell(shared), cell(above)]);
     }
     let by_seed = |values: &[Vec<f64>]| -> Vec<f64> {
         let of = |seed: usize| values.iter().map(|v| v[seed]).sum::<f64>() / values.len() as f64;
@@ -73,10 +67,17 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
             "kinds in layers of the network of two blocks, budgets of 0.1 to 10 %, probe phases of {PROBE} and {STEPS} steps"
         ),
         command: "cargo xtask bench adapeft --only horizon",
-        seeds: "3: batches, adapters and probe phases; the rate of each budget is found with the first seed".into(),
+        seeds: format!(
+            "{}: batches, adapters and probe phases; rates are found with the first seed",
+            SEEDS.count()
+        ),
         checks: vec![
             check("rank correlation of APPI", Asks::LargerThan(0.5), ranks),
-            check("shared part of the chosen parameters, mean over budgets", Asks::Near(1.0, 0.2), shared),
+            check(
+                "shared part of the chosen parameters, mean over budgets",
+                Asks::Near(1.0, 0.2),
+                shared,
+            ),
             check("loss of the early set above that of the late one, %", Asks::NotLarger, above),
         ],
     };

@@ -107,6 +107,9 @@ impl Method {
     }
 }
 
+/// Whether the parameter of a name is trained.
+type IsTrained = Box<dyn Fn(&str) -> bool>;
+
 /// What all parts on texts share.
 pub(super) struct Bench<'a> {
     pub(super) session: &'a Session,
@@ -161,10 +164,10 @@ impl<'a> Bench<'a> {
         Ok(found)
     }
 
-    /// A parameter budget: a part of the network without adapters.
+    /// A parameter budget in percent of the network without adapters.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a count")]
-    pub(super) fn budget(&mut self, size: Size, part: f64) -> Result<u64> {
-        Ok((part * self.net(size)?.params.n_elements() as f64).floor() as u64)
+    pub(super) fn budget(&mut self, size: Size, percent: f64) -> Result<u64> {
+        Ok((percent * self.net(size)?.params.n_elements() as f64 / 100.0).floor() as u64)
     }
 
     /// The network with what of it is trained by name.
@@ -173,10 +176,9 @@ impl<'a> Bench<'a> {
         size: Size,
         method: &Method,
         seed: u64,
-    ) -> Result<(Net<Gpt>, Box<dyn Fn(&str) -> bool>)> {
-        let pattern = |pattern: &'static str| -> Box<dyn Fn(&str) -> bool> {
-            Box::new(move |name| fits(pattern, name))
-        };
+    ) -> Result<(Net<Gpt>, IsTrained)> {
+        let pattern =
+            |pattern: &'static str| -> IsTrained { Box::new(move |name| fits(pattern, name)) };
         Ok(match method {
             Method::Full => (self.net(size)?, pattern("*")),
             Method::BitFit => (self.net(size)?, pattern("bias")),
@@ -187,11 +189,18 @@ impl<'a> Bench<'a> {
                 (net, Box::new(|name| name.contains(".lora_")))
             }
             Method::Groups(by, set) => {
-                let net = self.carrying(size, seed)?;
-                let (grouping, set) = (by.grouping(&net)?, set.clone());
+                let carrying = self.carrying(size, seed)?;
+                let (grouping, set) = (by.grouping(&carrying)?, set.clone());
                 let is_trained = move |name: &str| {
                     let names = grouping.names();
                     grouping.of(name).is_ok_and(|k| set.iter().any(|group| group == names[k]))
+                };
+                // Adapters that are not trained add nothing, and are taken off.
+                let is_used =
+                    carrying.params.names().any(|name| name.contains(".lora_") && is_trained(name));
+                let net = match is_used {
+                    true => carrying,
+                    false => self.net(size)?,
                 };
                 (net, Box::new(is_trained))
             }

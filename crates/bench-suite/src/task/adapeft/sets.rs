@@ -99,9 +99,11 @@ pub(super) fn spearman(x: &[f64], y: &[f64]) -> f64 {
 }
 
 fn ranks(values: &[f64]) -> Vec<f64> {
+    let n = values.len() as f64;
     let below = |v: f64| values.iter().filter(|u| **u < v).count() as f64;
-    let equal = |v: f64| values.iter().filter(|u| **u == v).count() as f64;
-    values.iter().map(|v| below(*v) + (equal(*v) - 1.0) / 2.0).collect()
+    let above = |v: f64| values.iter().filter(|u| v < **u).count() as f64;
+    // Half way between the first and the last of equal ones.
+    values.iter().map(|v| (below(*v) + n - 1.0 - above(*v)) / 2.0).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use hessian_lr::adapeft::Chooser;
 use hessian_lr::select::Budget;
 use report::figures::Better;
 use report::html::Section;
-use report::number::{count, mean_std, significant};
+use report::number::{count, significant};
 use report::plot::{Plot, Series};
 use report::table::{Align, Table};
 use tensor_tree::{Key, Label};
@@ -12,12 +12,12 @@ use tensor_tree::{Key, Label};
 use super::claim::{Asks, Check, Claim};
 use super::method::{Bench, By, Method, PROBE, Size};
 use super::sets::{Set, chosen, random, size, spearman};
-use super::{SEEDS, figure};
+use super::{DEEP_SEEDS, cell, figure};
 use crate::error::Result;
 use crate::task::curves::mean_and_std;
 
-/// The part of the deeper network's parameters that may be trained.
-const PART: f64 = 0.03;
+/// Percent of the deeper network's parameters that may be trained.
+const PERCENT: f64 = 3.0;
 /// Random sets of each seed.
 const RANDOM: u64 = 2;
 const RANDOM_SEED: u64 = 90;
@@ -40,7 +40,7 @@ fn one(
 ) -> Result<(Seed, Vec<String>)> {
     let small = bench.found(Size::Small, By::Module, PROBE, seed)?.report;
     let deep = bench.found(Size::Large, By::Module, PROBE, seed)?.report;
-    let budget = bench.budget(Size::Large, PART)?;
+    let budget = bench.budget(Size::Large, PERCENT)?;
     let net = bench.carrying(Size::Large, seed)?;
     let transfer = small.transfer(net.sizes(), &Chooser::within(Budget::Count(budget)))?;
     let given: Set = transfer.choice.chosen().map(str::to_owned).collect();
@@ -66,9 +66,9 @@ fn one(
 
 pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
     let session = bench.session;
-    let task = session.progress.task("adapeft: sizes", SEEDS.count() as u64);
+    let task = session.progress.task("adapeft: sizes", DEEP_SEEDS.count() as u64);
     let (mut seeds, mut names, mut rates) = (Vec::new(), Vec::new(), [None; 3]);
-    for seed in SEEDS {
+    for seed in DEEP_SEEDS {
         let (found, groups) = one(bench, seed, &mut rates)?;
         seeds.push(found);
         names = groups;
@@ -94,10 +94,6 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
     let mut points = Vec::new();
     for (k, name) in names.iter().enumerate() {
         let [small, deep] = [0, 1].map(|network| of_appi(network, k));
-        let cell = |values: &[f64]| {
-            let (mean, std) = mean_and_std(values);
-            mean_std(mean, std)
-        };
         groups.push_row([name.clone(), cell(&small), cell(&deep)]);
         points.push((mean_and_std(&small).0, mean_and_std(&deep).0));
     }
@@ -111,7 +107,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
     let mut sets = Table::new(["seed", "from", "set", "parameters", "test loss"])
         .with_caption("Sets for the network of six blocks");
     sets = sets.align(3, Align::Right).align(4, Align::Right);
-    for (seed, found) in SEEDS.zip(&seeds) {
+    for (seed, found) in DEEP_SEEDS.zip(&seeds) {
         for (i, from) in ["two blocks", "six blocks"].into_iter().enumerate() {
             sets.push_row([
                 seed.to_string(),
@@ -138,7 +134,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
              six blocks are pretrained on the same plays",
             names.len(),
             count(bench.net(Size::Large)?.params.n_elements() as u64),
-            significant(100.0 * PART, 2),
+            PERCENT,
         ),
         command: "cargo xtask bench adapeft --only sizes",
         seeds: "3: batches, adapters and probe phases; rates are found with the first seed".into(),

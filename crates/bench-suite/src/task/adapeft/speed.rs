@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use report::figures::Better;
 use report::html::Section;
-use report::number::{mean_std, significant};
 use report::table::{Align, Table};
 use tape_nn::Taped;
 use tape_nn::net::{Gpt, NextToken, Texts};
@@ -13,16 +12,16 @@ use tensor_tree::{AdamW, AdamWState, Differentiable, Pass, Reduction, Transform,
 use super::claim::{Asks, Check, Claim};
 use super::method::{Bench, By, Method, PROBE, RANK, Size};
 use super::sets::chosen;
-use super::{SEEDS, figure};
+use super::{DEEP_SEEDS, cell, figure};
 use crate::error::{Error, Result};
-use crate::task::curves::mean_and_std;
 
 /// Steps that are timed of each kind, in turn.
 const ROUNDS: u64 = 25;
 const WARM_UP: u64 = 3;
 /// Windows of a batch.
 const BATCH: usize = 16;
-const PARTS: [f64; 2] = [0.03, 0.1];
+/// Percent of the parameters.
+const PERCENT: [f64; 2] = [3.0, 10.0];
 const FIXED: [Method; 3] = [Method::BitFit, Method::Lora(RANK), Method::Head];
 /// What the paper says, and what counts as about that.
 const CLAIMED: f64 = 1.5;
@@ -66,20 +65,17 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
     let session = bench.session;
-    let task = session.progress.task("adapeft: speed", SEEDS.count() as u64 * (WARM_UP + ROUNDS));
+    let task =
+        session.progress.task("adapeft: speed", DEEP_SEEDS.count() as u64 * (WARM_UP + ROUNDS));
     // For full training, each budget and fixed methods: milliseconds, bytes, parameters, of each seed.
-    let mut found = vec![[const { Vec::new() }; 3]; 1 + PARTS.len() + FIXED.len()];
+    let mut found = vec![[const { Vec::new() }; 3]; 1 + PERCENT.len() + FIXED.len()];
     let mut sets = Vec::new();
-    for seed in SEEDS {
+    for seed in DEEP_SEEDS {
         let report = bench.found(Size::Large, By::Module, PROBE, seed)?.report;
         let mut trainings = vec![Training::new(bench, &Method::Full, seed)?];
-        for part in PARTS {
+        for part in PERCENT {
             let set = chosen(&report, "influence", bench.budget(Size::Large, part)?)?;
-            sets.push(format!(
-                "{} %, seed {seed}: {}",
-                significant(100.0 * part, 2),
-                set.join(", ")
-            ));
+            sets.push(format!("{} %, seed {seed}: {}", part, set.join(", ")));
             trainings.push(Training::new(bench, &Method::Groups(By::Module, set), seed)?);
         }
         for method in FIXED {
@@ -115,38 +111,34 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
         "full training over it",
     ])
     .with_caption(format!(
-        "Medians of {ROUNDS} steps of {BATCH} windows in turn, means over seeds, six blocks, AdamW"
+        "Medians of {ROUNDS} steps of {BATCH} windows in turn, means over seeds, six blocks, AdamW; memory beyond what is \
+         held between steps"
     ));
     for column in 1..6 {
         table = table.align(column, Align::Right);
     }
-    let cell = |values: &[f64]| {
-        let (mean, std) = mean_and_std(values);
-        mean_std(mean, std)
-    };
     let over = |i: usize, what: usize| -> Vec<f64> {
         found[0][what].iter().zip(&found[i][what]).map(|(full, ours)| full / ours).collect()
     };
     let mut checks = Vec::new();
-    for i in 0..found.len() {
+    for (i, row) in found.iter().enumerate() {
         let name = match i.checked_sub(1) {
             None => "full training".to_owned(),
-            Some(k) => match PARTS.get(k) {
-                Some(part) => format!("chosen within {} %", significant(100.0 * part, 2)),
-                None => FIXED[k - PARTS.len()].label(),
+            Some(k) => match PERCENT.get(k) {
+                Some(part) => format!("chosen within {} %", part),
+                None => FIXED[k - PERCENT.len()].label(),
             },
         };
         let (speed, memory) = (over(i, 0), over(i, 1));
         table.push_row([
             name.clone(),
-            cell(&found[i][2]),
-            cell(&found[i][0]),
+            cell(&row[2]),
+            cell(&row[0]),
             cell(&speed),
-            cell(&found[i][1]),
+            cell(&row[1]),
             cell(&memory),
         ]);
-        if let Some(part) = i.checked_sub(1).and_then(|k| PARTS.get(k)) {
-            let part = significant(100.0 * part, 2);
+        if let Some(part) = i.checked_sub(1).and_then(|k| PERCENT.get(k)) {
             figure(session, &format!("speed-{part}"), &speed, "ratio", Better::Higher)?;
             figure(session, &format!("memory-{part}"), &memory, "ratio", Better::Higher)?;
             checks.push(Check {
