@@ -29,9 +29,9 @@ use crate::session::{Session, Spread};
 /// Numbers of single runs by name.
 type Runs = store::Store<store::Numbers>;
 
-/// Seeds of everything but the pretraining, on the small network.
+/// Seeds of everything but the pretraining, on the network of two blocks.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
-/// Those on the deep one.
+/// Those on the network of six.
 const DEEP_SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 
 /// Runs everything and writes the section.

@@ -33,7 +33,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 10] = [
+pub const TASKS: [Task; 11] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -83,6 +83,12 @@ pub const TASKS: [Task; 10] = [
         run: auto_rates::run,
     },
     Task {
+        name: "adapeft",
+        about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: hours",
+        default: false,
+        run: adapeft::run,
+    },
+    Task {
         name: "rates",
         about: "the grid of learning rates behind the task images",
         default: false,
@@ -93,12 +99,6 @@ pub const TASKS: [Task; 10] = [
         about: "a short unseeded private run that ends in a real privacy statement",
         default: true,
         run: statement::run,
-    },
-    Task {
-        name: "adapeft",
-        about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: hours",
-        default: false,
-        run: adapeft::run,
     },
 ];
 

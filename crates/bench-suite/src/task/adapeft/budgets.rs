@@ -1,39 +1,61 @@
 //! Loss against trained parameters: chosen sets, fixed methods, full training.
 
+mod cards;
+
 use report::figures::Better;
 use report::html::Section;
 use report::number::{count, significant};
 use report::plot::{Plot, Series};
 use report::table::{Align, Table};
 
-use super::claim::{Asks, Check, Claim};
 use super::method::{BATCH, Bench, By, Method, PROBE, RANK, STEPS, Size};
 use super::pretrain::{self, CONTEXT, WIDTH};
 use super::sets::{Set, chosen};
 use super::tune::{RATES, Tuned};
 use super::{SEEDS, cell, figure};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::task::curves::mean_and_std;
 
 /// Percent of the parameters that may be trained.
 pub(super) const PERCENT: [f64; 5] = [0.1, 0.3, 1.0, 3.0, 10.0];
+/// What values groups: its name in reports, in tables.
 const CRITERIA: [(&str, &str); 2] =
     [("influence", "AdaPEFT"), ("gradient_norm", "by gradient norm")];
 const FIXED: [Method; 5] =
     [Method::BitFit, Method::Norms, Method::Head, Method::Lora(1), Method::Lora(RANK)];
-/// What the paper asks for: this part of the parameters, at most so many percent above full training.
-const BUDGET_OF_CLAIM: f64 = 0.3;
-const ABOVE_OF_CLAIM: f64 = 1.0;
+/// Forward passes that a step of training counts as: one and a backward pass.
+const PASSES_OF_A_STEP: f64 = 3.0;
+
+/// What a probe phase cost.
+#[derive(Clone, Copy, Debug)]
+struct ProbeCost {
+    /// Steps of training.
+    steps: f64,
+    /// Losses for fits and rates, each a forward pass.
+    losses: f64,
+    /// Of the processor, all threads.
+    seconds: f64,
+}
+
+impl ProbeCost {
+    /// In forward passes.
+    fn passes(&self) -> f64 {
+        self.losses + PASSES_OF_A_STEP * self.steps
+    }
+}
 
 /// One method over all seeds.
 struct Row {
     label: String,
     /// For figures.
-    short: String,
-    rate: f64,
+    key: String,
+    /// Rates that were used, each once.
+    rates: Vec<f64>,
+    /// Steps of training.
+    steps: u64,
     runs: Vec<Tuned>,
-    /// Forward passes and seconds of the probe phase of each seed.
-    probes: Vec<[f64; 2]>,
+    /// Of each seed, if the method has a probe phase.
+    probes: Vec<ProbeCost>,
     sets: Vec<Set>,
 }
 
@@ -42,194 +64,286 @@ impl Row {
         self.runs.iter().map(|run| run.test).collect()
     }
 
-    fn mean(&self, of: impl Fn(&Tuned) -> f64) -> f64 {
-        self.runs.iter().map(of).sum::<f64>() / self.runs.len() as f64
-    }
-
     fn parameters(&self) -> f64 {
-        self.mean(|run| run.n_trained)
+        mean(self.runs.iter().map(|run| run.n_trained))
     }
 
-    fn probe(&self, part: usize) -> f64 {
-        let n = self.probes.len().max(1) as f64;
-        self.probes.iter().map(|probe| probe[part]).sum::<f64>() / n
+    /// Forward passes of the training.
+    fn training_passes(&self) -> f64 {
+        PASSES_OF_A_STEP * self.steps as f64
     }
 
-    fn forwards(&self) -> f64 {
-        self.probe(0) + STEPS as f64
+    fn probe_passes(&self) -> f64 {
+        mean(self.probes.iter().map(ProbeCost::passes))
     }
 
-    fn seconds(&self) -> f64 {
-        self.probe(1) + self.mean(|run| run.seconds)
+    /// Processor seconds of probe phase and training, seed by seed.
+    fn seconds(&self) -> Vec<f64> {
+        let probes = self.probes.iter().map(|probe| probe.seconds).chain(std::iter::repeat(0.0));
+        self.runs.iter().zip(probes).map(|(run, probe)| run.seconds + probe).collect()
+    }
+
+    /// Percent by which losses are above those of another row, seed by seed.
+    fn above(&self, other: &Row) -> Vec<f64> {
+        let pairs = self.runs.iter().zip(&other.runs);
+        pairs.map(|(a, b)| 100.0 * (a.test / b.test - 1.0)).collect()
     }
 }
 
-/// A fixed method.
-fn fixed(bench: &mut Bench<'_>, method: &Method) -> Result<Row> {
-    let rate = bench.rate(Size::Small, method, *SEEDS.start())?;
-    let runs = SEEDS.map(|seed| bench.tuned(Size::Small, method, seed, rate));
-    let label = method.label();
+/// The mean; 0 of nothing.
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len().max(1) as f64;
+    values.sum::<f64>() / n
+}
+
+/// A label as a part of the name of a figure.
+fn key(label: &str) -> String {
+    label.replace(", ", "-").replace(' ', "-").replace("-%", "").to_lowercase()
+}
+
+/// The network as it was pretrained.
+fn untrained(bench: &mut Bench<'_>) -> Result<Row> {
+    let nothing = Method::Groups(By::Layer, Set::new());
+    let runs = SEEDS.map(|seed| bench.best(Size::Small, &nothing, seed));
     Ok(Row {
-        short: label.replace(", ", "-").replace(' ', "-").to_lowercase(),
-        label,
-        rate: RATES[rate],
+        label: "nothing".into(),
+        key: "nothing".into(),
+        rates: Vec::new(),
+        steps: 0,
         runs: runs.collect::<Result<_>>()?,
         probes: Vec::new(),
         sets: Vec::new(),
     })
 }
 
-/// Sets chosen within a budget, of each seed its own. The rate is that of the first seed's set.
+/// A fixed method over so many steps, at the rate that was found for [`STEPS`].
+fn fixed(bench: &mut Bench<'_>, method: &Method, steps: u64) -> Result<Row> {
+    let rate = bench.rate(Size::Small, method)?;
+    let runs = SEEDS.map(|seed| bench.tuned(Size::Small, method, (seed, rate, steps)));
+    let runs = runs.collect::<Result<_>>()?;
+    let label = match steps {
+        STEPS => method.label(),
+        _ => format!("{}, longer", method.label()),
+    };
+    Ok(Row {
+        key: key(&label),
+        label,
+        rates: vec![RATES[rate]],
+        steps,
+        runs,
+        probes: Vec::new(),
+        sets: Vec::new(),
+    })
+}
+
+/// Sets chosen within a budget, of each seed its own.
 fn adaptive(
     bench: &mut Bench<'_>,
     criterion: (&str, &str),
     budget: u64,
     name: &str,
 ) -> Result<Row> {
-    let (mut runs, mut probes, mut sets) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rate = None;
+    let (mut runs, mut probes, mut sets, mut rates) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for seed in SEEDS {
         let found = bench.found(Size::Small, By::Layer, PROBE, seed)?;
         let set = chosen(&found.report, criterion.0, budget)?;
         let method = Method::Groups(By::Layer, set.clone());
-        let used = bench.shared_rate(Size::Small, &method, seed, &mut rate)?;
-        runs.push(bench.tuned(Size::Small, &method, seed, used)?);
-        // A squared norm of the gradient needs no losses beside those of the gradients.
-        let cost = found.report.cost;
+        let rate = RATES[bench.rate(Size::Small, &method)?];
+        if !set.is_empty() && !rates.contains(&rate) {
+            rates.push(rate);
+        }
+        runs.push(bench.best(Size::Small, &method, seed)?);
+        let (steps, losses) =
+            (found.report.cost.n_steps as f64, found.report.cost.n_forwards as f64);
         probes.push(match criterion.0 {
-            "influence" => [(cost.n_forwards + cost.n_steps) as f64, found.seconds],
+            "influence" => ProbeCost { steps, losses, seconds: found.seconds },
+            // A squared norm of the gradient needs no losses beside those of the gradients: steps of full training.
             _ => {
-                let steps = cost.n_steps as f64;
-                let full = bench.tuned(Size::Small, &Method::Full, seed, 3)?;
-                [steps, full.seconds * steps / STEPS as f64]
+                let full = bench.best(Size::Small, &Method::Full, seed)?;
+                let seconds = full.seconds * steps / STEPS as f64;
+                ProbeCost { steps, losses: 0.0, seconds }
             }
         });
         sets.push(set);
     }
+    rates.sort_by(f64::total_cmp);
     Ok(Row {
         label: format!("{}, {name}", criterion.1),
-        short: format!("{}-{name}", criterion.0.replace('_', "-")).replace(' ', ""),
-        rate: rate.map_or(f64::NAN, |rate| RATES[rate]),
+        key: key(&format!("{} {name}", criterion.0.replace('_', "-"))),
+        rates,
+        steps: STEPS,
         runs,
         probes,
         sets,
     })
 }
 
-pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
-    let n_rows = 1 + 2 * FIXED.len() + CRITERIA.len() * PERCENT.len();
-    let session = bench.session;
-    let task = session.progress.task("adapeft: budgets", n_rows as u64);
-    let full = fixed(bench, &Method::Full)?;
-    task.advance(1);
-    let mut rivals = Vec::new();
-    for method in FIXED {
-        let row = fixed(bench, &method)?;
-        task.advance(1);
-        // The chosen set with as many parameters.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        let budget = row.parameters() as u64;
-        let name = format!("as {}", row.label);
-        let ours = adaptive(bench, CRITERIA[0], budget, &name)?;
-        task.advance(1);
-        rivals.push((row, ours));
-    }
-    let mut by_criterion = Vec::new();
-    for criterion in CRITERIA {
-        let mut rows = Vec::new();
-        for part in PERCENT {
-            let budget = bench.budget(Size::Small, part)?;
-            rows.push(adaptive(bench, criterion, budget, &format!("{part} %"))?);
-            task.advance(1);
-        }
-        by_criterion.push(rows);
-    }
-    task.finish();
+/// A fixed method, the same trained for as long as a probe phase and a training take together, and the chosen set with as many
+/// parameters.
+struct Rival {
+    fixed: Row,
+    longer: Row,
+    ours: Row,
+}
 
-    let n_base = bench.net(Size::Small)?.params.n_elements();
-    let all = || {
-        std::iter::once(&full)
-            .chain(rivals.iter().flat_map(|(a, b)| [a, b]))
-            .chain(by_criterion.iter().flatten())
-    };
-    for row in all() {
-        let name = format!("budgets-{}", row.short);
-        figure(session, &format!("{name}-loss"), &row.losses(), "nats", Better::Lower)?;
-        figure(session, &format!("{name}-seconds"), &[row.seconds()], "s", Better::Lower)?;
+/// All rows of the table.
+struct Rows {
+    nothing: Row,
+    full: Row,
+    rivals: Vec<Rival>,
+    /// By criterion and budget.
+    chosen: Vec<Vec<Row>>,
+}
+
+impl Rows {
+    fn measure(bench: &mut Bench<'_>) -> Result<Self> {
+        let n_rows = 2 + 3 * FIXED.len() + CRITERIA.len() * PERCENT.len();
+        let task = bench.session.progress.task("adapeft: budgets", n_rows as u64);
+        let nothing = untrained(bench)?;
+        let full = fixed(bench, &Method::Full, STEPS)?;
+        task.advance(2);
+        let mut chosen = Vec::new();
+        for criterion in CRITERIA {
+            let mut rows = Vec::new();
+            for part in PERCENT {
+                let budget = bench.budget(Size::Small, part)?;
+                rows.push(adaptive(bench, criterion, budget, &format!("{part} %"))?);
+                task.advance(1);
+            }
+            chosen.push(rows);
+        }
+        let passes = chosen.first().and_then(|rows| rows.first()).map(Row::probe_passes);
+        let longer = STEPS + in_steps(passes.ok_or(Error::TooFewRuns)?);
+        let mut rivals = Vec::new();
+        for method in FIXED {
+            let (fixed, longer) = (fixed(bench, &method, STEPS)?, fixed(bench, &method, longer)?);
+            task.advance(2);
+            let name = format!("as {}", fixed.label);
+            let ours = adaptive(bench, CRITERIA[0], whole(fixed.parameters()), &name)?;
+            task.advance(1);
+            rivals.push(Rival { fixed, longer, ours });
+        }
+        task.finish();
+        Ok(Rows { nothing, full, rivals, chosen })
     }
-    let ours = &by_criterion[0];
-    let forwards = ours[0].probe(0) / (3.0 * STEPS as f64);
-    figure(
-        session,
-        "budgets-probe-over-training",
-        &[forwards],
-        "forward passes of the probe phase over those of full training, a gradient counted as three",
-        Better::Lower,
-    )?;
+
+    fn all(&self) -> impl Iterator<Item = &Row> {
+        let rivals =
+            self.rivals.iter().flat_map(|rival| [&rival.fixed, &rival.longer, &rival.ours]);
+        [&self.nothing, &self.full].into_iter().chain(rivals).chain(self.chosen.iter().flatten())
+    }
+}
+
+/// Forward passes as steps of training, rounded up.
+fn in_steps(passes: f64) -> u64 {
+    whole((passes / PASSES_OF_A_STEP).ceil())
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts are far below 2^53"
+)]
+fn whole(count: f64) -> u64 {
+    count as u64
+}
+
+pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
+    let session = bench.session;
+    let rows = Rows::measure(bench)?;
+    let [ours, ..] = &rows.chosen[..] else { return Err(Error::TooFewRuns) };
+    for row in rows.all() {
+        let name = format!("budgets-{}", row.key);
+        figure(session, &format!("{name}-loss"), &row.losses(), "nats", Better::Lower)?;
+        if row.steps != 0 {
+            figure(session, &format!("{name}-seconds"), &row.seconds(), "s", Better::Lower)?;
+            let above = row.above(&rows.full);
+            figure(session, &format!("{name}-above-full"), &above, "%", Better::Lower)?;
+        }
+    }
+    for (part, row) in PERCENT.iter().zip(ours) {
+        let passes: Vec<f64> =
+            row.probes.iter().map(|probe| probe.passes() / row.training_passes()).collect();
+        let unit =
+            "forward passes of the probe phase over those of a training, a step counted as three";
+        figure(
+            session,
+            &format!("budgets-probe-over-training-{part}"),
+            &passes,
+            unit,
+            Better::Lower,
+        )?;
+    }
+    let n_base = bench.net(Size::Small)?.params.n_elements();
     let mut section = Section::new("Loss against trained parameters")
         .paragraph(format!(
             "A network of the GPT-2 kind, width {WIDTH}, two blocks, {CONTEXT} characters, {} parameters, pretrained for {} \
              steps of {} windows on Tiny Shakespeare (one pretraining for all seeds), learns E2E's descriptions of restaurants \
-             for {STEPS} steps of {BATCH} windows with AdamW and a rate that falls to a tenth. Each row's rate is found alike: \
-             downhill on a grid of half decades, by 64 windows that are not those of the test, with the first seed; that search \
-             is in no cost. Groups are kinds in layers; the network whose groups are chosen carries adapters of rank {RANK}, and \
-             budgets are parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, and \
-             its cost is in the totals: forward passes are those of losses and of gradients, each gradient has a backward pass \
-             too.",
+             for {STEPS} steps of {BATCH} windows with AdamW and a rate that falls to a tenth. The rate of each method and of each \
+             chosen set is found alike: downhill on a grid of half decades, by 64 windows that are not those of the test, with the \
+             first seed; that search is in no cost.",
             count(n_base as u64),
             pretrain::STEPS,
             pretrain::BATCH,
         ))
-        .table(&table(all(), n_base as f64));
-    section = section.table(&sets_of(ours.iter().chain(&by_criterion[1])));
-    section = section.plot(
-        &plot(&full, &rivals, &by_criterion)?.to_svg()?,
-        "Mean loss of test windows over seeds, with one standard deviation around chosen sets.",
-    );
-    section = section.section(within_a_percent(&full, ours).section());
-    section = section.section(against_fixed(&rivals).section());
-    for claim in against_gradient_norm(&by_criterion) {
+        .paragraph(format!(
+            "Groups are kinds in layers; the network whose groups are chosen carries adapters of rank {RANK}, and budgets are \
+             parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, and its cost is in \
+             the totals. A step counts as three forward passes, a loss as one. Longer trainings of fixed methods take the passes of \
+             a probe phase in addition, at the rate that was found for the shorter ones."
+        ))
+        .table(&table(rows.all(), &rows.full, n_base as f64))
+        .plot(
+            &plot(&rows)?.to_svg()?,
+            "Mean loss of test windows over seeds, with one standard deviation around chosen sets.",
+        )
+        .table(&sets_of(rows.chosen.iter().flatten()));
+    for claim in cards::all(&rows, ours) {
         section = section.section(claim.section());
     }
     Ok(section)
 }
 
-fn table<'r>(rows: impl Iterator<Item = &'r Row>, n_base: f64) -> Table {
+fn table<'r>(rows: impl Iterator<Item = &'r Row>, full: &Row, n_base: f64) -> Table {
     let mut table = Table::new([
         "trained",
         "parameters",
         "%",
-        "rate",
+        "rates",
         "test loss, nats per character",
+        "above full training, %",
         "forward passes",
         "of the probe phase",
-        "seconds",
+        "processor s",
         "of the probe phase",
     ])
     .with_caption(format!(
-        "Means over {} seeds, with the standard deviation of the loss",
+        "Means over {} seeds, with standard deviations of losses",
         SEEDS.count()
     ));
-    for column in 1..9 {
+    for column in 1..10 {
         table = table.align(column, Align::Right);
     }
     for row in rows {
+        let rates: Vec<String> = row.rates.iter().map(|rate| significant(*rate, 1)).collect();
         table.push_row([
             row.label.clone(),
             format!("{:.0}", row.parameters()),
             significant(100.0 * row.parameters() / n_base, 2),
-            significant(row.rate, 1),
+            rates.join(", "),
             cell(&row.losses()),
-            format!("{:.0}", row.forwards()),
-            format!("{:.0}", row.probe(0)),
-            significant(row.seconds(), 3),
-            significant(row.probe(1), 3),
+            cell(&row.above(full)),
+            format!("{:.0}", row.probe_passes() + row.training_passes()),
+            format!("{:.0}", row.probe_passes()),
+            significant(mean_and_std(&row.seconds()).0, 3),
+            significant(mean(row.probes.iter().map(|probe| probe.seconds)), 3),
         ]);
     }
     table
 }
 
-/// What is chosen, with how many of the seeds chose it.
+/// What is chosen, with the seeds that chose it.
 fn sets_of<'r>(rows: impl Iterator<Item = &'r Row>) -> Table {
     let mut table = Table::new(["budget", "seeds", "chosen"]).with_caption("Chosen groups");
     for row in rows {
@@ -250,93 +364,40 @@ fn sets_of<'r>(rows: impl Iterator<Item = &'r Row>) -> Table {
     table
 }
 
-fn plot(full: &Row, rivals: &[(Row, Row)], chosen: &[Vec<Row>]) -> Result<Plot> {
+fn plot(rows: &Rows) -> Result<Plot> {
+    let at = |row: &Row| (row.parameters(), mean_and_std(&row.losses()).0);
     let mut plot = Plot::new("Loss against trained parameters")
         .x_label("trained parameters")
         .y_label("test loss in nats per character")
         .log_x()
-        .horizontal(mean_and_std(&full.losses()).0, "full training");
-    for (rows, (_, label)) in chosen.iter().zip(CRITERIA) {
-        let points = rows.iter().map(|row| (row.parameters(), mean_and_std(&row.losses()).0));
+        .horizontal(at(&rows.full).1, "full training");
+    for (rows, (_, label)) in rows.chosen.iter().zip(CRITERIA) {
         let stds: Vec<f64> =
             rows.iter().map(|row| mean_and_std(&row.losses()).1.unwrap_or(0.0)).collect();
-        plot = plot.series(Series::line(label, points).with_markers().with_std(&stds)?);
+        plot =
+            plot.series(Series::line(label, rows.iter().map(at)).with_markers().with_std(&stds)?);
     }
-    for (row, _) in rivals {
-        let point = (row.parameters(), mean_and_std(&row.losses()).0);
-        plot = plot.series(Series::points(row.label.clone(), [point]));
+    for rival in &rows.rivals {
+        plot = plot.series(Series::points(rival.fixed.label.clone(), [at(&rival.fixed)]));
     }
     Ok(plot)
 }
 
-/// Percent by which the losses of one row are above those of another, seed by seed.
-fn above(row: &Row, other: &Row) -> Vec<f64> {
-    let pairs = row.runs.iter().zip(&other.runs);
-    pairs.map(|(a, b)| 100.0 * (a.test / b.test - 1.0)).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn claim(published: &'static str, miniature: &str, checks: Vec<Check>) -> Claim {
-    Claim {
-        published,
-        miniature: miniature.into(),
-        command: "cargo xtask bench adapeft --only budgets",
-        seeds: format!(
-            "{}: batches, adapters and probe phase; the same batches for all methods",
-            SEEDS.count()
-        ),
-        checks,
+    #[test]
+    fn names_of_figures_have_neither_spaces_nor_signs() {
+        assert_eq!(key("LoRA, rank 1"), "lora-rank-1");
+        assert_eq!(key("influence 0.1 %"), "influence-0.1");
+        assert_eq!(key("influence as linear probe"), "influence-as-linear-probe");
     }
-}
 
-fn within_a_percent(full: &Row, ours: &[Row]) -> Claim {
-    let checks = PERCENT.iter().zip(ours).filter(|(part, _)| BUDGET_OF_CLAIM <= **part);
-    let checks = checks.map(|(part, row)| Check {
-        what: format!("chosen within {part} %: percent above full training"),
-        asks: Asks::AtMost(ABOVE_OF_CLAIM),
-        values: above(row, full),
-    });
-    claim(
-        "less than half a percent of the parameters comes within about one percent of full training (2501.06954, 2505.12579)",
-        "the table above; the budgets beyond half a percent say where it begins",
-        checks.collect(),
-    )
-}
-
-fn against_fixed(rivals: &[(Row, Row)]) -> Claim {
-    let check = |(rival, ours): &(Row, Row)| Check {
-        what: format!("chosen with as many parameters as {}: percent above it", rival.label),
-        asks: Asks::NotLarger,
-        values: above(ours, rival),
-    };
-    claim(
-        "chosen groups are at least as good as fixed methods of the same size (2505.12579)",
-        "each budget is the number of parameters of the fixed method",
-        rivals.iter().map(check).collect(),
-    )
-}
-
-/// Both ways round: where neither is better beyond its errors, both hold.
-fn against_gradient_norm(chosen: &[Vec<Row>]) -> [Claim; 2] {
-    let checks = |ours: usize, other: usize| {
-        let pairs = PERCENT.iter().zip(chosen[ours].iter().zip(&chosen[other]));
-        let check = pairs.map(|(part, (row, other))| Check {
-            what: format!("within {part} %: {} above {}, %", row.label, other.label),
-            asks: Asks::NotLarger,
-            values: above(row, other),
-        });
-        check.collect::<Vec<_>>()
-    };
-    let miniature = "the same probe phase, the same exact knapsack, other values";
-    [
-        claim(
-            "influence chooses at least as well as a squared gradient norm (asked by reviewers of 2505.12579, not published)",
-            miniature,
-            checks(0, 1),
-        ),
-        claim(
-            "a squared gradient norm, which needs no fits, chooses at least as well as influence (ours)",
-            miniature,
-            checks(1, 0),
-        ),
-    ]
+    #[test]
+    fn a_probe_phase_is_worth_so_many_steps() {
+        let probe = ProbeCost { steps: 15.0, losses: 100.0, seconds: 1.0 };
+        assert!((probe.passes() - 145.0).abs() < 1e-12);
+        assert_eq!(in_steps(probe.passes()), 49);
+    }
 }

@@ -1,21 +1,18 @@
 //! Choices on digits against the best of all subsets, at every budget.
 
+mod show;
+
 use hessian_lr::select::Knapsack;
 use rand::RngExt;
-use report::figures::Better;
 use report::html::Section;
-use report::number::{mean_std, significant};
-use report::plot::{Plot, Series};
-use report::table::{Align, Table};
 use tensor_tree::{Key, Label};
 
-use super::claim::{Asks, Check, Claim};
-use super::digits::{CRITERIA, Digits, GROUPS, Known, PROBE, STEPS, Target, weights};
-use super::{Runs, figure};
+use super::Runs;
+use super::digits::{CRITERIA, Digits, GROUPS, Known, Target, weights};
+use super::sets::spearman;
 use crate::data::Places;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::Session;
-use crate::task::curves::mean_and_std;
 
 const SEEDS: u64 = 5;
 /// Random orders of each seed.
@@ -116,130 +113,68 @@ fn score(known: &Known, weights: &[u64], way: Way, seed: u64) -> Result<Scored> 
     Ok(Scored { log_ratios: log_ratios.collect::<Result<_>>()? })
 }
 
+/// What was measured of a target, one value for each seed in the innermost lists.
+struct Measured {
+    target: Target,
+    /// By way, the mean over budgets of `log(loss / least loss)`.
+    scores: Vec<Vec<f64>>,
+    /// By way and budget, the mean over seeds of the same.
+    curves: Vec<Vec<f64>>,
+    /// By criterion, the rank correlation of values with the losses that training a group alone saves.
+    alone: Vec<Vec<f64>>,
+    costs: [Vec<f64>; 4],
+}
+
+impl Measured {
+    fn new(target: Target, n_budgets: usize) -> Self {
+        let n_ways = ways().len();
+        Measured {
+            target,
+            scores: vec![Vec::new(); n_ways],
+            curves: vec![vec![0.0; n_budgets]; n_ways],
+            alone: vec![Vec::new(); CRITERIA.len()],
+            costs: Default::default(),
+        }
+    }
+
+    fn add(&mut self, known: &Known, weights: &[u64], seed: u64) -> Result<()> {
+        for (costs, cost) in self.costs.iter_mut().zip(known.cost) {
+            costs.push(cost);
+        }
+        for (w, (way, _)) in ways().iter().enumerate() {
+            let scored = score(known, weights, *way, seed)?;
+            self.scores[w].push(scored.mean());
+            for (sum, ratio) in self.curves[w].iter_mut().zip(&scored.log_ratios) {
+                *sum += ratio / SEEDS as f64;
+            }
+        }
+        let saved: Vec<f64> = (0..GROUPS).map(|k| -known.losses[1 << k]).collect();
+        for (ranks, values) in self.alone.iter_mut().zip(&known.values) {
+            ranks.push(spearman(values, &saved));
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn run(session: &Session, places: &Places, runs: &mut Runs) -> Result<Section> {
     let digits = Digits::open(places)?;
     let weights = weights()?;
+    let budgets = budgets(&weights);
     let task = session.progress.task("adapeft: choice", Target::ALL.len() as u64 * SEEDS);
-    let mut section = Section::new("Choices on digits, against the best of all subsets").paragraph(format!(
-        "A perceptron of 64, 64, 32 and 10 units is pretrained on 1,400 digits; then these are turned by a right angle, inverted, or \
-         labelled otherwise. Its {GROUPS} leaves are the groups. A probe phase of {PROBE} steps with the defaults of the crate values \
-         them; all 64 subsets are trained for {STEPS} steps with AdamW, each at two rates of which the one with the smaller training \
-         loss counts. At every budget that is the size of a subset, the chosen set's held-out loss is compared with the least of \
-         all subsets that fit."
-    ));
-    // By target, way and seed.
-    let ways = ways();
-    let mut scores = Vec::new();
-    let mut costs: [Vec<f64>; 4] = Default::default();
+    let mut all = Vec::new();
     for target in Target::ALL {
-        let mut by_way = vec![Vec::new(); ways.len()];
-        let mut curves = vec![vec![0.0; budgets(&weights).len()]; ways.len()];
+        let mut measured = Measured::new(target, budgets.len());
         for seed in 1..=SEEDS {
             let name = format!("choice/{}/{seed}", target.name());
             let values = runs
                 .values(session, &name, || Ok(digits.known(session, target, seed)?.to_values()))?;
-            let known = Known::from_values(&values)?;
-            for (cost, of) in costs.iter_mut().zip(known.cost) {
-                cost.push(of);
-            }
-            for (w, (way, _)) in ways.iter().enumerate() {
-                let scored = score(&known, &weights, *way, seed)?;
-                by_way[w].push(scored.mean());
-                for (sum, ratio) in curves[w].iter_mut().zip(&scored.log_ratios) {
-                    *sum += ratio / SEEDS as f64;
-                }
-            }
+            measured.add(&Known::from_values(&values)?, &weights, seed)?;
             task.advance(1);
         }
-        let mut plot = Plot::new(format!("Digits {}: chosen sets against the best", target.name()))
-            .x_label("budget in parameters")
-            .y_label("mean of log(loss / least loss)")
-            .log_x();
-        for w in [INFLUENCE[1], CHEAP[0], CHEAP[1], EACH_STEP, RANDOM] {
-            let points = budgets(&weights).into_iter().zip(&curves[w]);
-            let points = points.map(|(budget, ratio)| (budget as f64, *ratio));
-            plot = plot.series(Series::line(ways[w].1.clone(), points));
-        }
-        section = section.plot(
-            &plot.to_svg()?,
-            "0 is the best subset at that budget; means over seeds. Greedy sets are in the table.",
-        );
-        scores.push(by_way);
+        all.push(measured);
     }
     task.finish();
-    let mut table = Table::new(["choice", "rotated", "inverted", "relabelled"])
-        .with_caption(format!("Mean over budgets of log(loss / least loss), {SEEDS} seeds"));
-    for column in 1..4 {
-        table = table.align(column, Align::Right);
-    }
-    for (w, (_, label)) in ways.iter().enumerate() {
-        let mut row = vec![label.clone()];
-        for (target, scores) in Target::ALL.into_iter().zip(&scores) {
-            let (mean, std) = mean_and_std(&scores[w]);
-            row.push(mean_std(mean, std));
-            let label = label.replace(", ", "-").replace(' ', "-").to_lowercase();
-            let name = format!("choice-{}-{label}", target.name());
-            figure(session, &name, &scores[w], "mean log ratio", Better::Lower)?;
-        }
-        table.push_row(row);
-    }
-    let [forwards, probe_s, trainings_s, rejected] =
-        costs.each_ref().map(|values| significant(mean_and_std(values).0, 3));
-    section = section.table(&table).key_values([
-        ("forward passes of a probe phase", forwards),
-        ("forward and backward passes of one training", STEPS.to_string()),
-        ("seconds of a probe phase, Fisher's gradients of single samples included", probe_s),
-        ("seconds of all trainings of one seed", trainings_s),
-        ("percent of fits that were not accepted", rejected),
-    ]);
-    let differences = |a: usize, b: usize, asks| -> Result<Vec<Check>> {
-        let one = |(target, by_way): (Target, &Vec<Vec<f64>>)| {
-            let (ours, other) = (by_way.get(a), by_way.get(b));
-            let (ours, other) = (ours.ok_or(Error::TooFewRuns)?, other.ok_or(Error::TooFewRuns)?);
-            let what = format!("{}: {} less {}", target.name(), ways[a].1, ways[b].1);
-            let values = ours.iter().zip(other).map(|(a, b)| a - b).collect();
-            Ok(Check { what, asks, values })
-        };
-        Target::ALL.into_iter().zip(&scores).map(one).collect()
-    };
-    let claim = |published, checks| Claim {
-        published,
-        miniature: format!("six groups, all {} budgets, see above", budgets(&weights).len()),
-        command: "cargo xtask bench adapeft --only choice",
-        seeds: format!("{SEEDS}: pretraining, batches and probe phase"),
-        checks,
-    };
-    let mut chance = Vec::new();
-    for way in INFLUENCE.into_iter().chain([EACH_STEP]) {
-        chance.extend(differences(way, RANDOM, Asks::Smaller)?);
-    }
-    let exact = differences(INFLUENCE[1], INFLUENCE[0], Asks::NotLarger)?;
-    let (mut cheap, mut reversed) = (Vec::new(), Vec::new());
-    for (ours, other) in [(INFLUENCE[1], CHEAP[0]), (INFLUENCE[1], CHEAP[1]), (EACH_STEP, CHEAP[0])]
-    {
-        cheap.extend(differences(ours, other, Asks::NotLarger)?);
-        reversed.extend(differences(other, ours, Asks::NotLarger)?);
-    }
-    Ok(section
-        .section(claim("groups by influence are better than chance (2505.12579)", chance).section())
-        .section(
-            claim("the exact knapsack is at least as good as adding groups by influence (ours)", exact)
-                .section(),
-        )
-        .section(
-            claim(
-                "influence chooses at least as well as gradient norms and Fisher information (asked by reviewers, not published)",
-                cheap,
-            )
-            .section(),
-        )
-        .section(
-            claim(
-                "gradient norms and Fisher information, which need no fits, choose at least as well as influence (ours)",
-                reversed,
-            )
-            .section(),
-        ))
+    show::section(session, &all, &budgets)
 }
 
 #[cfg(test)]

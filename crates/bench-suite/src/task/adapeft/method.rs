@@ -10,7 +10,7 @@ use super::pretrain::{CONTEXT, pretrained};
 use super::probe::{Found, probe};
 use super::sets::{Set, modules};
 use super::tune::{Course, RATES, Tuned, downhill, tune};
-use super::{Runs, store};
+use super::{Runs, SEEDS, store};
 use crate::data::Places;
 use crate::error::Result;
 use crate::session::Session;
@@ -196,8 +196,8 @@ impl<'a> Bench<'a> {
                     grouping.of(name).is_ok_and(|k| set.iter().any(|group| group == names[k]))
                 };
                 // Adapters that are not trained add nothing, and are taken off.
-                let is_used =
-                    carrying.params.names().any(|name| name.contains(".lora_") && is_trained(name));
+                let mut names = carrying.params.names();
+                let is_used = names.any(|name| name.contains(".lora_") && is_trained(name));
                 let net = match is_used {
                     true => carrying,
                     false => self.net(size)?,
@@ -207,47 +207,40 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// A training, or what is known of it.
+    /// A training of so many steps, or what is known of it.
     pub(super) fn tuned(
         &mut self,
         size: Size,
         method: &Method,
-        seed: u64,
-        rate: usize,
+        (seed, rate, steps): (u64, usize, u64),
     ) -> Result<Tuned> {
-        let rate = RATES[rate];
-        let name = format!("tuned/{}/{}/{rate}/{seed}", size.n_blocks(), method.label());
+        let rate = RATES.get(rate).copied().unwrap_or(f64::NAN);
+        let name = format!("tuned/{}/{}/{steps}/{rate}/{seed}", size.n_blocks(), method.label());
+        if let Some(store::Numbers(values)) = self.runs.get(&name) {
+            return Tuned::from_values(values);
+        }
         let (net, is_trained) = self.trained(size, method, seed)?;
         let (session, corpus) = (self.session, &self.corpora.restaurants);
         let values = self.runs.values(session, &name, || {
-            let course = Course { steps: STEPS, batch: BATCH, seed };
+            let course = Course { steps, batch: BATCH, seed };
             Ok(tune(session, &net, is_trained, corpus, course, rate)?.to_values())
         })?;
         Tuned::from_values(&values)
     }
 
-    /// The least loss on the windows for choices tells the rate, with this seed; of the first set that is not empty where
-    /// several share it.
-    pub(super) fn shared_rate(
-        &mut self,
-        size: Size,
-        method: &Method,
-        seed: u64,
-        known: &mut Option<usize>,
-    ) -> Result<usize> {
+    /// The place in [`RATES`] with the least loss on the windows for choices, with the first seed, whichever seeds use it.
+    pub(super) fn rate(&mut self, size: Size, method: &Method) -> Result<usize> {
         if method.is_nothing() {
             return Ok(0);
         }
-        match known {
-            Some(rate) => Ok(*rate),
-            None => Ok(*known.insert(self.rate(size, method, seed)?)),
-        }
+        downhill(RATES.len(), method.first_rate(), |rate| {
+            Ok(self.tuned(size, method, (*SEEDS.start(), rate, STEPS))?.valid)
+        })
     }
 
-    /// The rate with the least loss on the windows for choices, with this seed.
-    pub(super) fn rate(&mut self, size: Size, method: &Method, seed: u64) -> Result<usize> {
-        downhill(RATES.len(), method.first_rate(), |rate| {
-            Ok(self.tuned(size, method, seed, rate)?.valid)
-        })
+    /// The training of a method with a seed, at the method's rate.
+    pub(super) fn best(&mut self, size: Size, method: &Method, seed: u64) -> Result<Tuned> {
+        let rate = self.rate(size, method)?;
+        self.tuned(size, method, (seed, rate, STEPS))
     }
 }

@@ -27,7 +27,7 @@ const RATE: f64 = 3e-3;
 const SEED: u64 = 7;
 const KIND: &str = "bench-suite/adapeft-pretrained";
 
-/// The network of that many blocks: a saved one of the same sizes if the session resumes.
+/// The network of that many blocks: a saved one of the same commit if the session resumes.
 pub(super) fn pretrained(
     session: &Session,
     corpora: &Corpora,
@@ -39,7 +39,8 @@ pub(super) fn pretrained(
     let params = builder.into_tree()?;
     let mut run =
         Pretraining { optimizer: Running::new(AdamW::default(), &params)?, step: 0, params };
-    let path = session.path(&format!("runs/adapeft-gpt-{n_blocks}-{STEPS}.safetensors"));
+    let file = format!("adapeft-gpt-{n_blocks}-{}", session.commit);
+    let path = session.path(&format!("runs/{file}.safetensors"));
     let header = Header {
         kind: KIND.into(),
         config: format!("{config:?}, {STEPS} steps, batch {BATCH}, rate {RATE}, seed {SEED}"),

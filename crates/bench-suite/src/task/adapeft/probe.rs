@@ -17,13 +17,14 @@ use super::corpus::Corpus;
 use super::net::Net;
 use super::tune::Course;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::session::Session;
 
 const KIND: &str = "bench-suite/adapeft-probe";
 /// Saving may take this part of the time.
 const SAVING: f64 = 0.05;
 
-/// What a phase found, and how long it took.
+/// What a phase found, and how many seconds of the processor it took, all threads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Found {
     pub(super) report: Report,
@@ -51,11 +52,9 @@ pub(super) fn probe<M: LanguageModel + Clone>(
     let probe = Probe::new(auto, course.steps).with(GradientNorm);
     let mut state = probe.init(&params)?;
     let mut seconds = 0.0;
-    let path = session.path(&format!("runs/adapeft-probe-{}.safetensors", name.replace('/', "-")));
-    let header = Header {
-        kind: KIND.into(),
-        config: format!("{name}, {course:?}, commit {}", session.commit),
-    };
+    let file = format!("adapeft-probe-{}-{}", name.replace('/', "-"), session.commit);
+    let path = session.path(&format!("runs/{file}.safetensors"));
+    let header = Header { kind: KIND.into(), config: format!("{name}, {course:?}") };
     if session.resume && path.exists() {
         (state, seconds) = load(&path, &header)?;
     }
@@ -63,7 +62,7 @@ pub(super) fn probe<M: LanguageModel + Clone>(
     task.start_at(state.n_steps());
     let (mut since, mut saving) = (Instant::now(), 0.0);
     while !probe.is_done(&state) {
-        let started = Instant::now();
+        let started = machine::cpu_seconds();
         let step = state.n_steps();
         let now = corpus.batch(course.batch, course.seed, step)?;
         let next = match probe.needs_probe(&state) {
@@ -72,7 +71,7 @@ pub(super) fn probe<M: LanguageModel + Clone>(
         };
         let batches = Batches { step: &now, probe: next.as_ref() };
         probe.step(&objective, batches, (Pass::Eval, Reduction::Mean), &mut state)?;
-        seconds += started.elapsed().as_secs_f64();
+        seconds += machine::cpu_seconds() - started;
         task.advance(1);
         let stop = session.interrupt.is_set();
         let due = session.checkpoint_every.as_secs_f64().max(saving / SAVING);

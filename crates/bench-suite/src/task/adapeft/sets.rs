@@ -88,14 +88,15 @@ pub(super) fn overlap(report: &Report, a: &[String], b: &[String]) -> f64 {
     count(a.intersection(&b).copied().collect()) / count(a.union(&b).copied().collect()).max(1.0)
 }
 
-/// Rank correlation, ties at their mean rank.
+/// Rank correlation, ties at their mean rank; 0 where all values of a side are equal, which order nothing.
 pub(super) fn spearman(x: &[f64], y: &[f64]) -> f64 {
     let (x, y) = (ranks(x), ranks(y));
     let mean = (x.len() as f64 - 1.0) / 2.0;
     let dot = |a: &[f64], b: &[f64]| -> f64 {
         a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum()
     };
-    dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt()
+    let norms = (dot(&x, &x) * dot(&y, &y)).sqrt();
+    if norms == 0.0 { 0.0 } else { dot(&x, &y) / norms }
 }
 
 fn ranks(values: &[f64]) -> Vec<f64> {
@@ -117,6 +118,7 @@ mod tests {
         // Ranks 0, 1.5, 1.5, 3 against 0, 1, 2, 3: 4.5 / sqrt(4.5 * 5).
         let tied = spearman(&[0.0, 1.0, 1.0, 2.0], &[0.0, 1.0, 2.0, 3.0]);
         assert!((tied - 0.9f64.sqrt()).abs() < 1e-12);
+        assert!(spearman(&[2.0, 2.0], &[1.0, 3.0]).abs() < 1e-12);
     }
 
     #[test]

@@ -32,12 +32,8 @@ struct Seed {
     n_trained: [u64; 2],
 }
 
-/// The rates are those found with the first seed: of the set from the small network, of the own one, of a random one.
-fn one(
-    bench: &mut Bench<'_>,
-    seed: u64,
-    rates: &mut [Option<usize>; 3],
-) -> Result<(Seed, Vec<String>)> {
+/// Everything of one seed, and the names of the groups.
+fn one(bench: &mut Bench<'_>, seed: u64) -> Result<(Seed, Vec<String>)> {
     let small = bench.found(Size::Small, By::Module, PROBE, seed)?.report;
     let deep = bench.found(Size::Large, By::Module, PROBE, seed)?.report;
     let budget = bench.budget(Size::Large, PERCENT)?;
@@ -45,15 +41,14 @@ fn one(
     let transfer = small.transfer(net.sizes(), &Chooser::within(Budget::Count(budget)))?;
     let given: Set = transfer.choice.chosen().map(str::to_owned).collect();
     let own = chosen(&deep, "influence", budget)?;
-    let mut loss = |kind: usize, set: &Set| -> Result<f64> {
+    let mut loss = |set: &Set| -> Result<f64> {
         let method = Method::Groups(By::Module, set.clone());
-        let rate = bench.shared_rate(Size::Large, &method, seed, &mut rates[kind])?;
-        Ok(bench.tuned(Size::Large, &method, seed, rate)?.test)
+        Ok(bench.best(Size::Large, &method, seed)?.test)
     };
-    let mut losses = [loss(0, &given)?, loss(1, &own)?, 0.0];
+    let mut losses = [loss(&given)?, loss(&own)?, 0.0];
     for draw in 0..RANDOM {
         let key = Key::from_seed(RANDOM_SEED + seed).child(Label::Sample(draw));
-        losses[2] += loss(2, &random(&deep, budget, key)?)? / RANDOM as f64;
+        losses[2] += loss(&random(&deep, budget, key)?)? / RANDOM as f64;
     }
     let n_trained = [size(&deep, &given), size(&deep, &own)];
     let names: Vec<String> = deep.groups.iter().map(|group| group.name.clone()).collect();
@@ -67,9 +62,9 @@ fn one(
 pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
     let session = bench.session;
     let task = session.progress.task("adapeft: sizes", DEEP_SEEDS.count() as u64);
-    let (mut seeds, mut names, mut rates) = (Vec::new(), Vec::new(), [None; 3]);
+    let (mut seeds, mut names) = (Vec::new(), Vec::new());
     for seed in DEEP_SEEDS {
-        let (found, groups) = one(bench, seed, &mut rates)?;
+        let (found, groups) = one(bench, seed)?;
         seeds.push(found);
         names = groups;
         task.advance(1);
@@ -137,7 +132,9 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
             PERCENT,
         ),
         command: "cargo xtask bench adapeft --only sizes",
-        seeds: "3: batches, adapters and probe phases; rates are found with the first seed".into(),
+        seeds:
+            "3: batches, adapters and probe phases; the rate of each set is found with the first"
+                .into(),
         checks: vec![
             check("rank correlation of APPI", Asks::LargerThan(0.5), ranks),
             check(

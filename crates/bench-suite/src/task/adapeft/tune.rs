@@ -1,13 +1,12 @@
 //! Training of some parameters on the new domain, and the search of its rate.
 
-use std::time::Instant;
-
 use tape_nn::net::LanguageModel;
 use tensor_tree::{AdamW, Differentiable, Pass, Reduction, Schedule, Transform};
 
 use super::corpus::{Corpus, loss};
 use super::net::Net;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::session::Session;
 
 /// Half decades.
@@ -28,7 +27,7 @@ pub(super) struct Tuned {
     pub(super) test: f64,
     /// Loss of the windows for choices.
     pub(super) valid: f64,
-    /// Of all steps, without evaluations.
+    /// Of the processor, all threads and all steps, without evaluations.
     pub(super) seconds: f64,
     /// Trained parameters.
     pub(super) n_trained: f64,
@@ -60,7 +59,7 @@ pub(super) fn tune<M: LanguageModel + Clone>(
     let optimizer = AdamW::default();
     let mut state = optimizer.init(&params)?;
     let schedule = Schedule::Linear { warmup: 0, total: course.steps, floor: 0.1 };
-    let started = Instant::now();
+    let started = machine::cpu_seconds();
     let steps = if params.is_empty() { 0 } else { course.steps };
     for step in 0..steps {
         if session.interrupt.is_set() {
@@ -71,7 +70,7 @@ pub(super) fn tune<M: LanguageModel + Clone>(
         let direction = optimizer.update(grads, &params, &mut state)?;
         params = params.descend(&direction, &(rate * schedule.factor(step)).into())?;
     }
-    let seconds = started.elapsed().as_secs_f64();
+    let seconds = machine::cpu_seconds() - started;
     Ok(Tuned {
         test: loss(&objective, &params, &corpus.test)?,
         valid: loss(&objective, &params, &corpus.valid)?,
