@@ -57,6 +57,11 @@ impl<T: Clone + Serialize + DeserializeOwned> Store<T> {
 }
 
 impl Store<Numbers> {
+    /// What is known of a unit, as numbers.
+    pub(super) fn known_values(&self, name: &str) -> Option<&[f64]> {
+        self.get(name).map(|Numbers(values)| values.as_slice())
+    }
+
     /// The values of a unit: known ones, or those that `work` gives, which are kept.
     pub(super) fn values(
         &mut self,
@@ -64,8 +69,8 @@ impl Store<Numbers> {
         name: &str,
         work: impl FnOnce() -> Result<Vec<f64>>,
     ) -> Result<Vec<f64>> {
-        if let Some(Numbers(values)) = self.get(name) {
-            return Ok(values.clone());
+        if let Some(values) = self.known_values(name) {
+            return Ok(values.to_vec());
         }
         if session.interrupt.is_set() {
             return Err(Error::Interrupted);

@@ -196,8 +196,8 @@ impl<'a> Bench<'a> {
                     grouping.of(name).is_ok_and(|k| set.iter().any(|group| group == names[k]))
                 };
                 // Adapters that are not trained add nothing, and are taken off.
-                let mut names = carrying.params.names();
-                let is_used = names.any(|name| name.contains(".lora_") && is_trained(name));
+                let is_used =
+                    carrying.params.names().any(|name| name.contains(".lora_") && is_trained(name));
                 let net = match is_used {
                     true => carrying,
                     false => self.net(size)?,
@@ -216,7 +216,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Tuned> {
         let rate = RATES.get(rate).copied().unwrap_or(f64::NAN);
         let name = format!("tuned/{}/{}/{steps}/{rate}/{seed}", size.n_blocks(), method.label());
-        if let Some(store::Numbers(values)) = self.runs.get(&name) {
+        if let Some(values) = self.runs.known_values(&name) {
             return Tuned::from_values(values);
         }
         let (net, is_trained) = self.trained(size, method, seed)?;
