@@ -18,20 +18,45 @@ use crate::task::curves::mean_and_std;
 
 /// Percent of the parameters that may be trained.
 pub(super) const PERCENT: [f64; 5] = [0.1, 0.3, 1.0, 3.0, 10.0];
-/// What values groups: its name in reports, in tables.
-const CRITERIA: [(&str, &str); 2] =
-    [("influence", "AdaPEFT"), ("gradient_norm", "by gradient norm")];
+/// Ways to choose; the first is that with the defaults.
+const WAYS: [Way; 3] = [
+    Way { label: "AdaPEFT", key: "influence", criterion: "influence", windows: BATCH },
+    Way {
+        label: "AdaPEFT, fits on 64 windows",
+        key: "influence-64",
+        criterion: "influence",
+        windows: 64,
+    },
+    Way {
+        label: "by gradient norm",
+        key: "gradient-norm",
+        criterion: "gradient_norm",
+        windows: BATCH,
+    },
+];
 const FIXED: [Method; 5] =
     [Method::BitFit, Method::Norms, Method::Head, Method::Lora(1), Method::Lora(RANK)];
 /// Forward passes that a step of training counts as: one and a backward pass.
 const PASSES_OF_A_STEP: f64 = 3.0;
+
+/// How groups are chosen.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    label: &'static str,
+    /// For figures.
+    key: &'static str,
+    /// What values groups, as reports name it.
+    criterion: &'static str,
+    /// Windows of each loss of a fit.
+    windows: usize,
+}
 
 /// What a probe phase cost.
 #[derive(Clone, Copy, Debug)]
 struct ProbeCost {
     /// Steps of training.
     steps: f64,
-    /// Losses for fits and rates, each a forward pass.
+    /// Losses for fits and rates, each a forward pass; one over more windows than a step's counts as so many more.
     losses: f64,
     /// Of the processor, all threads.
     seconds: f64,
@@ -137,26 +162,21 @@ fn fixed(bench: &mut Bench<'_>, method: &Method, steps: u64) -> Result<Row> {
 }
 
 /// Sets chosen within a budget, of each seed its own.
-fn adaptive(
-    bench: &mut Bench<'_>,
-    criterion: (&str, &str),
-    budget: u64,
-    name: &str,
-) -> Result<Row> {
+fn adaptive(bench: &mut Bench<'_>, way: Way, budget: u64, name: &str) -> Result<Row> {
     let (mut runs, mut probes, mut sets, mut rates) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for seed in SEEDS {
-        let found = bench.found(Size::Small, By::Layer, PROBE, seed)?;
-        let set = chosen(&found.report, criterion.0, budget)?;
+        let found = bench.found_with(Size::Small, By::Layer, (PROBE, way.windows), seed)?;
+        let set = chosen(&found.report, way.criterion, budget)?;
         let method = Method::Groups(By::Layer, set.clone());
         let rate = RATES[bench.rate(Size::Small, &method)?];
         if !set.is_empty() && !rates.contains(&rate) {
             rates.push(rate);
         }
         runs.push(bench.best(Size::Small, &method, seed)?);
-        let (steps, losses) =
-            (found.report.cost.n_steps as f64, found.report.cost.n_forwards as f64);
-        probes.push(match criterion.0 {
+        let (cost, part) = (found.report.cost, way.windows as f64 / BATCH as f64);
+        let (steps, losses) = (cost.n_steps as f64, part * cost.n_forwards as f64);
+        probes.push(match way.criterion {
             "influence" => ProbeCost { steps, losses, seconds: found.seconds },
             // A squared norm of the gradient needs no losses beside those of the gradients: steps of full training.
             _ => {
@@ -169,8 +189,8 @@ fn adaptive(
     }
     rates.sort_by(f64::total_cmp);
     Ok(Row {
-        label: format!("{}, {name}", criterion.1),
-        key: key(&format!("{} {name}", criterion.0.replace('_', "-"))),
+        label: format!("{}, {name}", way.label),
+        key: key(&format!("{} {name}", way.key)),
         rates,
         steps: STEPS,
         runs,
@@ -192,23 +212,23 @@ struct Rows {
     nothing: Row,
     full: Row,
     rivals: Vec<Rival>,
-    /// By criterion and budget.
+    /// By way and budget.
     chosen: Vec<Vec<Row>>,
 }
 
 impl Rows {
     fn measure(bench: &mut Bench<'_>) -> Result<Self> {
-        let n_rows = 2 + 3 * FIXED.len() + CRITERIA.len() * PERCENT.len();
+        let n_rows = 2 + 3 * FIXED.len() + WAYS.len() * PERCENT.len();
         let task = bench.session.progress.task("adapeft: budgets", n_rows as u64);
         let nothing = untrained(bench)?;
         let full = fixed(bench, &Method::Full, STEPS)?;
         task.advance(2);
         let mut chosen = Vec::new();
-        for criterion in CRITERIA {
+        for way in WAYS {
             let mut rows = Vec::new();
             for part in PERCENT {
                 let budget = bench.budget(Size::Small, part)?;
-                rows.push(adaptive(bench, criterion, budget, &format!("{part} %"))?);
+                rows.push(adaptive(bench, way, budget, &format!("{part} %"))?);
                 task.advance(1);
             }
             chosen.push(rows);
@@ -220,7 +240,7 @@ impl Rows {
             let (fixed, longer) = (fixed(bench, &method, STEPS)?, fixed(bench, &method, longer)?);
             task.advance(2);
             let name = format!("as {}", fixed.label);
-            let ours = adaptive(bench, CRITERIA[0], whole(fixed.parameters()), &name)?;
+            let ours = adaptive(bench, WAYS[0], whole(fixed.parameters()), &name)?;
             task.advance(1);
             rivals.push(Rival { fixed, longer, ours });
         }
@@ -262,18 +282,13 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
             figure(session, &format!("{name}-above-full"), &above, "%", Better::Lower)?;
         }
     }
-    for (part, row) in PERCENT.iter().zip(ours) {
-        let passes: Vec<f64> =
+    for (way, rows) in WAYS.iter().zip(&rows.chosen) {
+        let Some(row) = rows.first() else { continue };
+        let name = format!("budgets-{}-probe-over-training", way.key);
+        let parts: Vec<f64> =
             row.probes.iter().map(|probe| probe.passes() / row.training_passes()).collect();
-        let unit =
-            "forward passes of the probe phase over those of a training, a step counted as three";
-        figure(
-            session,
-            &format!("budgets-probe-over-training-{part}"),
-            &passes,
-            unit,
-            Better::Lower,
-        )?;
+        let unit = "forward passes over those of a training, a step counted as three";
+        figure(session, &name, &parts, unit, Better::Lower)?;
     }
     let n_base = bench.net(Size::Small)?.params.n_elements();
     let mut section = Section::new("Loss against trained parameters")
@@ -289,8 +304,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
         ))
         .paragraph(format!(
             "Groups are kinds in layers; the network whose groups are chosen carries adapters of rank {RANK}, and budgets are \
-             parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, and its cost is in \
-             the totals. A step counts as three forward passes, a loss as one. Longer trainings of fixed methods take the passes of \
+             parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, its fits on \
+             the next batch or on 64 windows, and its cost is in the totals. A step counts as three forward passes, a loss as one. Longer trainings of fixed methods take the passes of \
              a probe phase in addition, at the rate that was found for the shorter ones."
         ))
         .table(&table(rows.all(), &rows.full, n_base as f64))
@@ -371,11 +386,11 @@ fn plot(rows: &Rows) -> Result<Plot> {
         .y_label("test loss in nats per character")
         .log_x()
         .horizontal(at(&rows.full).1, "full training");
-    for (rows, (_, label)) in rows.chosen.iter().zip(CRITERIA) {
+    for (rows, way) in rows.chosen.iter().zip(WAYS) {
         let stds: Vec<f64> =
             rows.iter().map(|row| mean_and_std(&row.losses()).1.unwrap_or(0.0)).collect();
-        plot =
-            plot.series(Series::line(label, rows.iter().map(at)).with_markers().with_std(&stds)?);
+        plot = plot
+            .series(Series::line(way.label, rows.iter().map(at)).with_markers().with_std(&stds)?);
     }
     for rival in &rows.rivals {
         plot = plot.series(Series::points(rival.fixed.label.clone(), [at(&rival.fixed)]));

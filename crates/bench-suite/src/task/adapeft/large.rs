@@ -92,7 +92,8 @@ impl Bench<'_> {
         }
         let net = subject.net.with_adapters(RANK, &ADAPTED, seed)?;
         let course = Course { steps: PROBE, batch: BATCH, seed };
-        let found = probe(self.session, &name, &net, &subject.corpus, &self.grouping, course)?;
+        let (corpus, grouping) = (&subject.corpus, &self.grouping);
+        let found = probe(self.session, &name, &net, corpus, grouping, (course, BATCH))?;
         self.probes.put(&name, found.clone())?;
         Ok(found)
     }

@@ -150,16 +150,28 @@ impl<'a> Bench<'a> {
         self.net(size)?.with_adapters(RANK, &ADAPTED, seed)
     }
 
-    /// What a probe phase of that many steps finds.
+    /// What a probe phase of that many steps finds, its fits on as many windows as its gradients.
     pub(super) fn found(&mut self, size: Size, by: By, steps: u64, seed: u64) -> Result<Found> {
-        let name = format!("{}/{}/{steps}/{seed}", size.n_blocks(), by.name());
+        self.found_with(size, by, (steps, BATCH), seed)
+    }
+
+    /// The same with other numbers of windows for its fits.
+    pub(super) fn found_with(
+        &mut self,
+        size: Size,
+        by: By,
+        (steps, windows): (u64, usize),
+        seed: u64,
+    ) -> Result<Found> {
+        let name = format!("{}/{}/{steps}/{windows}/{seed}", size.n_blocks(), by.name());
         if let Some(found) = self.probes.get(&name) {
             return Ok(found.clone());
         }
         let net = self.carrying(size, seed)?;
         let course = Course { steps, batch: BATCH, seed };
         let corpus = &self.corpora.restaurants;
-        let found = probe(self.session, &name, &net, corpus, &by.grouping(&net)?, course)?;
+        let grouping = by.grouping(&net)?;
+        let found = probe(self.session, &name, &net, corpus, &grouping, (course, windows))?;
         self.probes.put(&name, found.clone())?;
         Ok(found)
     }

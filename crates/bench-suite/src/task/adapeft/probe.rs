@@ -33,14 +33,14 @@ pub(super) struct Found {
 
 type State = ProbeState<<AdamW as Transform>::State>;
 
-/// A phase of training everything, by the defaults of the crate.
+/// A phase of training everything, by the defaults of the crate, with so many windows for each loss of a fit.
 pub(super) fn probe<M: LanguageModel + Clone>(
     session: &Session,
     name: &str,
     net: &Net<M>,
     corpus: &Corpus,
     grouping: &Grouping,
-    course: Course,
+    (course, windows): (Course, usize),
 ) -> Result<Found> {
     let (objective, params) = net.training(|_| true);
     let auto = AutoRate {
@@ -54,7 +54,7 @@ pub(super) fn probe<M: LanguageModel + Clone>(
     let mut seconds = 0.0;
     let file = format!("adapeft-probe-{}-{}", name.replace('/', "-"), session.commit);
     let path = session.path(&format!("runs/{file}.safetensors"));
-    let header = Header { kind: KIND.into(), config: format!("{name}, {course:?}") };
+    let header = Header { kind: KIND.into(), config: format!("{name}, {course:?}, {windows}") };
     if session.resume && path.exists() {
         (state, seconds) = load(&path, &header)?;
     }
@@ -66,7 +66,7 @@ pub(super) fn probe<M: LanguageModel + Clone>(
         let step = state.n_steps();
         let now = corpus.batch(course.batch, course.seed, step)?;
         let next = match probe.needs_probe(&state) {
-            true => Some(corpus.batch(course.batch, course.seed, step + 1)?),
+            true => Some(corpus.batch(windows, course.seed, step + 1)?),
             false => None,
         };
         let batches = Batches { step: &now, probe: next.as_ref() };

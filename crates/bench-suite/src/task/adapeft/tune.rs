@@ -16,6 +16,7 @@ pub(super) const RATES: [f64; 7] = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
     pub(super) steps: u64,
+    /// Windows of a batch.
     pub(super) batch: usize,
     pub(super) seed: u64,
 }
