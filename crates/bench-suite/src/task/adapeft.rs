@@ -18,7 +18,7 @@ mod tune;
 
 use report::figures::Better;
 use report::html::Section;
-use report::number::mean_std;
+use report::number::{mean_std, significant};
 
 use super::curves::mean_and_std;
 use super::{claim, store};
@@ -64,10 +64,11 @@ pub(super) fn run(session: &Session) -> Result<Section> {
     Ok(section)
 }
 
-/// Mean and standard deviation, the latter only where values differ.
+/// Mean and standard deviation, the latter only where it is a thousandth or more.
 fn cell(values: &[f64]) -> String {
     let (mean, std) = mean_and_std(values);
-    mean_std(mean, std.filter(|std| 1e-9 * mean.abs() < *std))
+    let std = std.filter(|std| 1e-3 * mean.abs() < *std);
+    if std.is_some() { mean_std(mean, std) } else { significant(mean, 4) }
 }
 
 /// Appends the mean of values over seeds.

@@ -8,8 +8,9 @@ use report::number::{count, significant};
 use report::plot::{Plot, Series};
 use report::table::{Align, Table};
 
-use super::method::{BATCH, Bench, By, Method, PROBE, RANK, STEPS, Size};
+use super::method::{BATCH, Bench, By, FITS, Method, PROBE, RANK, STEPS, Size};
 use super::pretrain::{self, CONTEXT, WIDTH};
+use super::probe::Fits;
 use super::sets::{Set, chosen};
 use super::tune::{RATES, Tuned};
 use super::{SEEDS, cell, figure};
@@ -19,20 +20,21 @@ use crate::task::curves::mean_and_std;
 /// Percent of the parameters that may be trained.
 pub(super) const PERCENT: [f64; 5] = [0.1, 0.3, 1.0, 3.0, 10.0];
 /// Ways to choose; the first is that with the defaults.
-const WAYS: [Way; 3] = [
-    Way { label: "AdaPEFT", key: "influence", criterion: "influence", windows: BATCH },
+const WAYS: [Way; 4] = [
+    Way { label: "AdaPEFT", key: "influence", criterion: "influence", fits: FITS },
+    Way {
+        label: "AdaPEFT, a fit each step",
+        key: "influence-each-step",
+        criterion: "influence",
+        fits: Fits { period: 1, ..FITS },
+    },
     Way {
         label: "AdaPEFT, fits on 64 windows",
         key: "influence-64",
         criterion: "influence",
-        windows: 64,
+        fits: Fits { windows: 64, ..FITS },
     },
-    Way {
-        label: "by gradient norm",
-        key: "gradient-norm",
-        criterion: "gradient_norm",
-        windows: BATCH,
-    },
+    Way { label: "by gradient norm", key: "gradient-norm", criterion: "gradient_norm", fits: FITS },
 ];
 const FIXED: [Method; 5] =
     [Method::BitFit, Method::Norms, Method::Head, Method::Lora(1), Method::Lora(RANK)];
@@ -47,8 +49,7 @@ struct Way {
     key: &'static str,
     /// What values groups, as reports name it.
     criterion: &'static str,
-    /// Windows of each loss of a fit.
-    windows: usize,
+    fits: Fits,
 }
 
 /// What a probe phase cost.
@@ -118,7 +119,8 @@ impl Row {
 /// The mean; 0 of nothing.
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let n = values.len().max(1) as f64;
-    values.sum::<f64>() / n
+    // An empty sum is -0.
+    (values.sum::<f64>() + 0.0) / n
 }
 
 /// A label as a part of the name of a figure.
@@ -166,7 +168,7 @@ fn adaptive(bench: &mut Bench<'_>, way: Way, budget: u64, name: &str) -> Result<
     let (mut runs, mut probes, mut sets, mut rates) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for seed in SEEDS {
-        let found = bench.found_with(Size::Small, By::Layer, (PROBE, way.windows), seed)?;
+        let found = bench.found_with(Size::Small, By::Layer, (PROBE, way.fits), seed)?;
         let set = chosen(&found.report, way.criterion, budget)?;
         let method = Method::Groups(By::Layer, set.clone());
         let rate = RATES[bench.rate(Size::Small, &method)?];
@@ -174,7 +176,7 @@ fn adaptive(bench: &mut Bench<'_>, way: Way, budget: u64, name: &str) -> Result<
             rates.push(rate);
         }
         runs.push(bench.best(Size::Small, &method, seed)?);
-        let (cost, part) = (found.report.cost, way.windows as f64 / BATCH as f64);
+        let (cost, part) = (found.report.cost, way.fits.windows as f64 / BATCH as f64);
         let (steps, losses) = (cost.n_steps as f64, part * cost.n_forwards as f64);
         probes.push(match way.criterion {
             "influence" => ProbeCost { steps, losses, seconds: found.seconds },
@@ -304,8 +306,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
         ))
         .paragraph(format!(
             "Groups are kinds in layers; the network whose groups are chosen carries adapters of rank {RANK}, and budgets are \
-             parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, its fits on \
-             the next batch or on 64 windows, and its cost is in the totals. A step counts as three forward passes, a loss as one. Longer trainings of fixed methods take the passes of \
+             parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, with \
+             variants, and its cost is in the totals. A step counts as three forward passes, a loss as one. Longer trainings of fixed methods take the passes of \
              a probe phase in addition, at the rate that was found for the shorter ones."
         ))
         .table(&table(rows.all(), &rows.full, n_base as f64))

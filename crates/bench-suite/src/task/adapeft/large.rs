@@ -15,7 +15,7 @@ use tensor_tree::{Key, Label};
 use super::claim::{Asks, Check, Claim};
 use super::corpus::Corpus;
 use super::net::Net;
-use super::probe::{Found, probe};
+use super::probe::{Fits, Found, probe};
 use super::sets::{Set, chosen, random, spearman};
 use super::tune::{Course, RATES, Tuned, downhill, tune};
 use super::{Runs, figure, store};
@@ -93,7 +93,8 @@ impl Bench<'_> {
         let net = subject.net.with_adapters(RANK, &ADAPTED, seed)?;
         let course = Course { steps: PROBE, batch: BATCH, seed };
         let (corpus, grouping) = (&subject.corpus, &self.grouping);
-        let found = probe(self.session, &name, &net, corpus, grouping, (course, BATCH))?;
+        let fits = Fits { windows: BATCH, period: 4 };
+        let found = probe(self.session, &name, &net, corpus, grouping, (course, fits))?;
         self.probes.put(&name, found.clone())?;
         Ok(found)
     }

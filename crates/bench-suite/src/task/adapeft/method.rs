@@ -7,7 +7,7 @@ use tape_nn::select::fits;
 use super::corpus::Corpora;
 use super::net::Net;
 use super::pretrain::{CONTEXT, pretrained};
-use super::probe::{Found, probe};
+use super::probe::{Fits, Found, probe};
 use super::sets::{Set, modules};
 use super::tune::{Course, RATES, Tuned, downhill, tune};
 use super::{Runs, SEEDS, store};
@@ -21,6 +21,8 @@ pub(super) const STEPS: u64 = 150;
 pub(super) const PROBE: u64 = 15;
 /// Windows of a batch.
 pub(super) const BATCH: usize = 8;
+/// Fits as the crate makes them: every fourth step, on the next batch.
+pub(super) const FITS: Fits = Fits { period: 4, windows: BATCH };
 /// Rank of the adapters that a network carries whose groups are chosen.
 pub(super) const RANK: usize = 4;
 /// Layers that get adapters.
@@ -150,20 +152,22 @@ impl<'a> Bench<'a> {
         self.net(size)?.with_adapters(RANK, &ADAPTED, seed)
     }
 
-    /// What a probe phase of that many steps finds, its fits on as many windows as its gradients.
+    /// What a probe phase of that many steps finds.
     pub(super) fn found(&mut self, size: Size, by: By, steps: u64, seed: u64) -> Result<Found> {
-        self.found_with(size, by, (steps, BATCH), seed)
+        self.found_with(size, by, (steps, FITS), seed)
     }
 
-    /// The same with other numbers of windows for its fits.
+    /// The same with other fits.
     pub(super) fn found_with(
         &mut self,
         size: Size,
         by: By,
-        (steps, windows): (u64, usize),
+        (steps, fits): (u64, Fits),
         seed: u64,
     ) -> Result<Found> {
-        let name = format!("{}/{}/{steps}/{windows}/{seed}", size.n_blocks(), by.name());
+        let Fits { period, windows } = fits;
+        let blocks = size.n_blocks();
+        let name = format!("{blocks}/{}/{steps}/{period}/{windows}/{seed}", by.name());
         if let Some(found) = self.probes.get(&name) {
             return Ok(found.clone());
         }
@@ -171,7 +175,7 @@ impl<'a> Bench<'a> {
         let course = Course { steps, batch: BATCH, seed };
         let corpus = &self.corpora.restaurants;
         let grouping = by.grouping(&net)?;
-        let found = probe(self.session, &name, &net, corpus, &grouping, (course, windows))?;
+        let found = probe(self.session, &name, &net, corpus, &grouping, (course, fits))?;
         self.probes.put(&name, found.clone())?;
         Ok(found)
     }

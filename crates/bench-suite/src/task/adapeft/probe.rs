@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use hessian_lr::adapeft::{Chooser, Probe, ProbeState, Report};
-use hessian_lr::controller::HiDlr;
+use hessian_lr::controller::{HiDlr, Settings};
 use hessian_lr::criterion::GradientNorm;
 use hessian_lr::driver::{AutoRate, Batches, ProbeData};
 use hessian_lr::grouping::Grouping;
@@ -33,18 +33,28 @@ pub(super) struct Found {
 
 type State = ProbeState<<AdamW as Transform>::State>;
 
-/// A phase of training everything, by the defaults of the crate, with so many windows for each loss of a fit.
+/// How fits are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fits {
+    /// One every so many steps.
+    pub(super) period: u64,
+    /// Windows of each loss.
+    pub(super) windows: usize,
+}
+
+/// A phase of training everything, else by the defaults of the crate.
 pub(super) fn probe<M: LanguageModel + Clone>(
     session: &Session,
     name: &str,
     net: &Net<M>,
     corpus: &Corpus,
     grouping: &Grouping,
-    (course, windows): (Course, usize),
+    (course, fits): (Course, Fits),
 ) -> Result<Found> {
     let (objective, params) = net.training(|_| true);
+    let settings = Settings { period: fits.period, ..Settings::default() };
     let auto = AutoRate {
-        controller: HiDlr::default(),
+        controller: HiDlr { settings, ..HiDlr::default() },
         chain: AdamW::default(),
         groups: grouping.groups(&params)?,
         probe_data: ProbeData::Next,
@@ -54,7 +64,7 @@ pub(super) fn probe<M: LanguageModel + Clone>(
     let mut seconds = 0.0;
     let file = format!("adapeft-probe-{}-{}", name.replace('/', "-"), session.commit);
     let path = session.path(&format!("runs/{file}.safetensors"));
-    let header = Header { kind: KIND.into(), config: format!("{name}, {course:?}, {windows}") };
+    let header = Header { kind: KIND.into(), config: format!("{name}, {course:?}, {fits:?}") };
     if session.resume && path.exists() {
         (state, seconds) = load(&path, &header)?;
     }
@@ -66,7 +76,7 @@ pub(super) fn probe<M: LanguageModel + Clone>(
         let step = state.n_steps();
         let now = corpus.batch(course.batch, course.seed, step)?;
         let next = match probe.needs_probe(&state) {
-            true => Some(corpus.batch(windows, course.seed, step + 1)?),
+            true => Some(corpus.batch(fits.windows, course.seed, step + 1)?),
             false => None,
         };
         let batches = Batches { step: &now, probe: next.as_ref() };

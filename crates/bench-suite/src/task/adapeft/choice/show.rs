@@ -2,7 +2,7 @@
 
 use report::figures::Better;
 use report::html::Section;
-use report::number::significant;
+use report::number::{count, significant};
 use report::plot::{Plot, Series, Svg};
 use report::table::{Align, Table};
 
@@ -23,11 +23,13 @@ pub(super) fn section(session: &Session, all: &[Measured], budgets: &[u64]) -> R
          loss counts. At every budget that is the size of a subset, the chosen set's held-out loss is compared with the least of \
          all subsets that fit."
     ));
+    let ends = [budgets.first(), budgets.last()].map(|end| count(end.copied().unwrap_or(0)));
+    let caption = format!(
+        "0 is the best subset at that budget; means over seeds. Budgets go from {} to {} parameters. Greedy sets are in the table.",
+        ends[0], ends[1]
+    );
     for measured in all {
-        section = section.plot(
-            &curves(measured, budgets)?,
-            "0 is the best subset at that budget; means over seeds. Greedy sets are in the table.",
-        );
+        section = section.plot(&curves(measured)?, &caption);
     }
     section = section.table(&scores(all)).table(&alone(all)).key_values(costs(all));
     for claim in claims(all, budgets.len()) {
@@ -55,16 +57,15 @@ fn key(label: &str) -> String {
     label.replace(", ", "-").replace(' ', "-").to_lowercase()
 }
 
-fn curves(measured: &Measured, budgets: &[u64]) -> Result<Svg> {
+fn curves(measured: &Measured) -> Result<Svg> {
     let ways = ways();
     let mut plot =
         Plot::new(format!("Digits {}: chosen sets against the best", measured.target.name()))
-            .x_label("budget in parameters")
-            .y_label("mean of log(loss / least loss)")
-            .log_x();
+            .x_label("budget: its place among the sizes of all subsets")
+            .y_label("mean of log(loss / least loss)");
     for w in [INFLUENCE[1], CHEAP[0], CHEAP[1], EACH_STEP, RANDOM] {
-        let points = budgets.iter().zip(&measured.curves[w]);
-        let points = points.map(|(budget, ratio)| (*budget as f64, *ratio));
+        let points = (1u32..).zip(&measured.curves[w]);
+        let points = points.map(|(place, ratio)| (f64::from(place), *ratio));
         plot = plot.series(Series::line(ways[w].1.clone(), points));
     }
     Ok(plot.to_svg()?)
