@@ -306,8 +306,9 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<Section> {
         ))
         .paragraph(format!(
             "Groups are kinds in layers; the network whose groups are chosen carries adapters of rank {RANK}, and budgets are \
-             parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, with \
-             variants, and its cost is in the totals. A step counts as three forward passes, a loss as one. Longer trainings of fixed methods take the passes of \
+             parts of the network without them. A probe phase is {PROBE} steps with the defaults of the crate, \
+             or with a fit before each step, or with fits on 64 windows, and its cost is in the totals. A step counts as three forward \
+             passes, a loss as one. Longer trainings of fixed methods take the passes of \
              a probe phase in addition, at the rate that was found for the shorter ones."
         ))
         .table(&table(rows.all(), &rows.full, n_base as f64))
