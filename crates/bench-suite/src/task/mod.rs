@@ -84,7 +84,7 @@ pub const TASKS: [Task; 11] = [
     },
     Task {
         name: "adapeft",
-        about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: hours",
+        about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: an hour more",
         default: false,
         run: adapeft::run,
     },

@@ -35,7 +35,7 @@ const RANK: usize = 4;
 const ADAPTED: [&str; 2] = ["q_proj", "v_proj"];
 /// Characters of the texts that are read: the trainings see less.
 const CHARACTERS: usize = 200_000;
-/// One seed takes an hour and more.
+/// One seed takes a third of an hour and more.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
 
 const MODULES: [(&str, &str); 12] = [
