@@ -1,5 +1,10 @@
 //! Controllers on losses that are known: identities, limits and reasons.
 
+mod coupled;
+mod first;
+mod guard;
+mod merging;
+
 use approx::assert_relative_eq;
 use hessian_lr::Error;
 use hessian_lr::controller::{
@@ -72,55 +77,6 @@ fn rates_per_group_are_recovered_without_coupling_and_zero_the_slopes() {
         let gain: f64 = (0..3).map(|k| b[k] * b[k] / (2.0 * a[k])).sum();
         assert_relative_eq!(3.0 - loss_of(&model)(&found), gain, max_relative = 1e-6);
     }
-}
-
-#[test]
-fn the_guard_prevents_the_rise_that_duplicated_groups_cause() {
-    for k in [2usize, 4, 7] {
-        let rows = vec![vec![2.0; k]; k];
-        let model = Quadratic { slope: vec![1.0; k], curvature: rows };
-        let run = |guard: bool| {
-            let hidlr = HiDlr { settings: greedy(0.01), guard, ..HiDlr::default() };
-            let mut state = hidlr.init(k).unwrap();
-            answer(&hidlr, &mut state, loss_of(&model));
-            let joint = state.report().unwrap().joint.map(|joint| joint.scale);
-            (model.decrease(&rates(&hidlr, &state)), joint)
-        };
-        let (plain, none) = run(false);
-        let (guarded, joint) = run(true);
-        assert_eq!(none, None);
-        // The plain rule takes k times the right step: k = 2 gets nowhere, more of them rise.
-        assert!(plain <= 1e-9, "{k}: {plain}");
-        assert!(k == 2 || plain < -0.1, "{k}: {plain}");
-        assert!(0.0 < guarded, "{k}: {guarded}");
-        assert_relative_eq!(joint.unwrap(), (1.0 / k as f64).max(0.25), max_relative = 1e-9);
-    }
-}
-
-#[test]
-fn the_guard_leaves_rates_alone_without_coupling() {
-    let model = model(&[3.0, 5.0], &[&[7.0, 0.0], &[0.0, 2.0]]);
-    let hidlr = HiDlr { settings: greedy(0.2), ..HiDlr::default() };
-    let mut state = hidlr.init(2).unwrap();
-    answer(&hidlr, &mut state, loss_of(&model));
-    let joint = state.report().unwrap().joint.unwrap();
-    assert_eq!(joint.decision, Decision::Accept);
-    assert_relative_eq!(joint.scale, 1.0, max_relative = 1e-9);
-}
-
-#[test]
-fn a_coupled_solve_is_the_minimum_of_the_model() {
-    let model = model(&[3.0, 5.0], &[&[7.0, 2.0], &[2.0, 3.0]]);
-    let hidlr =
-        HiDlr { settings: greedy(0.2), solve: Solve::Full { damping: 0.0 }, ..HiDlr::default() };
-    let mut state = hidlr.init(2).unwrap();
-    answer(&hidlr, &mut state, loss_of(&model));
-    let want = model.minimizer(0.0).unwrap();
-    // The first of them is negative there, and rates are not: the clamp holds it.
-    for (got, want) in rates(&hidlr, &state).iter().zip(want) {
-        assert_relative_eq!(*got, want.max(0.2e-12), max_relative = 1e-8);
-    }
-    assert!(matches!(hidlr.init(9), Err(Error::InvalidSetting { name: "number of groups", .. })));
 }
 
 #[test]
@@ -290,103 +246,6 @@ fn the_number_of_steps_is_all_that_the_defaults_need() {
 }
 
 #[test]
-fn groups_with_equal_rates_are_put_together_and_save_probes() {
-    let a = [4.0, 4.0, 0.5];
-    let loss = |x: &[f64]| 3.0 + (0..3).map(|k| -x[k] + 0.5 * a[k] * x[k] * x[k]).sum::<f64>();
-    let merge = Some(Merge { within: 1.05, fits: 3 });
-    let hidlr = HiDlr { settings: greedy(0.1), merge, guard: false, ..HiDlr::default() };
-    let mut state = hidlr.init(3).unwrap();
-    let mut n = Vec::new();
-    for _ in 0..6 {
-        n.push(answer(&hidlr, &mut state, loss));
-        hidlr.stepped(&mut state).unwrap();
-    }
-    assert_eq!(n, [13, 13, 13, 9, 9, 9]);
-    let groups: Vec<&[usize]> = state.axes().iter().map(|axis| axis.groups.as_slice()).collect();
-    assert_eq!(groups, [&[0, 1][..], &[2]]);
-    answer(&hidlr, &mut state, loss);
-    let found = rates(&hidlr, &state);
-    assert_eq!(found[0], found[1]);
-    assert_relative_eq!(found[0], 0.25, max_relative = 1e-9);
-}
-
-#[test]
-fn rates_that_are_equal_by_accident_are_not_put_together() {
-    // Minimizers a thousandfold apart, and rates that rise side by side at their clamp.
-    let a = [1.0, 1e-3];
-    let loss = |x: &[f64]| 3.0 + (0..2).map(|k| -x[k] + 0.5 * a[k] * x[k] * x[k]).sum::<f64>();
-    let merge = Some(Merge { within: 1.05, fits: 5 });
-    let settings = Settings { smooth: 0.8, clamp: [0.5, 2.0], ..greedy(1e-3) };
-    let hidlr = HiDlr { settings: settings.clone(), merge, guard: false, ..HiDlr::default() };
-    let mut state = hidlr.init(2).unwrap();
-    for _ in 0..120 {
-        answer(&hidlr, &mut state, loss);
-        hidlr.stepped(&mut state).unwrap();
-    }
-    let found: Vec<f64> = state.axes().iter().map(|axis| axis.rate).collect();
-    assert_relative_eq!(found[0], 1.0, max_relative = 0.05);
-    assert_relative_eq!(found[1], 1000.0, max_relative = 0.05);
-    // Nor do groups whose fits are all refused, and rates stay positive.
-    let hidlr = HiDlr { merge: Some(Merge { within: 1.05, fits: 700 }), ..hidlr };
-    let mut state = hidlr.init(2).unwrap();
-    for _ in 0..1200 {
-        answer(&hidlr, &mut state, |x| if x == [0.0, 0.0] { 3.0 } else { f64::NAN });
-        hidlr.stepped(&mut state).unwrap();
-    }
-    assert_eq!(state.axes().len(), 2);
-    assert!(state.axes().iter().all(|axis| 0.0 < axis.rate));
-}
-
-#[test]
-fn a_report_names_each_group_s_own_rate_after_merging() {
-    let a = [4.0, 4.0, 0.5];
-    let loss = |x: &[f64]| 3.0 + (0..3).map(|k| -x[k] + 0.5 * a[k] * x[k] * x[k]).sum::<f64>();
-    let merge = Some(Merge { within: 1.05, fits: 1 });
-    let settings = Settings { verify: true, ..greedy(0.1) };
-    let hidlr = HiDlr { settings, merge, guard: false, ..HiDlr::default() };
-    let mut state = hidlr.init(3).unwrap();
-    answer(&hidlr, &mut state, loss);
-    assert_eq!(state.axes().len(), 2);
-    let own = rates(&hidlr, &state);
-    for axis in &state.report().unwrap().axes {
-        assert_eq!(axis.rate[1], own[axis.groups[0]], "{:?}", axis.groups);
-    }
-}
-
-#[test]
-fn the_guard_measures_the_step_that_is_taken() {
-    // Group 1 is refused and goes on at its rate, which makes the accepted step of group 0 a rise.
-    let loss = |x: &[f64]| {
-        3.0 - x[0] + 0.5 * x[0] * x[0] + 1.9 * x[0] * x[1] + 0.01 * x[1] + 0.5 * x[1] * x[1]
-    };
-    let hidlr = HiDlr { settings: greedy(1.0), ..HiDlr::default() };
-    let mut state = hidlr.init(2).unwrap();
-    assert_eq!(answer(&hidlr, &mut state, loss), 9 + 3);
-    assert_eq!(decisions(&state), [Decision::Accept, Decision::NonPositiveSlope]);
-    let joint = state.report().unwrap().joint.unwrap();
-    assert_eq!((joint.decision, joint.scale), (Decision::NonPositiveSlope, 0.5));
-    assert_relative_eq!(rates(&hidlr, &state)[0], 0.5, max_relative = 1e-9);
-}
-
-#[test]
-fn what_the_guard_finds_is_not_undone_by_the_clamp_of_one_group() {
-    // Eight copies of a group whose rate is right alone: together an eighth is, and a quarter is the least of the guard.
-    let model = Quadratic { slope: vec![1.0; 8], curvature: vec![vec![1.0; 8]; 8] };
-    let settings = Settings { clamp: [0.5, 2.0], ..greedy(0.5) };
-    let hidlr = HiDlr { settings, ..HiDlr::default() };
-    let mut state = hidlr.init(8).unwrap();
-    for want in [0.25, 0.125] {
-        answer(&hidlr, &mut state, loss_of(&model));
-        let joint = state.report().unwrap().joint.unwrap();
-        for rate in rates(&hidlr, &state) {
-            assert_relative_eq!(rate, want, max_relative = 1e-9);
-        }
-        assert!(joint.scale <= 0.5, "{joint:?}");
-        hidlr.stepped(&mut state).unwrap();
-    }
-}
-
-#[test]
 fn probes_that_had_to_grow_stay_where_losses_can_be_told_apart() {
     // The bend is seen from eight rates on; the minimizer is far.
     let gen_ = Gen { settings: Settings { smooth: 0.8, clamp: [0.5, 2.0], ..greedy(1e-3) } };
@@ -406,48 +265,6 @@ fn probes_that_had_to_grow_stay_where_losses_can_be_told_apart() {
     let refused = decided[first..].iter().filter(|d| **d != Decision::Accept).count();
     assert!(first < 20 && refused <= 6, "{first} {refused} {decided:?}");
     assert_relative_eq!(state.axes()[0].rate, 1.0, max_relative = 0.1);
-}
-
-#[test]
-fn a_coupled_solve_leaves_out_the_group_that_is_lost() {
-    let loss = |x: &[f64]| if x[1] == 0.0 { 3.0 - x[0] + x[0] * x[0] } else { f64::NAN };
-    let solve = Solve::Full { damping: 0.0 };
-    let hidlr = HiDlr { settings: greedy(0.25), solve, ..HiDlr::default() };
-    let mut state = hidlr.init(2).unwrap();
-    answer(&hidlr, &mut state, loss);
-    assert_eq!(decisions(&state), [Decision::Accept, Decision::NonFinite]);
-    let found = rates(&hidlr, &state);
-    assert_relative_eq!(found[0], 0.5, max_relative = 1e-9);
-    assert_eq!(found[1], 0.125);
-    // Fine alone, and no number together: both went too far.
-    let both = |x: &[f64]| {
-        if x[0] * x[1] == 0.0 { 3.0 - x[0] - x[1] + x[0] * x[0] + x[1] * x[1] } else { f64::NAN }
-    };
-    let mut state = hidlr.init(2).unwrap();
-    answer(&hidlr, &mut state, both);
-    assert_eq!(decisions(&state), [Decision::NonFinite, Decision::NonFinite]);
-}
-
-#[test]
-fn the_search_for_the_first_rate_says_how_it_ended() {
-    use hessian_lr::controller::FirstOutcome;
-    let run = |around: f64, loss: &dyn Fn(f64) -> f64| {
-        let settings = Settings { first_rate: FirstRate::Auto(around), ..Settings::default() };
-        let gen_ = Gen { settings };
-        let mut state = gen_.init(1).unwrap();
-        assert_eq!(state.first(), None);
-        answer(&gen_, &mut state, |x| loss(x[0]));
-        let first = *state.first().unwrap();
-        assert_eq!(rates(&gen_, &state), [first.rate]);
-        (first.rate, first.outcome)
-    };
-    for around in [1e-9, 1e-3, 1e3] {
-        let (rate, outcome) = run(around, &|x| 2.0 - x + 0.5 * x * x);
-        assert!((0.25..1.0).contains(&rate), "{around}: {rate}");
-        assert_eq!(outcome, FirstOutcome::Found);
-    }
-    // A batch that says nothing leaves the given rate.
-    assert_eq!(run(1e-3, &|_| 2.3), (1e-3, FirstOutcome::Flat));
 }
 
 #[test]
@@ -481,22 +298,6 @@ fn averages_of_coefficients_are_divided_after_they_are_averaged() {
         gen_.stepped(&mut state).unwrap();
     }
     assert_relative_eq!(state.axes()[0].rate, 2.0 / 3.0, max_relative = 1e-9);
-}
-
-#[test]
-fn random_probes_are_exact_without_coupling_and_differ_between_fits() {
-    let model = model(&[3.0, 5.0], &[&[7.0, 0.0], &[0.0, 2.0]]);
-    let solve = Solve::Random { per_group: 4, seed: 7 };
-    let hidlr = HiDlr { settings: greedy(0.2), solve, guard: false, merge: None };
-    let mut state = hidlr.init(2).unwrap();
-    let first = hidlr.ask(&state);
-    assert_eq!(first, hidlr.ask(&state));
-    assert_eq!(answer(&hidlr, &mut state, loss_of(&model)), 9);
-    let found = rates(&hidlr, &state);
-    assert_relative_eq!(found[0], 3.0 / 7.0, max_relative = 1e-9);
-    assert_relative_eq!(found[1], 2.5, max_relative = 1e-9);
-    hidlr.stepped(&mut state).unwrap();
-    assert_ne!(first, hidlr.ask(&state));
 }
 
 #[test]

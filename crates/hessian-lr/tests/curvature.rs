@@ -161,7 +161,7 @@ fn fits_meet_slope_and_curvature_in_the_second_order_of_the_step() {
 fn in_single_precision_fits_are_off_by_roundings_and_refused_before_these_matter() {
     let unit = f64::from(f32::EPSILON) / 2.0;
     let (mut n_accepted, mut n_refused) = (0, 0);
-    for steps in [0, 30, 3000] {
+    for steps in [0, 3, 3000] {
         let twin = Twin::trained(steps);
         let direction = twin.direction();
         let wide_direction = direction.to_dtype(DType::F64).unwrap();

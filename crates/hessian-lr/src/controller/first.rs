@@ -34,6 +34,14 @@ pub enum FirstOutcome {
     NonFinite,
 }
 
+impl FirstOutcome {
+    /// Whether some rate lowered the loss.
+    #[must_use]
+    pub fn is_found(self) -> bool {
+        matches!(self, FirstOutcome::Found | FirstOutcome::Falling)
+    }
+}
+
 /// What the search for the first rate came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FirstReport {

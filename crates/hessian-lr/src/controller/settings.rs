@@ -11,7 +11,8 @@ pub enum FirstRate {
     /// This rate.
     Given(f64),
     /// Half the best of a doubling that starts at a thousandth of this rate and goes down first where that is too much: at most 32
-    /// losses of one batch along the first direction. [`super::State::first`] says how it ended.
+    /// losses of one batch along the first direction, and again on the next, four in all, where no rate lowers the loss.
+    /// [`super::State::first`] says how it ended.
     Auto(f64),
 }
 

@@ -17,6 +17,8 @@ const RATES: (f64, f64) = (1e-300, 1e300);
 /// Probes grow after so many fits in a row below their noise, and at most to so many rates.
 const PATIENCE: u32 = 3;
 const MOST_GROWTH: f64 = 64.0;
+/// The search for the first rate is repeated at the next batches up to this many in all, while none of them lowers its loss anywhere.
+const SEARCHES: u64 = 4;
 /// What the guard may multiply rates by, and what it does where the joint step raises the loss and says no more.
 const JOINT: (f64, f64) = (0.25, 2.0);
 const JOINT_RISES: f64 = 0.5;
@@ -516,8 +518,21 @@ impl<'a> Machine<'a> {
             return Err(Error::StillAsking);
         }
         state.step += 1;
-        state.round = self.due(state);
+        state.round = match self.settings.first_rate {
+            FirstRate::Auto(rate) if Self::searches_again(state) => {
+                Round::First(Search::around(rate))
+            }
+            _ => self.due(state),
+        };
         Ok(())
+    }
+
+    /// Whether the last batch said nothing of the first rate, and no fit has since.
+    fn searches_again(state: &State) -> bool {
+        let lost = state.first.filter(|first| !first.outcome.is_found());
+        let is_unchanged =
+            |rate: f64| state.axes.iter().all(|axis| axis.rate.to_bits() == rate.to_bits());
+        state.step < SEARCHES && lost.is_some_and(|first| is_unchanged(first.rate))
     }
 }
 

@@ -93,18 +93,28 @@ impl List {
     /// Adds a value to every point. Where that makes values equal by rounding, the lighter point stays.
     fn raise(&mut self, by: f64) {
         self.values.iter_mut().for_each(|value| *value += by);
-        let mut kept = 0;
-        for i in 0..self.values.len() {
-            if kept == 0 || self.values[kept - 1] < self.values[i] {
-                self.weights[kept] = self.weights[i];
-                self.values[kept] = self.values[i];
-                self.heads[kept] = self.heads[i];
-                kept += 1;
+        let mut best = f64::NEG_INFINITY;
+        self.retain(|_, value| {
+            let rises = best < value;
+            best = best.max(value);
+            rises
+        });
+    }
+
+    /// Keeps the points of which `keep` says so, told their weight and value in order.
+    fn retain(&mut self, mut keep: impl FnMut(u64, f64) -> bool) {
+        let mut n_kept = 0;
+        for at in 0..self.weights.len() {
+            if keep(self.weights[at], self.values[at]) {
+                self.weights[n_kept] = self.weights[at];
+                self.values[n_kept] = self.values[at];
+                self.heads[n_kept] = self.heads[at];
+                n_kept += 1;
             }
         }
-        self.weights.truncate(kept);
-        self.values.truncate(kept);
-        self.heads.truncate(kept);
+        self.weights.truncate(n_kept);
+        self.values.truncate(n_kept);
+        self.heads.truncate(n_kept);
     }
 
     /// The points with and without one more item.
@@ -165,20 +175,12 @@ impl List {
             pruning.threshold = pruning.threshold.max(most * (1.0 - pruning.rounding));
         }
         let mut k = left.len();
-        let mut n_kept = 0;
-        for at in 0..self.weights.len() {
-            let room = budget - self.weights[at];
+        let threshold = pruning.threshold;
+        self.retain(|weight, value| {
+            let room = budget - weight;
             k = split_below(left, k, room);
-            if pruning.threshold <= self.values[at] + promised + left.bound_at(k, room) {
-                self.weights[n_kept] = self.weights[at];
-                self.values[n_kept] = self.values[at];
-                self.heads[n_kept] = self.heads[at];
-                n_kept += 1;
-            }
-        }
-        self.weights.truncate(n_kept);
-        self.values.truncate(n_kept);
-        self.heads.truncate(n_kept);
+            threshold <= value + promised + left.bound_at(k, room)
+        });
     }
 }
 
