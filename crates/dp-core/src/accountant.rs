@@ -4,7 +4,11 @@ use std::fmt;
 
 use crate::{Delta, DpEvent, Epsilon, Result};
 
+pub mod gdp;
+mod normal;
+pub mod pld;
 pub mod rdp;
+mod single;
 
 /// An epsilon, and what kind of number it is. Only `Upper` and `Bracket` can become a guarantee.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -19,6 +19,8 @@ mod step;
 #[cfg(feature = "tensor")]
 pub mod validate;
 
+pub use accountant::gdp::GaussianDp;
+pub use accountant::pld::{PldAccountant, PldEpsilon, PldMethod};
 pub use accountant::rdp::{RdpAccountant, RdpEpsilon};
 pub use accountant::{Accountant, DeltaBound, EpsilonBound};
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use crate::{
     Accountant, Delta, DeltaBound, DpEvent, Epsilon, EpsilonBound, Error, RenyiOrder, Result,
 };
 
-mod curve;
+pub(super) mod curve;
 mod minimize;
 
 use curve::{Curve, NoCurve};
@@ -70,7 +70,7 @@ impl RdpAccountant {
     /// # Errors
     /// [`Error::UnsupportedEvent`]; [`Error::CountOverflow`].
     pub fn divergence(&self, event: &DpEvent, order: RenyiOrder) -> Result<f64> {
-        Ok(History::new(event)?.at(order.get() - 1.0))
+        Ok(History::new(RdpAccountant.name(), event)?.at(order.get() - 1.0))
     }
 
     /// Epsilon and the order that gave it.
@@ -78,7 +78,7 @@ impl RdpAccountant {
     /// # Errors
     /// [`Error::UnsupportedEvent`]; [`Error::CountOverflow`].
     pub fn optimize(&self, event: &DpEvent, delta: Delta) -> Result<RdpEpsilon> {
-        let history = History::new(event)?;
+        let history = History::new(RdpAccountant.name(), event)?;
         let closed = |epsilon| RdpEpsilon { epsilon, order: None, order_at_limit: false };
         if history.is_empty() {
             return Ok(closed(0.0));
@@ -110,6 +110,26 @@ impl RdpAccountant {
     }
 }
 
+/// A `ln delta` and the order minus one that gave it.
+pub(super) struct RdpLnDelta {
+    pub(super) ln_delta: f64,
+    pub(super) m: f64,
+}
+
+impl RdpAccountant {
+    pub(super) fn optimize_ln_delta(self, history: &History, epsilon: f64) -> RdpLnDelta {
+        let ln_delta_at = |ln_m: f64| {
+            let m = ln_m.exp();
+            m * (history.at(m) - epsilon + ln_m - m.ln_1p()) - m.ln_1p()
+        };
+        let rho = history.rho();
+        let start = ((epsilon - rho) / (2.0 * rho)).max(1e-2).min(history.useful_m());
+        let lowest = minimize(ln_delta_at, LN_M, start.ln(), TOLERANCE);
+        let ln_delta = lowest.value.min(history.ln_total_variation()).min(0.0);
+        RdpLnDelta { ln_delta, m: lowest.at.exp() }
+    }
+}
+
 impl Accountant for RdpAccountant {
     fn name(&self) -> &'static str {
         "Renyi"
@@ -120,7 +140,7 @@ impl Accountant for RdpAccountant {
     }
 
     fn delta(&self, event: &DpEvent, epsilon: Epsilon) -> Result<DeltaBound> {
-        let history = History::new(event)?;
+        let history = History::new(RdpAccountant.name(), event)?;
         let epsilon = epsilon.get();
         if history.pure() <= epsilon {
             return Ok(DeltaBound::Upper { ln: f64::NEG_INFINITY });
@@ -128,48 +148,51 @@ impl Accountant for RdpAccountant {
         if history.is_infinite() {
             return Ok(DeltaBound::Upper { ln: 0.0 });
         }
-        let ln_delta_at = |ln_m: f64| {
-            let m = ln_m.exp();
-            m * (history.at(m) - epsilon + ln_m - m.ln_1p()) - m.ln_1p()
-        };
-        let rho = history.rho();
-        let start = ((epsilon - rho) / (2.0 * rho)).max(1e-2).min(history.useful_m());
-        let lowest = minimize(ln_delta_at, LN_M, start.ln(), TOLERANCE);
-        Ok(DeltaBound::Upper { ln: lowest.value.min(history.ln_total_variation()).min(0.0) })
+        Ok(DeltaBound::Upper { ln: self.optimize_ln_delta(&history, epsilon).ln_delta })
     }
 }
 
 /// The divergences of a history: one curve with a number of repetitions per distinct event.
-struct History(Vec<(Curve, f64)>);
+pub(super) struct History(Vec<(Curve, u64)>);
 
 impl History {
-    fn new(event: &DpEvent) -> Result<Self> {
-        let mut curves: Vec<(Curve, f64)> = Vec::new();
+    /// The curves of a history, for the accountant of this name.
+    pub(super) fn new(accountant: &'static str, event: &DpEvent) -> Result<Self> {
+        let mut curves: Vec<(Curve, u64)> = Vec::new();
         let mut total_rho = 0.0;
         for phase in event.phases()? {
-            let curve =
-                Curve::of(&phase.event).map_err(|NoCurve(why)| Error::UnsupportedEvent {
-                    accountant: RdpAccountant.name(),
-                    event: phase.event.to_string(),
-                    why,
-                })?;
-            let count = phase.count as f64;
+            let curve = Curve::of(&phase.event).map_err(|NoCurve(why)| {
+                Error::UnsupportedEvent { accountant, event: phase.event.to_string(), why }
+            })?;
             match curve {
-                Curve::Gaussian { rho } => total_rho += rho * count,
-                _ => curves.push((curve, count)),
+                Curve::Gaussian { rho } => total_rho += rho * phase.count as f64,
+                _ => curves.push((curve, phase.count)),
             }
         }
         if 0.0 < total_rho {
-            curves.push((Curve::Gaussian { rho: total_rho }, 1.0));
+            curves.push((Curve::Gaussian { rho: total_rho }, 1));
         }
         Ok(History(curves))
     }
 
-    fn is_empty(&self) -> bool {
+    /// Each curve and how often it counts.
+    pub(super) fn curves(&self) -> &[(Curve, u64)] {
+        &self.0
+    }
+
+    /// The parameter of Gaussian differential privacy, if there are only Gaussian releases of the whole data set.
+    pub(super) fn gaussian_mu(&self) -> Option<f64> {
+        match self.0[..] {
+            [(Curve::Gaussian { rho }, _)] => Some((2.0 * rho).sqrt()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn is_infinite(&self) -> bool {
+    pub(super) fn is_infinite(&self) -> bool {
         self.0.iter().any(|(curve, _)| {
             matches!(curve, Curve::Infinite)
                 || matches!(curve, Curve::Gaussian { rho } if rho.is_infinite())
@@ -177,11 +200,11 @@ impl History {
     }
 
     fn at(&self, m: f64) -> f64 {
-        self.0.iter().map(|(curve, count)| count * curve.at(m)).sum()
+        self.0.iter().map(|(curve, count)| *count as f64 * curve.at(m)).sum()
     }
 
-    fn pure(&self) -> f64 {
-        self.0.iter().map(|(curve, count)| count * curve.pure()).sum()
+    pub(super) fn pure(&self) -> f64 {
+        self.0.iter().map(|(curve, count)| *count as f64 * curve.pure()).sum()
     }
 
     fn useful_m(&self) -> f64 {

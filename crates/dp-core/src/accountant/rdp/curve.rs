@@ -6,7 +6,7 @@ use crate::DpEvent;
 
 /// The Renyi divergence of one release as a function of the order.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Curve {
+pub(in crate::accountant) enum Curve {
     /// `R_a = a * rho`: any number of Gaussian releases of the whole data set.
     Gaussian { rho: f64 },
     /// One Gaussian release of effective noise multiplier `s` on a Poisson sample of rate `q`.
@@ -20,11 +20,11 @@ pub(super) enum Curve {
 }
 
 /// Why an event has no curve.
-pub(super) struct NoCurve(pub(super) &'static str);
+pub(in crate::accountant) struct NoCurve(pub(in crate::accountant) &'static str);
 
 impl Curve {
     /// The curve of an event out of [`DpEvent::phases`].
-    pub(super) fn of(event: &DpEvent) -> Result<Curve, NoCurve> {
+    pub(in crate::accountant) fn of(event: &DpEvent) -> Result<Curve, NoCurve> {
         match event {
             DpEvent::NonPrivate => Ok(Curve::Infinite),
             DpEvent::Gaussian { noise_multiplier } => Ok(gaussian(noise_multiplier.get().powi(-2))),
@@ -35,7 +35,7 @@ impl Curve {
     }
 
     /// `R_a` with `a = 1 + m`.
-    pub(super) fn at(self, m: f64) -> f64 {
+    pub(in crate::accountant) fn at(self, m: f64) -> f64 {
         match self {
             Curve::Gaussian { rho } => (1.0 + m) * rho,
             Curve::SampledGaussian { q, s } => sampled_gaussian(q, s, m),
@@ -46,7 +46,7 @@ impl Curve {
     }
 
     /// The limit of `R_a` for large orders: the epsilon of pure privacy.
-    pub(super) fn pure(self) -> f64 {
+    pub(in crate::accountant) fn pure(self) -> f64 {
         match self {
             Curve::Gaussian { rho } if rho <= 0.0 => 0.0,
             Curve::Laplace { b } => 1.0 / b,
@@ -56,7 +56,7 @@ impl Curve {
     }
 
     /// An order above which the divergence is dominated by rare, huge losses.
-    pub(super) fn useful_m(self) -> f64 {
+    pub(in crate::accountant) fn useful_m(self) -> f64 {
         match self {
             Curve::SampledGaussian { q, s } => (-2.0 * s * s * q.ln()).max(1e-3),
             _ => f64::INFINITY,

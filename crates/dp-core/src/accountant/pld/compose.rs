@@ -1,0 +1,192 @@
+//! The distribution of the sum of all steps, by one discrete Fourier transform for each distinct step.
+
+use std::sync::Arc;
+
+use realfft::num_complex::Complex64;
+use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+
+use super::lattice::Tilted;
+use super::window::Window;
+
+/// The sum's distribution over a window; what lies outside is folded in.
+#[derive(Clone, Debug)]
+pub(super) struct Composed {
+    /// The integer of the first weight.
+    pub(super) first: i64,
+    pub(super) weights: Vec<f64>,
+    /// `sum of ln M` of all steps.
+    pub(super) ln_moment: f64,
+    /// At most this is the error by rounding of any sum of weights times factors in `[0, 1]`.
+    pub(super) rounding: f64,
+}
+
+/// Rounding of one stage of a transform, in units in the last place: a complex product (2.3) and a sum (1).
+const ERROR_PER_STAGE: f64 = 4.0;
+/// Coefficients whose power is below `exp(-this)` are zero.
+const NEGLIGIBLE: f64 = 41.0;
+/// Distinct losses of one step and of the sum, at most.
+pub(super) const POINTS_MAX: u64 = 1 << 21;
+
+/// Plans transforms. Without features the planner takes the same algorithm on every processor.
+pub(super) struct Transforms {
+    planner: RealFftPlanner<f64>,
+}
+
+impl Transforms {
+    pub(super) fn new() -> Self {
+        Transforms { planner: RealFftPlanner::new() }
+    }
+
+    fn plan(&mut self, n: usize) -> (Arc<dyn RealToComplex<f64>>, Arc<dyn ComplexToReal<f64>>) {
+        (self.planner.plan_fft_forward(n), self.planner.plan_fft_inverse(n))
+    }
+
+    /// The sum of independent steps. None if the window is too long.
+    pub(super) fn compose(&mut self, steps: &[Tilted], window: Window) -> Option<Composed> {
+        let n = good_length(window.len())?;
+        let (forward, inverse) = self.plan(n);
+        let mut spectrum = forward.make_output_vec();
+        let mut product = vec![Complex64::new(1.0, 0.0); spectrum.len()];
+        // sum of T / |F|: how the error of each factor enters the product, relative to it
+        let mut amplification = vec![0.0; spectrum.len()];
+        let mut folded = forward.make_input_vec();
+        let mut scratch = forward.make_scratch_vec();
+        for step in steps {
+            folded.fill(0.0);
+            let n_signed = n as i64;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below n")]
+            let mut at = step.first.rem_euclid(n_signed) as usize;
+            for weight in &step.weights {
+                folded[at] += weight;
+                at += 1;
+                if at == n {
+                    at = 0;
+                }
+            }
+            forward.process_with_scratch(&mut folded, &mut spectrum, &mut scratch).ok()?;
+            let count = step.count as f64;
+            for ((product, amplification), factor) in
+                product.iter_mut().zip(&mut amplification).zip(&spectrum)
+            {
+                let square = factor.norm_sqr();
+                if 0.5 * count * square.ln() < -NEGLIGIBLE || square <= 0.0 {
+                    *product = Complex64::new(0.0, 0.0);
+                    continue;
+                }
+                *product *= power(*factor, step.count);
+                *amplification += count / square.sqrt();
+            }
+        }
+        // Errors in the sense of the root of the sum of squares over all n coefficients. Each coefficient of a
+        // forward transform is off by at most `stage` (the weights sum to 1), its power by T times that, and the
+        // inverse transform adds `stage` times the norm; Parseval and Cauchy-Schwarz carry this to sums of weights.
+        let stage = ERROR_PER_STAGE * (n as f64).log2() * f64::EPSILON / 2.0;
+        let mut dropped = (-NEGLIGIBLE).exp();
+        if steps.iter().any(|step| step.count == 1) {
+            dropped += stage; // no power makes the error of a coefficient of a single step small
+        }
+        let mut squares = 0.0;
+        for (value, amplification) in product.iter().zip(&amplification) {
+            let size = value.norm();
+            let error = if 0.0 < size { stage * size * (1.0 + amplification) } else { dropped };
+            squares += 2.0 * error * error;
+        }
+        let rounding = squares.sqrt();
+
+        // The imaginary parts of a real signal's first and last coefficient vanish.
+        if let Some(value) = product.first_mut() {
+            value.im = 0.0;
+        }
+        if let (Some(value), true) = (product.last_mut(), n % 2 == 0) {
+            value.im = 0.0;
+        }
+        let mut weights = inverse.make_output_vec();
+        let mut scratch = inverse.make_scratch_vec();
+        inverse.process_with_scratch(&mut product, &mut weights, &mut scratch).ok()?;
+        weights.iter_mut().for_each(|weight| *weight /= n as f64);
+        // Index j of the transform stands for every integer that is j modulo n.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below n")]
+        weights.rotate_left(window.low.rem_euclid(n as i64) as usize);
+        let ln_moment = steps.iter().map(|step| step.count as f64 * step.ln_moment).sum();
+        Some(Composed { first: window.low, weights, ln_moment, rounding })
+    }
+}
+
+/// The power by repeated squaring: relative error about the exponent times a unit in the last place.
+fn power(mut base: Complex64, mut exponent: u64) -> Complex64 {
+    let mut result = Complex64::new(1.0, 0.0);
+    while 0 < exponent {
+        if exponent & 1 == 1 {
+            result *= base;
+        }
+        base *= base;
+        exponent >>= 1;
+    }
+    result
+}
+
+/// The smallest length `2^a {1, 3, 5, 9, 15}` that holds `needed` points.
+fn good_length(needed: u64) -> Option<usize> {
+    let needed = needed.max(16);
+    if POINTS_MAX < needed {
+        return None;
+    }
+    let length = [1, 3, 5, 9, 15].iter().map(|odd: &u64| {
+        let mut length = *odd;
+        while length < needed || !length.is_multiple_of(4) {
+            length *= 2;
+        }
+        length
+    });
+    length.min().and_then(|length| usize::try_from(length).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lattice::Lattice;
+    use super::*;
+
+    #[test]
+    fn a_sum_of_coins_is_binomial_within_its_own_bound_of_the_error() {
+        let coin = Lattice { first: 0, masses: vec![0.75, 0.25], count: 1000 };
+        let steps = [coin.tilt(0.0).unwrap()];
+        let window = Window::new(&steps, 34.0).unwrap();
+        let sum = Transforms::new().compose(&steps, window).unwrap();
+        let mut term = 0.75_f64.powi(1000);
+        let (mut mean_error, mut mass) = (0.0_f64, 0.0);
+        for k in 0..=1000_i64 {
+            let at = k - sum.first;
+            if 0 <= at && at < sum.weights.len() as i64 {
+                mean_error += (sum.weights[at as usize] - term).max(0.0);
+                mass += sum.weights[at as usize];
+            }
+            term *= (1000 - k) as f64 / (k + 1) as f64 / 3.0;
+        }
+        assert!((mass - 1.0).abs() < sum.rounding + 1e-13, "{mass}");
+        assert!(mean_error < sum.rounding + 1e-13 && sum.rounding < 1e-9, "{mean_error}");
+    }
+
+    #[test]
+    fn different_steps_add_up() {
+        let a = Lattice { first: -5, masses: vec![0.5, 0.0, 0.5], count: 2 };
+        let b = Lattice { first: 7, masses: vec![1.0], count: 3 };
+        let steps = [a.tilt(0.1).unwrap(), b.tilt(0.1).unwrap()];
+        let window = Window::new(&steps, 40.0).unwrap();
+        assert_eq!((window.low, window.high), (11, 15));
+        let sum = Transforms::new().compose(&steps, window).unwrap();
+        for (at, plain) in [(11, 0.25), (12, 0.0), (13, 0.5), (14, 0.0), (15, 0.25)] {
+            let weight = sum.weights[(at - sum.first) as usize];
+            let untilted = weight * (sum.ln_moment - 0.1 * at as f64).exp();
+            assert!((untilted - plain).abs() < 1e-14, "{at}: {untilted}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_long_enough_and_at_most_a_quarter_too_long() {
+        for needed in [1, 16, 17, 100, 1000, 33_333, 1 << 20, 1 << 21] {
+            let length = good_length(needed).unwrap() as u64;
+            assert!(needed <= length && length <= needed.max(16) * 5 / 4 + 4, "{needed}: {length}");
+        }
+        assert!(good_length((1 << 21) + 1).is_none());
+    }
+}

@@ -1,0 +1,300 @@
+//! One evaluation of both bounds on one grid.
+
+use super::bins::{Bins, Step};
+use super::compose::{POINTS_MAX, Transforms};
+use super::lattice::{Direction, Lattice, Lower, Tilted};
+use super::read::{LowerCurve, UpperCurve, ln_peak};
+use super::window::Window;
+
+/// A step and how often it is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phase {
+    pub(super) step: Step,
+    pub(super) count: u64,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Question {
+    /// Epsilon at `exp(ln_delta)`.
+    Epsilon { ln_delta: f64 },
+    /// `ln delta` at an epsilon.
+    LnDelta { epsilon: f64 },
+}
+
+/// Where the answer is expected. Wrong guesses cost width, never validity.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess {
+    /// About, and rather less than, the epsilon.
+    pub(super) epsilon: f64,
+    /// About the logarithm of delta.
+    pub(super) ln_delta: f64,
+    /// About the best tilt: order minus one.
+    pub(super) theta: f64,
+}
+
+/// Bounds on the answer, from below and from above.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) lower: f64,
+    pub(super) upper: f64,
+    /// The direction that decided.
+    pub(super) direction: Direction,
+    /// Points of the longest sum.
+    pub(super) n_points: usize,
+}
+
+/// Why there are no bounds on this grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// A step or the sum has more points than are allowed.
+    TooLong,
+    /// Exponentials leave the range of floating-point numbers.
+    OutOfRange,
+}
+
+/// Relative size of what is cut off, left to rounding and left outside the window, against delta.
+const NEGLECT: f64 = 1e-5;
+/// Relative error of the masses of one step.
+const MASS_ERROR: f64 = 2e-13;
+/// Losses beyond this would make masses under the second of the pair underflow.
+const LOSS_MAX: f64 = 450.0;
+
+/// All that depends on the grid, but not on the direction.
+pub(super) struct Pass<'a> {
+    phases: &'a [Phase],
+    bins: Vec<Bins>,
+    width: f64,
+    question: Question,
+    guess: Guess,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(
+        phases: &'a [Phase],
+        width: f64,
+        question: Question,
+        guess: Guess,
+    ) -> Result<Self, Failed> {
+        let ln_cut = ln_cut(phases, guess.ln_delta);
+        let mut points = 0.0;
+        for phase in phases {
+            let (low, high) = phase.step.range(ln_cut);
+            points += (high - low) / width;
+            let lowest_mass = ln_cut - high.max(-low);
+            if !(high.max(-low) < LOSS_MAX && -640.0 < lowest_mass) {
+                return Err(Failed::OutOfRange);
+            }
+        }
+        if points.is_nan() || POINTS_MAX as f64 <= points {
+            return Err(Failed::TooLong);
+        }
+        let bins = phases.iter().map(|phase| phase.step.bins(width, ln_cut)).collect();
+        Ok(Pass { phases, bins, width, question, guess })
+    }
+
+    /// Bounds on the larger of both directions.
+    pub(super) fn bounds(&self, transforms: &mut Transforms) -> Result<Bounds, Failed> {
+        let mut points = 0;
+        let removed = self.upper(Direction::Remove, transforms, &mut points)?;
+        let lower = self.lower(Direction::Remove, transforms, &mut points)?;
+        let bounds =
+            |lower, upper, direction, n_points| Bounds { lower, upper, direction, n_points };
+        if self.phases.iter().all(|phase| phase.step.is_symmetric()) || self.add_is_less_than(lower)
+        {
+            return Ok(bounds(lower, removed, Direction::Remove, points));
+        }
+        let added = self.upper(Direction::Add, transforms, &mut points)?;
+        if added <= removed {
+            return Ok(bounds(lower, removed, Direction::Remove, points));
+        }
+        let other = self.lower(Direction::Add, transforms, &mut points)?;
+        Ok(bounds(lower.max(other), added, Direction::Add, points))
+    }
+
+    fn upper(
+        &self,
+        direction: Direction,
+        transforms: &mut Transforms,
+        points: &mut usize,
+    ) -> Result<f64, Failed> {
+        let (mut lattices, mut offset, mut infinite) = (Vec::new(), 0.0, 0.0);
+        for (bins, phase) in self.bins.iter().zip(self.phases) {
+            let upper = bins.upper(direction, phase.count);
+            offset += phase.count as f64 * upper.offset;
+            infinite += phase.count as f64 * upper.infinite;
+            lattices.push(upper.lattice);
+        }
+        let place = (self.guess.epsilon - offset) / self.width;
+        let tilt = self.tilt(&lattices, place);
+        let steps = tilted(&lattices, tilt)?;
+        let decay = self.decay(&lattices, tilt, place);
+        let window = Window::new(&steps, decay).ok_or(Failed::TooLong)?;
+        let sum = transforms.compose(&steps, window).ok_or(Failed::TooLong)?;
+        *points = (*points).max(sum.weights.len());
+        let curve = UpperCurve {
+            tilt,
+            width: self.width,
+            offset,
+            slack: sum.rounding + 2.0 * (-decay).exp(),
+            infinite,
+            relative: self.relative(tilt),
+            sum,
+        };
+        Ok(match self.question {
+            Question::Epsilon { ln_delta } => curve.epsilon(ln_delta) + self.position_error(),
+            Question::LnDelta { epsilon } => {
+                curve.ln_delta((epsilon - self.position_error()).max(0.0)).min(0.0)
+            }
+        })
+    }
+
+    fn lower(
+        &self,
+        direction: Direction,
+        transforms: &mut Transforms,
+        points: &mut usize,
+    ) -> Result<f64, Failed> {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        // The statistic follows the loss up to a shift. Where the ratio of the pair is exp(epsilon), roughly:
+        // ln P/Q = K_P(x) - K_Q(x + D) + D j for weights that agree when tilted.
+        let mut shift = 0.0;
+        let middle = 0.5 * self.guess.theta * self.width;
+        for (bins, phase) in self.bins.iter().zip(self.phases) {
+            let Lower { first_of_pair: p, second_of_pair: q } = bins.lower(direction, phase.count);
+            let apart = p.cumulant(middle).value - q.cumulant(middle + self.width).value;
+            shift += phase.count as f64 * apart;
+            first.push(p);
+            second.push(q);
+        }
+        let place = (self.guess.epsilon - shift) / self.width;
+        let tilt = self.tilt(&first, place);
+        let decay = self.decay(&first, tilt, place);
+        let (first, second) = (tilted(&first, tilt)?, tilted(&second, tilt + self.width)?);
+        let windows = (Window::new(&first, decay), Window::new(&second, decay));
+        let (Some(a), Some(b)) = windows else { return Err(Failed::TooLong) };
+        let window = Window { low: a.low.min(b.low), high: a.high.max(b.high) };
+        let first = transforms.compose(&first, window).ok_or(Failed::TooLong)?;
+        let second = transforms.compose(&second, window).ok_or(Failed::TooLong)?;
+        *points = (*points).max(first.weights.len());
+        let outside = 2.0 * (-decay).exp();
+        let curve = LowerCurve {
+            tilt,
+            width: self.width,
+            slack: (first.rounding + outside, second.rounding + outside),
+            relative: self.relative(tilt + self.width),
+            first_of_pair: first,
+            second_of_pair: second,
+        };
+        Ok(match self.question {
+            Question::Epsilon { ln_delta } => curve.epsilon(ln_delta),
+            Question::LnDelta { epsilon } => curve.ln_delta(epsilon),
+        })
+    }
+
+    /// The smallest tilt at which rounding is far below delta: more would only lengthen the window.
+    fn tilt(&self, lattices: &[Lattice], place: f64) -> f64 {
+        let count: f64 = self.phases.iter().map(|phase| phase.count as f64).sum();
+        let rounding = 6e-14 * (count + 1.0);
+        let wanted = self.guess.ln_delta + NEGLECT.ln() - rounding.ln();
+        if 0.0 <= wanted {
+            return 0.0;
+        }
+        let magnitude = |x: f64| self.magnitude(lattices, x, place);
+        let best = self.guess.theta * self.width;
+        let (mut low, mut x) = (0.0, best / 16.0);
+        let mut value = magnitude(x);
+        while wanted < value {
+            let next = magnitude(2.0 * x);
+            if next.is_nan() || value <= next || 64.0 * best < x {
+                return x; // as small as it becomes
+            }
+            (low, x, value) = (x, 2.0 * x, next);
+        }
+        for _ in 0..3 {
+            let middle = 0.5 * (low + x);
+            if magnitude(middle) <= wanted {
+                x = middle;
+            } else {
+                low = middle;
+            }
+        }
+        x
+    }
+
+    /// `ln` of the delta that a slack of 1 on the weights amounts to.
+    fn magnitude(&self, lattices: &[Lattice], x: f64, place: f64) -> f64 {
+        let moment: f64 = lattices.iter().map(|l| l.count as f64 * l.cumulant(x).value).sum();
+        moment - x * place + ln_peak(x / self.width)
+    }
+
+    /// `-ln` of the mass that may lie outside the window on each side.
+    fn decay(&self, lattices: &[Lattice], tilt: f64, place: f64) -> f64 {
+        let magnitude = if tilt <= 0.0 { 0.0 } else { self.magnitude(lattices, tilt, place) };
+        (magnitude - self.guess.ln_delta - NEGLECT.ln()).clamp(12.0, 300.0)
+    }
+
+    /// Whether a moment bound already shows that the add direction stays below this answer.
+    fn add_is_less_than(&self, answer: f64) -> bool {
+        let (epsilon, ln_delta) = match self.question {
+            Question::Epsilon { ln_delta } => (answer, ln_delta),
+            Question::LnDelta { epsilon } => (epsilon, answer),
+        };
+        if !(0.0 < epsilon && ln_delta.is_finite()) {
+            return false;
+        }
+        let (mut lattices, mut offset, mut infinite) = (Vec::new(), 0.0, 0.0);
+        for (bins, phase) in self.bins.iter().zip(self.phases) {
+            let upper = bins.upper(Direction::Add, phase.count);
+            offset += phase.count as f64 * upper.offset;
+            infinite += phase.count as f64 * upper.infinite;
+            lattices.push(upper.lattice);
+        }
+        let place = (epsilon - self.position_error() - offset) / self.width;
+        let wanted = ln_delta - 1e-6 - self.relative(0.0);
+        let mut x = self.guess.theta * self.width;
+        let mut last = f64::INFINITY;
+        for _ in 0..10 {
+            let bound = self.magnitude(&lattices, x, place);
+            if (bound.exp() + infinite).ln() < wanted {
+                return true;
+            }
+            if last <= bound {
+                return false;
+            }
+            last = bound;
+            x *= 1.5;
+        }
+        false
+    }
+
+    /// What masses of the composed sum may be wrong by, relative: integrals, tilts and their products.
+    fn relative(&self, tilt: f64) -> f64 {
+        let terms = self.bins.iter().zip(self.phases).map(|(bins, phase)| {
+            let exponent = tilt * bins.down.len() as f64;
+            phase.count as f64 * (MASS_ERROR + 8.0 * f64::EPSILON * exponent)
+        });
+        terms.sum()
+    }
+
+    /// What losses of the sum may be wrong by: nodes are rounded.
+    fn position_error(&self) -> f64 {
+        let terms = self.bins.iter().zip(self.phases).map(|(bins, phase)| {
+            let reach = bins.ratio.first().map_or(0.0, |ratio| ratio.ln().abs());
+            let reach = bins.ratio.last().map_or(reach, |ratio| ratio.ln().abs().max(reach));
+            // Rounding of one node, and of the sum of offsets.
+            phase.count as f64 * f64::EPSILON * (reach + 4.0 * bins.offset.abs())
+        });
+        1e-14 + terms.sum::<f64>()
+    }
+}
+
+/// `ln` of the mass that one step may lose on either side.
+pub(super) fn ln_cut(phases: &[Phase], ln_delta: f64) -> f64 {
+    let count: f64 = phases.iter().map(|phase| phase.count as f64).sum();
+    ln_delta + NEGLECT.ln() - count.ln()
+}
+
+fn tilted(lattices: &[Lattice], tilt: f64) -> Result<Vec<Tilted>, Failed> {
+    lattices.iter().map(|lattice| lattice.tilt(tilt).ok_or(Failed::OutOfRange)).collect()
+}

@@ -1,0 +1,117 @@
+//! Grids in turn, from a guess by Renyi divergences to the wanted width.
+
+use super::super::single::{self, Base};
+use super::bins::Step;
+use super::compose::Transforms;
+use super::lattice::Direction;
+use super::pass::{Failed, Guess, Pass, Phase, Question, ln_cut};
+
+/// The best bounds over all grids.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) lower: f64,
+    pub(super) upper: f64,
+    pub(super) direction: Direction,
+    pub(super) width: f64,
+    pub(super) n_points: usize,
+    pub(super) n_passes: u32,
+}
+
+/// Grids at most.
+const PASSES_MAX: u32 = 6;
+/// A grid has at least this many bins over the range of one step.
+const BINS_MIN: f64 = 64.0;
+
+/// Tries grids until `upper - lower <= tolerance(upper)`. None if no grid fits.
+pub(super) fn search(
+    phases: &[Phase],
+    question: Question,
+    guess: Guess,
+    tolerance: impl Fn(f64) -> f64,
+) -> Option<Found> {
+    let count: f64 = phases.iter().map(|phase| phase.count as f64).sum();
+    let ln_cut = ln_cut(phases, guess.ln_delta);
+    let range = phases
+        .iter()
+        .map(|phase| phase.step.range(ln_cut))
+        .fold(0.0, |widest, r| f64::max(widest, r.1 - r.0));
+    let (mut guess, mut found): (Guess, Option<Found>) = (guess, None);
+    // Both bounds together cost about T (theta + 1) D^2 / 6 in epsilon.
+    let at_guess = match question {
+        Question::Epsilon { .. } => tolerance(guess.epsilon),
+        Question::LnDelta { .. } => tolerance(guess.ln_delta) / (1.0 + guess.theta),
+    };
+    let mut width = (4.0 * at_guess / (count * (1.0 + guess.theta))).sqrt().min(range / BINS_MIN);
+    let mut transforms = Transforms::new();
+    let mut n_passes = 0;
+    let mut coarser = 0;
+    while n_passes < PASSES_MAX {
+        n_passes += 1;
+        let pass =
+            Pass::new(phases, width, question, guess).and_then(|p| p.bounds(&mut transforms));
+        let bounds = match pass {
+            Ok(bounds) => bounds,
+            Err(Failed::TooLong) if found.is_none() && coarser < 4 => {
+                coarser += 1;
+                width *= 2.0;
+                continue;
+            }
+            Err(_) => break,
+        };
+        let so_far = found.get_or_insert(Found {
+            lower: bounds.lower,
+            upper: bounds.upper,
+            direction: bounds.direction,
+            width,
+            n_points: bounds.n_points,
+            n_passes,
+        });
+        so_far.n_passes = n_passes;
+        so_far.lower = so_far.lower.max(bounds.lower);
+        if bounds.upper <= so_far.upper {
+            so_far.upper = bounds.upper;
+            so_far.direction = bounds.direction;
+            so_far.width = width;
+            so_far.n_points = bounds.n_points;
+        }
+        let (lower, upper) = (so_far.lower, so_far.upper);
+        let wanted = tolerance(upper);
+        let gap = if lower.is_finite() { upper - lower } else { f64::INFINITY };
+        if gap <= wanted {
+            break;
+        }
+        if coarser != 0 {
+            break; // a finer grid was too long already
+        }
+        width *= (0.85 * (wanted / gap).sqrt()).clamp(0.1, 0.7);
+        match question {
+            Question::Epsilon { .. } => {
+                width = width.min(upper.max(1e-9) / 40.0);
+                guess.epsilon = if 0.5 * upper < lower { lower } else { 0.8 * upper };
+            }
+            Question::LnDelta { .. } => {
+                guess.ln_delta = if upper - 3.0 < lower { lower } else { upper - 1.0 };
+            }
+        }
+    }
+    found
+}
+
+impl Phase {
+    /// `ln delta` and epsilon of one of these steps alone bound those of all from below.
+    fn base(self) -> (Base, f64) {
+        match self.step {
+            Step::Gaussian { q, s } => (Base::Gaussian { s }, q),
+            Step::Laplace { q, b } => (Base::Laplace { b }, q),
+        }
+    }
+
+    /// The answer for a single such step, exactly.
+    pub(super) fn single(self, question: Question) -> f64 {
+        let (base, q) = self.base();
+        match question {
+            Question::Epsilon { ln_delta } => single::epsilon(base, q, ln_delta),
+            Question::LnDelta { epsilon } => single::ln_delta(base, q, epsilon),
+        }
+    }
+}
