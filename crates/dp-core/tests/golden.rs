@@ -5,6 +5,7 @@ use serde_json::Value;
 mod accountant;
 #[cfg(feature = "tensor")]
 mod clipping;
+mod pld;
 
 /// The parsed file of the folder of golden values; none if it is not there.
 pub(crate) fn file(name: &str) -> Option<Value> {

@@ -160,10 +160,12 @@ impl PldAccountant {
         if renyi.epsilon - single <= tolerance(renyi.epsilon) {
             return Ok(found(single, renyi.epsilon, PldMethod::Renyi));
         }
+        let theta = renyi.order.map_or(1.0, |order| order - 1.0);
         let guess = Guess {
             epsilon: 0.8 * renyi.epsilon,
             ln_delta: delta.ln(),
-            theta: renyi.order.map_or(1.0, |order| order - 1.0),
+            theta,
+            neglect: neglect(tolerance(renyi.epsilon), theta),
         };
         let Some(grid) = search::search(&phases, question, guess, tolerance) else {
             return Ok(found(single, renyi.epsilon, PldMethod::Renyi));
@@ -219,9 +221,15 @@ impl Accountant for PldAccountant {
         }
         let single = phases.iter().map(|phase| phase.single(question));
         let single = single.fold(f64::NEG_INFINITY, f64::max) - CLOSED_FORM_ERROR;
-        let guess = Guess { epsilon: at, ln_delta: renyi.ln_delta.min(-1e-3), theta: renyi.m };
+        let tolerance = self.absolute + self.relative * at;
+        let guess = Guess {
+            epsilon: at,
+            ln_delta: renyi.ln_delta.min(-1e-3),
+            theta: renyi.m,
+            neglect: neglect(tolerance, renyi.m),
+        };
         // The width in epsilon, as seen in ln delta, whose slope is about the best order.
-        let wanted = |_: f64| (self.absolute + self.relative * at) * (1.0 + renyi.m);
+        let wanted = |_: f64| tolerance * (1.0 + renyi.m);
         match search::search(&phases, question, guess, wanted) {
             Some(grid) => {
                 let upper = grid.upper.min(renyi.ln_delta);
@@ -230,6 +238,11 @@ impl Accountant for PldAccountant {
             None => bracket(single.min(renyi.ln_delta), renyi.ln_delta),
         }
     }
+}
+
+/// What may be neglected relative to delta: epsilon moves by that over the slope of `ln delta`, about the order.
+fn neglect(tolerance: f64, theta: f64) -> f64 {
+    (0.01 * tolerance * theta.max(0.3)).clamp(1e-7, 3e-4)
 }
 
 /// The steps of a history; none if there is one without a loss of this kind.

@@ -8,17 +8,17 @@ use report::golden::{number, optional, section};
 
 use super::file;
 
-const FILE: &str = "accountant.json";
+pub(super) const FILE: &str = "accountant.json";
 
-fn gaussian(case: &Value) -> DpEvent {
+pub(super) fn gaussian(case: &Value) -> DpEvent {
     DpEvent::gaussian(number(case, "/sigma")).unwrap().sampled(number(case, "/q")).unwrap()
 }
 
-fn steps(case: &Value) -> u64 {
+pub(super) fn steps(case: &Value) -> u64 {
     case["steps"].as_u64().unwrap_or_else(|| panic!("`steps` is not a whole number: {case}"))
 }
 
-fn delta(case: &Value) -> Delta {
+pub(super) fn delta(case: &Value) -> Delta {
     Delta::new(number(case, "/delta")).unwrap()
 }
 

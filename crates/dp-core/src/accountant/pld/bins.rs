@@ -69,17 +69,6 @@ impl Step {
         }
     }
 
-    /// The unsampled loss `e` and `y = exp(e)` where the loss is `t`; minus infinity and 0 or less below all losses.
-    fn unsampled(self, t: f64) -> (f64, f64) {
-        let q = self.rate();
-        if 1.0 <= q {
-            return (t, t.exp());
-        }
-        // Near the bottom the first form would cancel, and for small rates the second.
-        let y = if q < 0.5 || -0.5 < t { 1.0 + t.exp_m1() / q } else { (t.exp() - (1.0 - q)) / q };
-        if y <= 0.0 { (f64::NEG_INFINITY, y) } else { (y.ln(), y) }
-    }
-
     /// The range of losses outside which either tail has at most `exp(ln_cut)` under "present" above and under
     /// both below.
     pub(super) fn range(self, ln_cut: f64) -> (f64, f64) {
@@ -126,17 +115,25 @@ impl Step {
         // u = b exp(t) - q G / (exp(D) - 1), v = q G / (1 - exp(-D)), with q G = a - b exp(t).
         let (share_down, share_up) = (1.0 / width.exp_m1(), -1.0 / (-width).exp_m1());
         let loss = |k: i64| offset + k as f64 * width;
-        let mut lower = Node::new(self, loss(first));
-        bins.ratio.push((-lower.t).exp());
+        let (grow, grow_m1) = (width.exp(), width.exp_m1());
+        let mut t_m1 = 0.0;
+        // exp(t) - 1 by recursion, started anew often enough that rounding stays at a few units.
+        let mut node = |k: i64| {
+            let t = loss(k);
+            t_m1 = if (k - first) % 16 == 0 { t.exp_m1() } else { t_m1 * grow + grow_m1 };
+            Node::new(self, t, t_m1)
+        };
+        let mut lower = node(first);
+        bins.ratio.push(1.0 / lower.exp_t);
         bins.below = self.mass(f64::NEG_INFINITY, lower.x);
         for k in first..last {
-            let upper = Node::new(self, loss(k + 1));
+            let upper = node(k + 1);
             let (absent, excess) = self.bin(&lower, &upper);
             // exp(t) = 1 - q + q y, without cancellation where y <= 0 lies below all losses.
-            let down = absent * lower.t.exp() - q * excess * share_down;
+            let down = absent * lower.exp_t - q * excess * share_down;
             bins.down.push(down.max(0.0));
             bins.up.push(q * excess * share_up);
-            bins.ratio.push((-upper.t).exp());
+            bins.ratio.push(1.0 / upper.exp_t);
             lower = upper;
         }
         bins.above = self.mass(lower.x, f64::INFINITY);
@@ -193,22 +190,32 @@ impl Step {
 
 /// An end of a bin.
 struct Node {
-    /// Loss.
-    t: f64,
+    /// `exp` of the loss.
+    exp_t: f64,
     /// The answer with this loss.
     x: f64,
-    /// Ratio of the unsampled pair there.
+    /// Ratio of the unsampled pair there: 0 or less below all losses.
     y: f64,
 }
 
 impl Node {
-    fn new(step: Step, t: f64) -> Self {
-        let (e, y) = step.unsampled(t);
+    /// Of a loss `t` and `exp(t) - 1`.
+    fn new(step: Step, t: f64, t_m1: f64) -> Self {
+        let q = step.rate();
+        // Near -1 the difference has lost its digits.
+        let exp_t = if t_m1 < -0.5 || 1.0 <= q { t.exp() } else { 1.0 + t_m1 };
+        let (e, y) = if 1.0 <= q {
+            (t, exp_t)
+        } else {
+            // Near the bottom the first form would cancel, and for small rates the second.
+            let y = if q < 0.5 || -0.5 < t { 1.0 + t_m1 / q } else { (exp_t - (1.0 - q)) / q };
+            (if y <= 0.0 { f64::NEG_INFINITY } else { y.ln() }, y)
+        };
         let x = match step {
             Step::Gaussian { s, .. } => s * s * e + 0.5,
             Step::Laplace { b, .. } => 0.5 * (b * e + 1.0),
         };
-        Node { t, x, y }
+        Node { exp_t, x, y }
     }
 }
 

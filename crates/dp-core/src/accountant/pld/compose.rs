@@ -16,7 +16,7 @@ pub(super) struct Composed {
     pub(super) weights: Vec<f64>,
     /// `sum of ln M` of all steps.
     pub(super) ln_moment: f64,
-    /// At most this is the error by rounding of any sum of weights times factors in `[0, 1]`.
+    /// The root of the sum of squares of the errors of weights by rounding is at most this.
     pub(super) rounding: f64,
 }
 
@@ -65,21 +65,22 @@ impl Transforms {
             }
             forward.process_with_scratch(&mut folded, &mut spectrum, &mut scratch).ok()?;
             let count = step.count as f64;
+            let smallest = (-2.0 * NEGLIGIBLE / count).exp();
             for ((product, amplification), factor) in
                 product.iter_mut().zip(&mut amplification).zip(&spectrum)
             {
                 let square = factor.norm_sqr();
-                if 0.5 * count * square.ln() < -NEGLIGIBLE || square <= 0.0 {
+                if square <= smallest {
                     *product = Complex64::new(0.0, 0.0);
-                    continue;
+                } else {
+                    *product *= power(*factor, step.count);
+                    *amplification += count / square.sqrt();
                 }
-                *product *= power(*factor, step.count);
-                *amplification += count / square.sqrt();
             }
         }
         // Errors in the sense of the root of the sum of squares over all n coefficients. Each coefficient of a
         // forward transform is off by at most `stage` (the weights sum to 1), its power by T times that, and the
-        // inverse transform adds `stage` times the norm; Parseval and Cauchy-Schwarz carry this to sums of weights.
+        // inverse transform adds `stage` times the norm; by Parseval the weights' errors have this over root n.
         let stage = ERROR_PER_STAGE * (n as f64).log2() * f64::EPSILON / 2.0;
         let mut dropped = (-NEGLIGIBLE).exp();
         if steps.iter().any(|step| step.count == 1) {
@@ -87,11 +88,11 @@ impl Transforms {
         }
         let mut squares = 0.0;
         for (value, amplification) in product.iter().zip(&amplification) {
-            let size = value.norm();
+            let size = value.norm_sqr().sqrt();
             let error = if 0.0 < size { stage * size * (1.0 + amplification) } else { dropped };
             squares += 2.0 * error * error;
         }
-        let rounding = squares.sqrt();
+        let rounding = (squares / n as f64).sqrt();
 
         // The imaginary parts of a real signal's first and last coefficient vanish.
         if let Some(value) = product.first_mut() {
@@ -162,8 +163,9 @@ mod tests {
             }
             term *= (1000 - k) as f64 / (k + 1) as f64 / 3.0;
         }
-        assert!((mass - 1.0).abs() < sum.rounding + 1e-13, "{mass}");
-        assert!(mean_error < sum.rounding + 1e-13 && sum.rounding < 1e-9, "{mean_error}");
+        let bound = sum.rounding * (sum.weights.len() as f64).sqrt();
+        assert!((mass - 1.0).abs() < bound + 1e-13, "{mass}");
+        assert!(mean_error < bound + 1e-13 && bound < 1e-9, "{mean_error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::bins::{Bins, Step};
 use super::compose::{POINTS_MAX, Transforms};
 use super::lattice::{Direction, Lattice, Lower, Tilted};
-use super::read::{LowerCurve, UpperCurve, ln_peak};
+use super::read::{LowerCurve, Slack, UpperCurve, ln_peak, norm_above};
 use super::window::Window;
 
 /// A step and how often it is done.
@@ -31,6 +31,8 @@ pub(super) struct Guess {
     pub(super) ln_delta: f64,
     /// About the best tilt: order minus one.
     pub(super) theta: f64,
+    /// What may be cut off, left to rounding and left outside the window, relative to delta.
+    pub(super) neglect: f64,
 }
 
 /// Bounds on the answer, from below and from above.
@@ -38,6 +40,8 @@ pub(super) struct Guess {
 pub(super) struct Bounds {
     pub(super) lower: f64,
     pub(super) upper: f64,
+    /// Both as they would be on this grid without slack: not bounds.
+    pub(super) estimate: (f64, f64),
     /// The direction that decided.
     pub(super) direction: Direction,
     /// Points of the longest sum.
@@ -53,8 +57,6 @@ pub(super) enum Failed {
     OutOfRange,
 }
 
-/// Relative size of what is cut off, left to rounding and left outside the window, against delta.
-const NEGLECT: f64 = 1e-5;
 /// Relative error of the masses of one step.
 const MASS_ERROR: f64 = 2e-13;
 /// Losses beyond this would make masses under the second of the pair underflow.
@@ -76,7 +78,7 @@ impl<'a> Pass<'a> {
         question: Question,
         guess: Guess,
     ) -> Result<Self, Failed> {
-        let ln_cut = ln_cut(phases, guess.ln_delta);
+        let ln_cut = ln_cut(phases, guess);
         let mut points = 0.0;
         for phase in phases {
             let (low, high) = phase.step.range(ln_cut);
@@ -98,26 +100,34 @@ impl<'a> Pass<'a> {
         let mut points = 0;
         let removed = self.upper(Direction::Remove, transforms, &mut points)?;
         let lower = self.lower(Direction::Remove, transforms, &mut points)?;
-        let bounds =
-            |lower, upper, direction, n_points| Bounds { lower, upper, direction, n_points };
-        if self.phases.iter().all(|phase| phase.step.is_symmetric()) || self.add_is_less_than(lower)
+        let bounds = |lower: [f64; 2], upper: [f64; 2], direction, n_points| Bounds {
+            lower: lower[0],
+            upper: upper[0],
+            estimate: (lower[1], upper[1]),
+            direction,
+            n_points,
+        };
+        if self.phases.iter().all(|phase| phase.step.is_symmetric())
+            || self.add_is_less_than(lower[0])
         {
             return Ok(bounds(lower, removed, Direction::Remove, points));
         }
         let added = self.upper(Direction::Add, transforms, &mut points)?;
-        if added <= removed {
+        if added[0] <= removed[0] {
             return Ok(bounds(lower, removed, Direction::Remove, points));
         }
         let other = self.lower(Direction::Add, transforms, &mut points)?;
-        Ok(bounds(lower.max(other), added, Direction::Add, points))
+        let lower = [lower[0].max(other[0]), lower[1].max(other[1])];
+        Ok(bounds(lower, added, Direction::Add, points))
     }
 
+    /// The upper bound, and its estimate without slack.
     fn upper(
         &self,
         direction: Direction,
         transforms: &mut Transforms,
         points: &mut usize,
-    ) -> Result<f64, Failed> {
+    ) -> Result<[f64; 2], Failed> {
         let (mut lattices, mut offset, mut infinite) = (Vec::new(), 0.0, 0.0);
         for (bins, phase) in self.bins.iter().zip(self.phases) {
             let upper = bins.upper(direction, phase.count);
@@ -136,25 +146,28 @@ impl<'a> Pass<'a> {
             tilt,
             width: self.width,
             offset,
-            slack: sum.rounding + 2.0 * (-decay).exp(),
+            outside: 2.0 * (-decay).exp(),
             infinite,
             relative: self.relative(tilt),
             sum,
         };
-        Ok(match self.question {
-            Question::Epsilon { ln_delta } => curve.epsilon(ln_delta) + self.position_error(),
-            Question::LnDelta { epsilon } => {
-                curve.ln_delta((epsilon - self.position_error()).max(0.0)).min(0.0)
+        Ok([Slack::Counted, Slack::Ignored].map(|slack| match self.question {
+            Question::Epsilon { ln_delta } => {
+                curve.epsilon(ln_delta, slack) + self.position_error()
             }
-        })
+            Question::LnDelta { epsilon } => {
+                curve.ln_delta((epsilon - self.position_error()).max(0.0), slack).min(0.0)
+            }
+        }))
     }
 
+    /// The lower bound, and its estimate without slack.
     fn lower(
         &self,
         direction: Direction,
         transforms: &mut Transforms,
         points: &mut usize,
-    ) -> Result<f64, Failed> {
+    ) -> Result<[f64; 2], Failed> {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         // The statistic follows the loss up to a shift. Where the ratio of the pair is exp(epsilon), roughly:
         // ln P/Q = K_P(x) - K_Q(x + D) + D j for weights that agree when tilted.
@@ -177,30 +190,33 @@ impl<'a> Pass<'a> {
         let first = transforms.compose(&first, window).ok_or(Failed::TooLong)?;
         let second = transforms.compose(&second, window).ok_or(Failed::TooLong)?;
         *points = (*points).max(first.weights.len());
-        let outside = 2.0 * (-decay).exp();
         let curve = LowerCurve {
             tilt,
             width: self.width,
-            slack: (first.rounding + outside, second.rounding + outside),
+            outside: 2.0 * (-decay).exp(),
             relative: self.relative(tilt + self.width),
             first_of_pair: first,
             second_of_pair: second,
         };
-        Ok(match self.question {
-            Question::Epsilon { ln_delta } => curve.epsilon(ln_delta),
-            Question::LnDelta { epsilon } => curve.ln_delta(epsilon),
-        })
+        Ok([Slack::Counted, Slack::Ignored].map(|slack| match self.question {
+            Question::Epsilon { ln_delta } => curve.epsilon(ln_delta, slack),
+            Question::LnDelta { epsilon } => curve.ln_delta(epsilon, slack),
+        }))
     }
 
     /// The smallest tilt at which rounding is far below delta: more would only lengthen the window.
     fn tilt(&self, lattices: &[Lattice], place: f64) -> f64 {
         let count: f64 = self.phases.iter().map(|phase| phase.count as f64).sum();
-        let rounding = 6e-14 * (count + 1.0);
-        let wanted = self.guess.ln_delta + NEGLECT.ln() - rounding.ln();
-        if 0.0 <= wanted {
+        // The error of a weight that `compose` finds with some 2^14 points and a spectrum of a dozen.
+        let ln_rounding = (3e-16 * (count + 1.0)).ln();
+        let wanted = self.guess.ln_delta + self.guess.neglect.ln();
+        let magnitude = |x: f64| {
+            let norm = norm_above(x, self.width, 16_384.0).ln() - ln_peak(x / self.width);
+            self.magnitude(lattices, x, place) + norm + ln_rounding
+        };
+        if ln_rounding + 128_f64.ln() <= wanted {
             return 0.0;
         }
-        let magnitude = |x: f64| self.magnitude(lattices, x, place);
         let best = self.guess.theta * self.width;
         let (mut low, mut x) = (0.0, best / 16.0);
         let mut value = magnitude(x);
@@ -231,7 +247,7 @@ impl<'a> Pass<'a> {
     /// `-ln` of the mass that may lie outside the window on each side.
     fn decay(&self, lattices: &[Lattice], tilt: f64, place: f64) -> f64 {
         let magnitude = if tilt <= 0.0 { 0.0 } else { self.magnitude(lattices, tilt, place) };
-        (magnitude - self.guess.ln_delta - NEGLECT.ln()).clamp(12.0, 300.0)
+        (magnitude - self.guess.ln_delta - self.guess.neglect.ln()).clamp(12.0, 300.0)
     }
 
     /// Whether a moment bound already shows that the add direction stays below this answer.
@@ -290,9 +306,9 @@ impl<'a> Pass<'a> {
 }
 
 /// `ln` of the mass that one step may lose on either side.
-pub(super) fn ln_cut(phases: &[Phase], ln_delta: f64) -> f64 {
+pub(super) fn ln_cut(phases: &[Phase], guess: Guess) -> f64 {
     let count: f64 = phases.iter().map(|phase| phase.count as f64).sum();
-    ln_delta + NEGLECT.ln() - count.ln()
+    guess.ln_delta + guess.neglect.ln() - count.ln()
 }
 
 fn tilted(lattices: &[Lattice], tilt: f64) -> Result<Vec<Tilted>, Failed> {

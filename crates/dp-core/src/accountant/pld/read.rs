@@ -10,6 +10,35 @@ use super::compose::Composed;
 /// Nodes between two comparisons with the threshold, which costs an exponential.
 const BLOCK: usize = 16;
 
+/// Root of the sum of squares of `exp(-x j) (1 - exp(-D j))` over `n` nodes, whatever the fraction that j starts at: a
+/// sum of a function with one maximum is at most its integral and the maximum.
+pub(super) fn norm_above(x: f64, width: f64, n: f64) -> f64 {
+    let a = 2.0 * x;
+    let integral = 2.0 * width * width / (a * (a + width) * (a + 2.0 * width));
+    let peak = (2.0 * ln_peak(x / width)).exp();
+    (integral + peak).min(n * peak).sqrt()
+}
+
+/// The same of `exp(-x j)`.
+fn norm_of_tail(x: f64, n: f64) -> f64 {
+    (-1.0 / (-2.0 * x).exp_m1()).min(n).sqrt()
+}
+
+/// Whether what the weights may be wrong by is counted against the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slack {
+    /// The answer is a bound.
+    Counted,
+    /// The answer is what the bound would be on this grid if nothing were neglected or rounded.
+    Ignored,
+}
+
+impl Slack {
+    fn of(self, slack: f64) -> f64 {
+        if self == Slack::Counted { slack } else { 0.0 }
+    }
+}
+
 /// Masses of the pair at nodes whose ratio is `exp(loss)`.
 #[derive(Clone, Debug)]
 pub(super) struct UpperCurve {
@@ -20,8 +49,8 @@ pub(super) struct UpperCurve {
     pub(super) width: f64,
     /// Loss of the integer 0.
     pub(super) offset: f64,
-    /// What sums of weights times factors in `[0, 1]` may be too small by.
-    pub(super) slack: f64,
+    /// The tilted sum's mass outside the window, at most; folded in at the wrong place.
+    pub(super) outside: f64,
     /// Mass of infinite loss.
     pub(super) infinite: f64,
     /// What masses may be too small by, relative.
@@ -42,12 +71,16 @@ impl UpperCurve {
         (self.sum.first + i as i64) as f64
     }
 
-    fn peak(&self) -> f64 {
-        ln_peak(self.tilt / self.width).exp()
+    /// What the sum of weights times `h(t) = exp(-theta t) (1 - exp(-t))` may be too small by, `t` being the loss
+    /// above epsilon: mass outside times the maximum of `h`, and rounding times its norm.
+    fn slack(&self) -> f64 {
+        let peak = ln_peak(self.tilt / self.width).exp();
+        let norm = norm_above(self.tilt, self.width, self.sum.weights.len() as f64);
+        self.outside * peak + self.sum.rounding * norm
     }
 
     /// An epsilon at which delta is at most `exp(ln_delta)`; infinite if the mass of infinite loss is more.
-    pub(super) fn epsilon(&self, ln_delta: f64) -> f64 {
+    pub(super) fn epsilon(&self, ln_delta: f64, slack: Slack) -> f64 {
         let finite = ln_delta.exp() / (1.0 + self.relative) - self.infinite;
         if finite.is_nan() || finite <= 0.0 {
             return f64::INFINITY;
@@ -57,7 +90,7 @@ impl UpperCurve {
         let (shrink, shrink_other) = ((-self.tilt).exp(), (-self.tilt - self.width).exp());
         // Rounding of the recursion, whose terms are positive but for noise.
         let rounding = 4.0 * f64::EPSILON * self.sum.weights.len() as f64;
-        let slack = self.slack * self.peak();
+        let slack = slack.of(self.slack());
         let too_much = |u: f64, v: f64, at: usize, slack: f64| {
             threshold(at) < u - v + slack + rounding * (u.abs() + v.abs())
         };
@@ -112,7 +145,7 @@ impl UpperCurve {
     }
 
     /// `ln` of a delta that is enough at this epsilon.
-    pub(super) fn ln_delta(&self, epsilon: f64) -> f64 {
+    pub(super) fn ln_delta(&self, epsilon: f64, slack: Slack) -> f64 {
         let (shrink, shrink_other) = ((-self.tilt).exp(), (-self.tilt - self.width).exp());
         let at = (epsilon - self.offset) / self.width - self.sum.first as f64;
         // The first node above epsilon, counted from the window's first.
@@ -125,7 +158,7 @@ impl UpperCurve {
         }
         let rounding = 4.0 * f64::EPSILON * self.sum.weights.len() as f64 * (u.abs() + v.abs());
         let to_epsilon = from as f64 - at;
-        let slack = self.slack * self.peak() * (self.tilt * to_epsilon).exp();
+        let slack = slack.of(self.slack()) * (self.tilt * to_epsilon).exp();
         let scaled = u - (-self.width * to_epsilon).exp() * v + slack + rounding;
         let ln_finite = self.sum.ln_moment - self.tilt * self.integer(from) + scaled.max(0.0).ln();
         (ln_finite.exp() + self.infinite).ln().max(ln_finite) + self.relative.ln_1p()
@@ -140,8 +173,8 @@ pub(super) struct LowerCurve {
     /// Tilt per node of the first; the second's is more by the width.
     pub(super) tilt: f64,
     pub(super) width: f64,
-    /// What tail sums of the first may be too large by, and of the second too small.
-    pub(super) slack: (f64, f64),
+    /// The tilted sums' mass outside the window, at most.
+    pub(super) outside: f64,
     /// What masses may be wrong by, relative.
     pub(super) relative: f64,
 }
@@ -154,29 +187,40 @@ struct Tails {
 }
 
 impl LowerCurve {
+    /// What tail sums of the first may be too large by, and of the second too small.
+    fn slacks(&self, slack: Slack) -> (f64, f64) {
+        let of = |sum: &Composed, tilt: f64| {
+            let norm = norm_of_tail(tilt, sum.weights.len() as f64);
+            slack.of(self.outside + sum.rounding * norm)
+        };
+        (of(&self.first_of_pair, self.tilt), of(&self.second_of_pair, self.tilt + self.width))
+    }
+
     /// An epsilon that delta `exp(ln_delta)` does not allow to undercut: for every test `S >= c`,
     ///
     ///     eps >= ln( (P[S >= c] - delta) / Q[S >= c] )
-    pub(super) fn epsilon(&self, ln_delta: f64) -> f64 {
+    pub(super) fn epsilon(&self, ln_delta: f64, slack: Slack) -> f64 {
+        let slacks = self.slacks(slack);
         let ln_threshold = ln_delta + 2.0 * self.relative - self.first_of_pair.ln_moment;
         let shift = self.first_of_pair.ln_moment - self.second_of_pair.ln_moment;
         let best = self.best(|tails, c| {
             let threshold = (ln_threshold + self.tilt * c).exp();
-            let first = tails.first - self.slack.0 - threshold;
+            let first = tails.first - slacks.0 - threshold;
             if first <= 0.0 {
                 return f64::NEG_INFINITY;
             }
-            shift + self.width * c + (first / (tails.second + self.slack.1)).ln()
+            shift + self.width * c + (first / (tails.second + slacks.1)).ln()
         });
         (best - 2.0 * self.relative).max(0.0)
     }
 
     /// `ln` of a delta that this epsilon does not allow to undercut: `delta >= P[S >= c] - exp(eps) Q[S >= c]`.
-    pub(super) fn ln_delta(&self, epsilon: f64) -> f64 {
+    pub(super) fn ln_delta(&self, epsilon: f64, slack: Slack) -> f64 {
+        let slacks = self.slacks(slack);
         let shift = self.second_of_pair.ln_moment - self.first_of_pair.ln_moment + epsilon;
         let best = self.best(|tails, c| {
             let factor = (shift - self.width * c).min(700.0).exp() * (1.0 + 2.0 * self.relative);
-            let scaled = tails.first - self.slack.0 - factor * (tails.second + self.slack.1);
+            let scaled = tails.first - slacks.0 - factor * (tails.second + slacks.1);
             if scaled <= 0.0 {
                 return f64::NEG_INFINITY;
             }

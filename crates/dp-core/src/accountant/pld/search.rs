@@ -30,7 +30,7 @@ pub(super) fn search(
     tolerance: impl Fn(f64) -> f64,
 ) -> Option<Found> {
     let count: f64 = phases.iter().map(|phase| phase.count as f64).sum();
-    let ln_cut = ln_cut(phases, guess.ln_delta);
+    let ln_cut = ln_cut(phases, guess);
     let range = phases
         .iter()
         .map(|phase| phase.step.range(ln_cut))
@@ -58,6 +58,7 @@ pub(super) fn search(
             }
             Err(_) => break,
         };
+        let before = found.map_or(f64::INFINITY, |found| found.upper - found.lower);
         let so_far = found.get_or_insert(Found {
             lower: bounds.lower,
             upper: bounds.upper,
@@ -83,14 +84,27 @@ pub(super) fn search(
         if coarser != 0 {
             break; // a finer grid was too long already
         }
-        width *= (0.85 * (wanted / gap).sqrt()).clamp(0.1, 0.7);
+        // What would be left without slack is the grid's; the rest is that of a poor guess.
+        let (estimate, coarse) = (bounds.estimate, bounds.estimate.1 - bounds.estimate.0);
+        let by_grid = if coarse.is_finite() { coarse.abs() } else { gap };
+        if by_grid <= 0.7 * wanted && 0.8 * before < gap {
+            break; // neither the grid nor the guess is what is missing
+        }
+        if 0.7 * wanted < by_grid {
+            width *= (0.85 * (wanted / by_grid).sqrt()).clamp(0.1, 0.7);
+        }
         match question {
             Question::Epsilon { .. } => {
-                width = width.min(upper.max(1e-9) / 40.0);
-                guess.epsilon = if 0.5 * upper < lower { lower } else { 0.8 * upper };
+                guess.epsilon = estimate.0.clamp(lower, upper);
+                if 0.0 < guess.epsilon {
+                    width = width.min(guess.epsilon / 20.0);
+                } else {
+                    guess.epsilon = 0.5 * upper;
+                }
+                guess.neglect *= (0.3 * wanted / gap).clamp(0.01, 0.5);
             }
             Question::LnDelta { .. } => {
-                guess.ln_delta = if upper - 3.0 < lower { lower } else { upper - 1.0 };
+                guess.ln_delta = if estimate.0.is_finite() { estimate.0 } else { upper - 3.0 };
             }
         }
     }

@@ -65,7 +65,7 @@ fn edge(steps: &[Tilted], decay: f64, side: Side) -> f64 {
             x *= if 0.0 < ratio { 0.25 } else { 4.0 };
             continue;
         }
-        if (0.8..1.25).contains(&ratio) {
+        if (0.5..2.0).contains(&ratio) {
             break;
         }
         x *= ratio.powf(-0.5).clamp(0.1, 10.0);
