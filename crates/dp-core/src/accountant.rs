@@ -4,11 +4,14 @@ use std::fmt;
 
 use crate::{Delta, DpEvent, Epsilon, Result};
 
+pub mod central_limit;
+pub mod filter;
 pub mod gdp;
 mod normal;
 pub mod pld;
 pub mod rdp;
 mod single;
+pub mod trade_off;
 
 /// An epsilon, and what kind of number it is. Only `Upper` and `Bracket` can become a guarantee.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,6 +128,11 @@ impl DeltaBound {
 pub trait Accountant {
     /// Its name in statements and errors.
     fn name(&self) -> &'static str;
+
+    /// A cheaper accountant whose upper bounds are about as large, from which calibrations start their search.
+    fn seed(&self) -> Option<&dyn Accountant> {
+        None
+    }
 
     /// The epsilon of a history at a given delta.
     fn epsilon(&self, event: &DpEvent, delta: Delta) -> Result<EpsilonBound>;

@@ -57,19 +57,24 @@ pub fn noise_multiplier(
     target: Target,
     history: impl Fn(NoiseMultiplier) -> Result<DpEvent>,
 ) -> Result<NoiseMultiplier> {
+    search_noise_multiplier(accountant, target, &history)
+}
+
+fn search_noise_multiplier(
+    accountant: &dyn Accountant,
+    target: Target,
+    history: &dyn Fn(NoiseMultiplier) -> Result<DpEvent>,
+) -> Result<NoiseMultiplier> {
     let epsilon = |ln_sigma: f64| {
         let event = history(NoiseMultiplier::new(ln_sigma.exp())?)?;
         epsilon_of(accountant, &event, target.delta)
     };
     let (low, high) = NOISE_MULTIPLIER_LIMITS;
+    let seed = accountant.seed().map(|seed| search_noise_multiplier(seed, target, history));
+    let seed = seed.and_then(Result::ok).map(|sigma| -sigma.get().ln());
     // Falls with ln sigma: search in -ln sigma for the largest that fits.
-    let found = largest(
-        |x| epsilon(-x),
-        target.epsilon.get(),
-        (-high.ln(), -low.ln()),
-        0.0,
-        std::f64::consts::LN_2,
-    )?;
+    let found =
+        largest(|x| epsilon(-x), target.epsilon.get(), (-high.ln(), -low.ln()), start(seed, 0.0))?;
     match found {
         Largest::Within(x) => NoiseMultiplier::new((-x).exp()),
         Largest::None(at) => Err(limit("noise multiplier", high, at, target)),
@@ -87,18 +92,22 @@ pub fn sample_rate(
     target: Target,
     history: impl Fn(SampleRate) -> Result<DpEvent>,
 ) -> Result<SampleRate> {
+    search_sample_rate(accountant, target, &history)
+}
+
+fn search_sample_rate(
+    accountant: &dyn Accountant,
+    target: Target,
+    history: &dyn Fn(SampleRate) -> Result<DpEvent>,
+) -> Result<SampleRate> {
     let (low, high) = SAMPLE_RATE_LIMITS;
     let epsilon = |ln_rate: f64| {
         let event = history(SampleRate::new(ln_rate.exp().min(1.0))?)?;
         epsilon_of(accountant, &event, target.delta)
     };
-    let found = largest(
-        epsilon,
-        target.epsilon.get(),
-        (low.ln(), high.ln()),
-        -4.0,
-        std::f64::consts::LN_2,
-    )?;
+    let seed = accountant.seed().map(|seed| search_sample_rate(seed, target, history));
+    let seed = seed.and_then(Result::ok).map(|rate| rate.get().ln());
+    let found = largest(epsilon, target.epsilon.get(), (low.ln(), high.ln()), start(seed, -4.0))?;
     match found {
         Largest::Within(x) => SampleRate::new(x.exp().min(1.0)),
         Largest::All(_) => SampleRate::new(high),
@@ -114,29 +123,71 @@ pub fn sample_rate(
 pub fn steps(accountant: &dyn Accountant, target: Target, step: &DpEvent) -> Result<u64> {
     let wanted = target.epsilon.get();
     let epsilon = |n: u64| epsilon_of(accountant, &step.clone().repeated(n), target.delta);
-    let (mut fits, mut too_many) = (0_u64, 1_u64);
-    let mut last = epsilon(too_many)?;
-    while last <= wanted {
-        fits = too_many;
-        too_many = too_many.saturating_mul(2);
-        if fits == u64::MAX {
-            return Err(limit("number of steps", u64::MAX as f64, last, target));
+    let over = |value: f64| wanted < value;
+    // A step may hold several equal events: their number overflows first.
+    let epsilon = |n: u64| match epsilon(n) {
+        Err(Error::CountOverflow { .. }) => Ok(f64::INFINITY),
+        other => other,
+    };
+    let seed = accountant.seed().map(|seed| steps(seed, target, step));
+    let seed = seed.and_then(Result::ok).unwrap_or(0).max(1);
+    // Enclose the answer by growing strides from the seed, upwards or downwards.
+    let at_seed = epsilon(seed)?;
+    let mut stride = (seed / 16).max(1);
+    let (mut fits, mut at_fits) = (0_u64, 0.0);
+    let (mut too_many, mut at_too_many);
+    if over(at_seed) {
+        (too_many, at_too_many) = (seed, at_seed);
+        while 1 < too_many {
+            let n = too_many.saturating_sub(stride).max(1);
+            let value = epsilon(n)?;
+            if !over(value) {
+                (fits, at_fits) = (n, value);
+                break;
+            }
+            (too_many, at_too_many, stride) = (n, value, stride.saturating_mul(2));
         }
-        last = match epsilon(too_many) {
-            // The step holds several equal events: their number overflows first.
-            Err(Error::CountOverflow { .. }) => f64::INFINITY,
-            other => other?,
-        };
+    } else {
+        (fits, at_fits) = (seed, at_seed);
+        loop {
+            if fits == u64::MAX {
+                return Err(limit("number of steps", u64::MAX as f64, at_fits, target));
+            }
+            let n = fits.saturating_add(stride);
+            let value = epsilon(n)?;
+            if over(value) {
+                (too_many, at_too_many) = (n, value);
+                break;
+            }
+            (fits, at_fits, stride) = (n, value, stride.saturating_mul(2));
+        }
     }
+    let mut round = 0;
     while 1 < too_many - fits {
-        let middle = fits + (too_many - fits) / 2;
-        match epsilon(middle) {
-            Ok(value) if value <= wanted => fits = middle,
-            Ok(_) | Err(Error::CountOverflow { .. }) => too_many = middle,
-            Err(error) => return Err(error),
+        round += 1;
+        let gap = too_many - fits;
+        // Epsilon is nearly straight over a short stretch; every third round halves.
+        let share = (wanted - at_fits) / (at_too_many - at_fits);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the gap")]
+        let by_line = if share.is_finite() && round % 3 != 0 {
+            (share.clamp(0.0, 1.0) * gap as f64) as u64
+        } else {
+            gap / 2
+        };
+        let n = fits + by_line.clamp(1, gap - 1);
+        let value = epsilon(n)?;
+        if over(value) {
+            (too_many, at_too_many) = (n, value);
+        } else {
+            (fits, at_fits) = (n, value);
         }
     }
     Ok(fits)
+}
+
+/// Where a search starts and its first stride: near the answer of a cheaper accountant, or at a usual value.
+fn start(seed: Option<f64>, usual: f64) -> (f64, f64) {
+    seed.map_or((usual, std::f64::consts::LN_2), |seed| (seed, 0.1))
 }
 
 fn epsilon_of(accountant: &dyn Accountant, event: &DpEvent, delta: Delta) -> Result<f64> {
@@ -164,8 +215,7 @@ fn largest(
     f: impl Fn(f64) -> Result<f64>,
     wanted: f64,
     (low, high): (f64, f64),
-    start: f64,
-    stride: f64,
+    (start, stride): (f64, f64),
 ) -> Result<Largest> {
     let excess = |value: f64| value.ln() - wanted.ln();
     let mut stride = stride;

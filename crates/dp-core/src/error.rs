@@ -53,6 +53,20 @@ pub enum Error {
         /// The accountant's name.
         accountant: &'static str,
     },
+    /// A release would exceed the budget of a privacy filter; it must not be made.
+    #[error(
+        "divergence {asked} of order {order} is more than what is left of the budget {budget}: {spent} is spent"
+    )]
+    BudgetExceeded {
+        /// The divergence of the release that was refused.
+        asked: f64,
+        /// What earlier releases have spent.
+        spent: f64,
+        /// What all of them may spend.
+        budget: f64,
+        /// The order of the divergences.
+        order: f64,
+    },
     /// No value of the calibrated quantity within its bounds meets the target.
     #[error(
         "no {what} on this side of the limit {limit} fits epsilon {target}: there it is {epsilon}"

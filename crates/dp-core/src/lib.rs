@@ -19,9 +19,12 @@ mod step;
 #[cfg(feature = "tensor")]
 pub mod validate;
 
+pub use accountant::central_limit::CentralLimit;
+pub use accountant::filter::{RdpFilter, RdpOdometer};
 pub use accountant::gdp::GaussianDp;
 pub use accountant::pld::{PldAccountant, PldEpsilon, PldMethod};
 pub use accountant::rdp::{RdpAccountant, RdpEpsilon};
+pub use accountant::trade_off::TradeOff;
 pub use accountant::{Accountant, DeltaBound, EpsilonBound};
 pub use error::{Error, Result};
 pub use event::{DpEvent, NeighboringRelation, Phase};

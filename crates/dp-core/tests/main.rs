@@ -10,11 +10,13 @@
 
 #[cfg(feature = "tensor")]
 mod battery;
+mod brackets;
 mod golden;
 #[cfg(all(unix, feature = "tensor"))]
 mod kill;
 #[cfg(feature = "tensor")]
 mod mechanism;
+mod oracle;
 mod properties;
 #[cfg(feature = "tensor")]
 mod steps;

@@ -189,6 +189,10 @@ impl Accountant for PldAccountant {
         "privacy-loss distribution"
     }
 
+    fn seed(&self) -> Option<&dyn Accountant> {
+        Some(&RdpAccountant)
+    }
+
     fn epsilon(&self, event: &DpEvent, delta: Delta) -> Result<EpsilonBound> {
         let PldEpsilon { lower, upper, .. } = self.optimize(event, delta)?;
         Ok(EpsilonBound::Bracket { lower, upper })

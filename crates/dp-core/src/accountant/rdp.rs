@@ -5,7 +5,7 @@ use crate::{
 };
 
 pub(super) mod curve;
-mod minimize;
+pub(super) mod minimize;
 
 use curve::{Curve, NoCurve};
 use minimize::minimize;

@@ -1,7 +1,10 @@
 //! `accountant.json` against the brackets of the privacy-loss distribution.
 
+use dp_core::accountant::trade_off;
+use dp_core::calibrate::{self, Target};
 use dp_core::{
-    Accountant, Delta, DpEvent, Epsilon, PldAccountant, PldEpsilon, PldMethod, RdpAccountant,
+    Accountant, CentralLimit, Delta, DpEvent, Epsilon, GaussianDp, PldAccountant, PldEpsilon,
+    PldMethod, RdpAccountant, SampleRate, TradeOff,
 };
 use report::golden::{number, optional, section};
 use serde_json::Value;
@@ -148,6 +151,84 @@ fn golden_closed_forms_are_used_where_there_are_some() {
             let found = bracket(&history(case), delta(case));
             assert_eq!(found.method, PldMethod::Exact, "{case}");
             assert!((found.upper / exact - 1.0).abs() < 1e-9, "{found:?}: {case}");
+        }
+    }
+}
+
+#[test]
+fn golden_trade_off_functions_are_reproduced() {
+    let Some(file) = file(FILE) else { return };
+    for case in section(&file, "tradeoff").unwrap_or_default() {
+        let gaussian = GaussianDp::new(number(case, "/mu")).unwrap();
+        let (alpha, rate) = (number(case, "/alpha"), SampleRate::new(number(case, "/q")).unwrap());
+        let beta = gaussian.type_ii_error(alpha);
+        let exact = number(case, "/gaussian_beta");
+        assert!((beta - exact).abs() <= 1e-12, "{beta}: {case}");
+        let sampled = trade_off::sampled(rate, alpha, |a| gaussian.type_ii_error(a));
+        let exact = number(case, "/subsampled_beta_remove");
+        assert!((sampled - exact).abs() <= 1e-12, "{sampled}: {case}");
+        // The reverse direction undoes it.
+        let back = trade_off::sampled_reverse(rate, sampled, |a| gaussian.type_ii_error(a));
+        assert!((back - alpha).abs() <= 1e-9, "{back}: {case}");
+        let hull =
+            trade_off::sampled_symmetric(rate, &[0.0, alpha, 1.0], |a| gaussian.type_ii_error(a));
+        assert!(hull[1] <= sampled + 1e-15, "{hull:?}: {case}");
+        // What deltas say is below both directions, and close.
+        let event =
+            DpEvent::gaussian(1.0 / number(case, "/mu")).unwrap().sampled(rate.get()).unwrap();
+        let epsilons = (0..400).map(|i| 0.02 * f64::from(i));
+        let curve = TradeOff::new(&PldAccountant::new(), &event, epsilons).unwrap();
+        assert!(curve.type_ii_error(alpha) <= sampled * (1.0 + 1e-12), "{case}");
+    }
+}
+
+#[test]
+fn golden_central_limits_are_reproduced_and_stay_estimates() {
+    let Some(file) = file(FILE) else { return };
+    for case in section(&file, "points").unwrap_or_default() {
+        let Some(mu) = optional(case, "/gdp_clt/mu_poisson") else { continue };
+        let event = history(case);
+        let got = CentralLimit::new().mu(&event).unwrap();
+        assert!((got / mu - 1.0).abs() < 1e-9 || (got - mu).abs() < 1e-300, "{got}: {case}");
+        let bound = CentralLimit::new().epsilon(&event, delta(case)).unwrap();
+        assert!(bound.guarantee().is_none());
+        if let Some(estimate) = optional(case, "/gdp_clt/eps_poisson") {
+            assert!(
+                (bound.value() - estimate).abs() <= 1e-6 * (1.0 + estimate),
+                "{bound:?}: {case}"
+            );
+        }
+        if let Some(uniform) = optional(case, "/gdp_clt/mu_uniform") {
+            let m = &case["mechanisms"][0];
+            let got =
+                CentralLimit::uniform_mu(number(m, "/q"), number(m, "/sigma"), steps(m) as f64);
+            assert!((got / uniform - 1.0).abs() < 1e-6, "{got}: {case}");
+        }
+    }
+}
+
+#[test]
+fn golden_calibrations_need_no_more_noise_than_other_distributions_of_the_loss() {
+    let Some(file) = file(FILE) else { return };
+    let accountant = PldAccountant::new();
+    for case in section(&file, "calibration").unwrap_or_default() {
+        let (rate, steps, wanted) = (number(case, "/q"), steps(case), number(case, "/target_eps"));
+        let target = Target::new(wanted, number(case, "/delta")).unwrap();
+        let history = |sigma: f64| {
+            DpEvent::gaussian(sigma).and_then(|e| e.sampled(rate)).map(|e| e.repeated(steps))
+        };
+        let sigma =
+            calibrate::noise_multiplier(&accountant, target, |s| history(s.get())).unwrap().get();
+        let at = bracket(&history(sigma).unwrap(), target.delta);
+        assert!(at.upper <= wanted, "{sigma} exceeds the target: {case}");
+        // Less noise by half a percent is certainly too little.
+        let less = bracket(&history(0.99 * sigma).unwrap(), target.delta);
+        assert!(wanted < less.lower + at.tolerance, "{sigma} is too much noise: {case}");
+        if let Some(exact) = optional(case, "/sigma_exact") {
+            assert!((sigma / exact - 1.0).abs() < 2e-6, "{sigma}: {case}");
+        }
+        if let Some(peer) = optional(case, "/sigma_pld") {
+            assert!((sigma / peer - 1.0).abs() < 4e-3, "{sigma} and {peer}: {case}");
         }
     }
 }

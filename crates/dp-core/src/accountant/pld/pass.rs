@@ -1,5 +1,8 @@
 //! One evaluation of both bounds on one grid.
 
+use std::f64::consts::TAU;
+
+use super::super::rdp::minimize::minimize;
 use super::bins::{Bins, Step};
 use super::compose::{POINTS_MAX, Transforms};
 use super::lattice::{Direction, Lattice, Lower, Tilted};
@@ -40,7 +43,7 @@ pub(super) struct Guess {
 pub(super) struct Bounds {
     pub(super) lower: f64,
     pub(super) upper: f64,
-    /// Both as they would be on this grid without slack: not bounds.
+    /// Both as they would be on this grid with little slack: not bounds.
     pub(super) estimate: (f64, f64),
     /// The direction that decided.
     pub(super) direction: Direction,
@@ -121,7 +124,7 @@ impl<'a> Pass<'a> {
         Ok(bounds(lower, added, Direction::Add, points))
     }
 
-    /// The upper bound, and its estimate without slack.
+    /// The upper bound, and its estimate with little slack.
     fn upper(
         &self,
         direction: Direction,
@@ -135,7 +138,7 @@ impl<'a> Pass<'a> {
             infinite += phase.count as f64 * upper.infinite;
             lattices.push(upper.lattice);
         }
-        let place = (self.guess.epsilon - offset) / self.width;
+        let place = (self.guess_for(direction).epsilon - offset) / self.width;
         let tilt = self.tilt(&lattices, place);
         let steps = tilted(&lattices, tilt)?;
         let decay = self.decay(&lattices, tilt, place);
@@ -151,7 +154,7 @@ impl<'a> Pass<'a> {
             relative: self.relative(tilt),
             sum,
         };
-        Ok([Slack::Counted, Slack::Ignored].map(|slack| match self.question {
+        Ok([Slack::Counted, Slack::Mostly].map(|slack| match self.question {
             Question::Epsilon { ln_delta } => {
                 curve.epsilon(ln_delta, slack) + self.position_error()
             }
@@ -161,7 +164,7 @@ impl<'a> Pass<'a> {
         }))
     }
 
-    /// The lower bound, and its estimate without slack.
+    /// The lower bound, and its estimate with little slack.
     fn lower(
         &self,
         direction: Direction,
@@ -180,7 +183,7 @@ impl<'a> Pass<'a> {
             first.push(p);
             second.push(q);
         }
-        let place = (self.guess.epsilon - shift) / self.width;
+        let place = (self.guess_for(direction).epsilon - shift) / self.width;
         let tilt = self.tilt(&first, place);
         let decay = self.decay(&first, tilt, place);
         let (first, second) = (tilted(&first, tilt)?, tilted(&second, tilt + self.width)?);
@@ -198,7 +201,7 @@ impl<'a> Pass<'a> {
             first_of_pair: first,
             second_of_pair: second,
         };
-        Ok([Slack::Counted, Slack::Ignored].map(|slack| match self.question {
+        Ok([Slack::Counted, Slack::Mostly].map(|slack| match self.question {
             Question::Epsilon { ln_delta } => curve.epsilon(ln_delta, slack),
             Question::LnDelta { epsilon } => curve.ln_delta(epsilon, slack),
         }))
@@ -248,6 +251,60 @@ impl<'a> Pass<'a> {
     fn decay(&self, lattices: &[Lattice], tilt: f64, place: f64) -> f64 {
         let magnitude = if tilt <= 0.0 { 0.0 } else { self.magnitude(lattices, tilt, place) };
         (magnitude - self.guess.ln_delta - self.guess.neglect.ln()).clamp(12.0, 300.0)
+    }
+
+    /// A guess by the moments of this grid. The tails of a step are cut here, so these moments stay small where
+    /// those of the step itself, and with them Renyi divergences, are dominated by losses that never happen.
+    pub(super) fn guess_by_moments(&self, direction: Direction) -> Guess {
+        let (mut lattices, mut offset) = (Vec::new(), 0.0);
+        for (bins, phase) in self.bins.iter().zip(self.phases) {
+            let upper = bins.upper(direction, phase.count);
+            offset += phase.count as f64 * upper.offset;
+            lattices.push(upper.lattice);
+        }
+        let start = self.guess.theta.ln();
+        let range = (start - 7.0, start + 7.0);
+        match self.question {
+            Question::Epsilon { ln_delta } => {
+                // delta = exp(magnitude) at the place; the least epsilon over all tilts.
+                let epsilon_at = |ln_theta: f64| {
+                    let x = ln_theta.exp() * self.width;
+                    offset + self.width * (self.magnitude(&lattices, x, 0.0) - ln_delta) / x
+                };
+                let lowest = minimize(epsilon_at, range, start, 0.05);
+                let theta = lowest.at.exp();
+                // The moment bound lacks the factor exp(-ln h0) / (theta (theta + 1) sqrt(2 pi K'')) of the saddle
+                // point, which epsilon makes good at the rate theta.
+                let slope = |x: f64| -> f64 {
+                    lattices.iter().map(|l| l.count as f64 * l.cumulant(x).slope).sum()
+                };
+                let x = theta * self.width;
+                let curvature = (slope(1.01 * x) - slope(0.99 * x)) / (0.02 * theta) * self.width;
+                let ln_factor = 0.5 * (TAU * curvature.max(1e-300)).ln()
+                    + (theta * (1.0 + theta)).ln()
+                    + ln_peak(theta);
+                let less = (ln_factor.max(0.0) + 0.2) / theta;
+                let epsilon = (lowest.value - less).max(0.5 * lowest.value).max(0.0);
+                Guess { epsilon, theta, ..self.guess }
+            }
+            Question::LnDelta { epsilon } => {
+                let place = (epsilon - offset) / self.width;
+                let ln_delta_at =
+                    |ln_theta: f64| self.magnitude(&lattices, ln_theta.exp() * self.width, place);
+                let lowest = minimize(ln_delta_at, range, start, 0.05);
+                let ln_delta = lowest.value.min(self.guess.ln_delta);
+                Guess { ln_delta, theta: lowest.at.exp(), ..self.guess }
+            }
+        }
+    }
+
+    /// The guess, lowered for the direction that does not decide as a rule.
+    fn guess_for(&self, direction: Direction) -> Guess {
+        if direction == Direction::Remove {
+            return self.guess;
+        }
+        let own = self.guess_by_moments(direction);
+        Guess { epsilon: own.epsilon.min(self.guess.epsilon), ..self.guess }
     }
 
     /// Whether a moment bound already shows that the add direction stays below this answer.

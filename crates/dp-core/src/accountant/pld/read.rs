@@ -29,13 +29,13 @@ fn norm_of_tail(x: f64, n: f64) -> f64 {
 pub(super) enum Slack {
     /// The answer is a bound.
     Counted,
-    /// The answer is what the bound would be on this grid if nothing were neglected or rounded.
-    Ignored,
+    /// The answer is what the bound would be on this grid if a hundredth were neglected.
+    Mostly,
 }
 
 impl Slack {
     fn of(self, slack: f64) -> f64 {
-        if self == Slack::Counted { slack } else { 0.0 }
+        if self == Slack::Counted { slack } else { 0.01 * slack }
     }
 }
 
@@ -79,7 +79,7 @@ impl UpperCurve {
         self.outside * peak + self.sum.rounding * norm
     }
 
-    /// An epsilon at which delta is at most `exp(ln_delta)`; infinite if the mass of infinite loss is more.
+    /// An epsilon at which delta is at most `exp(ln_delta)`; infinite if what is neglected alone is more.
     pub(super) fn epsilon(&self, ln_delta: f64, slack: Slack) -> f64 {
         let finite = ln_delta.exp() / (1.0 + self.relative) - self.infinite;
         if finite.is_nan() || finite <= 0.0 {
@@ -97,6 +97,9 @@ impl UpperCurve {
 
         let n = self.sum.weights.len();
         let (mut u, mut v) = (0.0_f64, 0.0_f64);
+        if too_much(u, v, n, slack) {
+            return f64::INFINITY; // even with nothing above the window the slack alone is more than delta
+        }
         let mut end = n;
         while 0 < end {
             let start = end.saturating_sub(BLOCK);
@@ -139,7 +142,7 @@ impl UpperCurve {
         let (low, high) = (self.loss(i), self.loss(i + 1));
         let slack = slack * self.tilt.exp() + rounding * (u.abs() + v.abs());
         let ratio = (u + slack - threshold(i + 1)) / v;
-        // Without masses above, nothing is known but that the node above passes (or is the end of the window).
+        // The node above passes, whatever rounding makes of the chord.
         let epsilon = if 0.0 < v && 0.0 < ratio { high + ratio.ln() } else { high };
         epsilon.clamp(low.min(high), high).max(0.0)
     }

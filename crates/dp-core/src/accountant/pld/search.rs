@@ -37,11 +37,18 @@ pub(super) fn search(
         .fold(0.0, |widest, r| f64::max(widest, r.1 - r.0));
     let (mut guess, mut found): (Guess, Option<Found>) = (guess, None);
     // Both bounds together cost about T (theta + 1) D^2 / 6 in epsilon.
-    let at_guess = match question {
-        Question::Epsilon { .. } => tolerance(guess.epsilon),
-        Question::LnDelta { .. } => tolerance(guess.ln_delta) / (1.0 + guess.theta),
+    let width_for = |guess: Guess| {
+        let wanted = match question {
+            Question::Epsilon { .. } => tolerance(guess.epsilon),
+            Question::LnDelta { .. } => tolerance(guess.ln_delta) / (1.0 + guess.theta),
+        };
+        (4.0 * wanted / (count * (1.0 + guess.theta))).sqrt().min(range / BINS_MIN)
     };
-    let mut width = (4.0 * at_guess / (count * (1.0 + guess.theta))).sqrt().min(range / BINS_MIN);
+    let mut width = width_for(guess);
+    if let Ok(pass) = Pass::new(phases, width, question, guess) {
+        guess = pass.guess_by_moments(Direction::Remove);
+        width = width_for(guess);
+    }
     let mut transforms = Transforms::new();
     let mut n_passes = 0;
     let mut coarser = 0;
@@ -76,7 +83,7 @@ pub(super) fn search(
             so_far.n_points = bounds.n_points;
         }
         let (lower, upper) = (so_far.lower, so_far.upper);
-        let wanted = tolerance(upper);
+        let wanted = tolerance(if upper.is_finite() { upper } else { guess.epsilon });
         let gap = if lower.is_finite() { upper - lower } else { f64::INFINITY };
         if gap <= wanted {
             break;
@@ -86,7 +93,7 @@ pub(super) fn search(
         }
         // What would be left without slack is the grid's; the rest is that of a poor guess.
         let (estimate, coarse) = (bounds.estimate, bounds.estimate.1 - bounds.estimate.0);
-        let by_grid = if coarse.is_finite() { coarse.abs() } else { gap };
+        let by_grid = if coarse.is_finite() { coarse.abs() } else { 0.0 };
         if by_grid <= 0.7 * wanted && 0.8 * before < gap {
             break; // neither the grid nor the guess is what is missing
         }
@@ -95,13 +102,17 @@ pub(super) fn search(
         }
         match question {
             Question::Epsilon { .. } => {
-                guess.epsilon = estimate.0.clamp(lower, upper);
+                guess.epsilon = if estimate.0.is_finite() && estimate.1.is_finite() {
+                    estimate.0.clamp(lower, upper)
+                } else {
+                    0.5 * guess.epsilon
+                };
                 if 0.0 < guess.epsilon {
                     width = width.min(guess.epsilon / 20.0);
                 } else {
                     guess.epsilon = 0.5 * upper;
                 }
-                guess.neglect *= (0.3 * wanted / gap).clamp(0.01, 0.5);
+                guess.neglect *= (0.3 * wanted / gap.max(wanted)).clamp(0.01, 0.5);
             }
             Question::LnDelta { .. } => {
                 guess.ln_delta = if estimate.0.is_finite() { estimate.0 } else { upper - 3.0 };

@@ -2,22 +2,22 @@
 
 /// A point, the value there, and whether the search ran into an end of the interval.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lowest {
-    pub(super) at: f64,
-    pub(super) value: f64,
-    pub(super) end: Option<End>,
+pub(in crate::accountant) struct Lowest {
+    pub(in crate::accountant) at: f64,
+    pub(in crate::accountant) value: f64,
+    pub(in crate::accountant) end: Option<End>,
 }
 
 /// Which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::accountant) enum End {
     Low,
     High,
 }
 
 /// Walks downhill from `start` with growing strides until the valley is enclosed, then narrows it by golden
 /// sections and parabolas to `tolerance`. Values of NaN count as infinity.
-pub(super) fn minimize(
+pub(in crate::accountant) fn minimize(
     f: impl Fn(f64) -> f64,
     (low, high): (f64, f64),
     start: f64,
