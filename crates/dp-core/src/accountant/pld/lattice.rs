@@ -130,8 +130,10 @@ impl Lattice {
         let reference = if 0.0 < x { n as f64 - 1.0 } else { 0.0 };
         let ratio = x.exp();
         let mut weights = Vec::with_capacity(n);
-        for (block, masses) in self.masses.chunks(ANCHOR).enumerate() {
-            let mut factor = (x * ((block * ANCHOR) as f64 - reference)).exp();
+        // Steep factors one by one: a block that starts below the range of floats must not end within it.
+        let anchor = if x.abs() < 5.0 { ANCHOR } else { 1 };
+        for (block, masses) in self.masses.chunks(anchor).enumerate() {
+            let mut factor = (x * ((block * anchor) as f64 - reference)).exp();
             for mass in masses {
                 weights.push(mass * factor);
                 factor *= ratio;
