@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod accountant;
+pub mod audit;
 pub mod calibrate;
 #[cfg(feature = "tensor")]
 mod clip;
@@ -32,7 +33,7 @@ pub use ledger::checkpoint::LedgerFile;
 pub use ledger::{Charge, Ledger, Mark};
 pub use plan::{PlanBuilder, PlanWarning, PrivacyPlan};
 pub use scalar::{
-    ClipNorm, Delta, Epsilon, ExpectedBatchSize, NoiseMultiplier, RenyiOrder, SampleRate, Scale,
+    ClipNorm, Confidence, Delta, Epsilon, ExpectedBatchSize, NoiseMultiplier, RenyiOrder, SampleRate, Scale,
     UnitOfPrivacy,
 };
 pub use statement::{PrivacyStatement, Refusal};

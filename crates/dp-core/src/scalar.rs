@@ -194,6 +194,61 @@ impl From<Delta> for f64 {
     }
 }
 
+/// How sure a statistical statement is, carried as the probability that it fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "f64", into = "f64"))]
+pub struct Confidence {
+    failure: f64,
+}
+
+impl Confidence {
+    /// Confidence `1 - failure`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] unless `0 < failure < 1`; NaN is refused.
+    pub fn of_failure(failure: f64) -> Result<Self> {
+        if 0.0 < failure && failure < 1.0 {
+            Ok(Confidence { failure })
+        } else {
+            Err(Error::InvalidScalar {
+                name: "probability of failure",
+                must: "between 0 and 1, both excluded",
+                got: failure,
+            })
+        }
+    }
+
+    /// The probability that the statement fails, at most.
+    pub fn failure(self) -> f64 {
+        self.failure
+    }
+
+    /// The confidence of each of `n` statements that must hold together: each fails with `1/n` of the probability.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] for no statement.
+    pub fn shared_by(self, n: usize) -> Result<Self> {
+        if n == 0 {
+            let (name, must) = ("number of statements", "positive");
+            return Err(Error::InvalidScalar { name, must, got: 0.0 });
+        }
+        Confidence::of_failure(self.failure / n as f64)
+    }
+}
+
+impl TryFrom<f64> for Confidence {
+    type Error = Error;
+    fn try_from(failure: f64) -> Result<Self> {
+        Self::of_failure(failure)
+    }
+}
+impl From<Confidence> for f64 {
+    fn from(confidence: Confidence) -> f64 {
+        confidence.failure
+    }
+}
+
 /// What is protected, in words: "one record", "one window of 64 tokens", "all records of one user".
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

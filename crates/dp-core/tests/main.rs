@@ -9,6 +9,8 @@
 )]
 
 #[cfg(feature = "tensor")]
+mod audit;
+#[cfg(feature = "tensor")]
 mod battery;
 mod brackets;
 mod golden;
