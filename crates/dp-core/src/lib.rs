@@ -33,8 +33,8 @@ pub use ledger::checkpoint::LedgerFile;
 pub use ledger::{Charge, Ledger, Mark};
 pub use plan::{PlanBuilder, PlanWarning, PrivacyPlan};
 pub use scalar::{
-    ClipNorm, Confidence, Delta, Epsilon, ExpectedBatchSize, NoiseMultiplier, RenyiOrder, SampleRate, Scale,
-    UnitOfPrivacy,
+    ClipNorm, Confidence, Delta, Epsilon, ExpectedBatchSize, NoiseMultiplier, RenyiOrder,
+    SampleRate, Scale, UnitOfPrivacy,
 };
 pub use statement::{PrivacyStatement, Refusal};
 

@@ -16,7 +16,7 @@ use tape_nn::{Context, Linear, Param, TapeLoss, Taped};
 use tensor_tree::{Key, Losses, ProbePoint, SingleProcess, Tree};
 
 const FOLDER: &str = "DP_CORE_KILL_TEST_FOLDER";
-const KILLS: usize = 20;
+const KILLS: usize = 50;
 
 const WIDTH: usize = 50_000;
 
@@ -123,7 +123,7 @@ fn read_journal(folder: &Path) -> (u64, Vec<String>) {
 }
 
 #[test]
-#[ignore = "heavy: kills 20 processes at random moments"]
+#[ignore = "heavy: kills 50 processes at random moments"]
 fn a_private_run_killed_at_random_moments_never_counts_too_little_or_repeats_noise() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -34,17 +34,19 @@ pub use kernel::activation::Activation;
 pub use layer::Linears;
 pub use layer::lora::{self, Adapter, LoraConfig};
 pub use layer::{
-    Attention, LayerNorm, RmsNorm, Rotary, RotaryOrder, layer_norm, layer_norm_no_bias, rms_norm,
-    swiglu,
+    Attention, LayerNorm, MultiHeadAttention, MultiHeadConfig, RmsNorm, Rotary, RotaryOrder,
+    layer_norm, layer_norm_no_bias, multi_head_attention, rms_norm, swiglu,
+};
+pub use layer::{
+    BagMode, Dropout, Embedding, EmbeddingBag, Linear, PositionTable, embedding, embedding_bag,
+    linear, linear_no_bias, position_table,
 };
 pub use layer::{
     Channels, Conv1d, Conv2d, ConvConfig, GroupNorm, avg_pool2d, conv_norm_relu_pool, conv1d,
-    conv1d_no_bias, conv2d, conv2d_no_bias, global_mean_pool, group_norm, max_pool2d,
-    to_channels_first, to_channels_last,
+    conv1d_no_bias, conv2d, conv2d_no_bias, global_mean_pool, group_norm, instance_norm,
+    max_pool2d, to_channels_first, to_channels_last,
 };
-pub use layer::{
-    Dropout, Embedding, Linear, PositionTable, embedding, linear, linear_no_bias, position_table,
-};
+pub use layer::{Direction, Gru, Lstm, RecurrentConfig, gru, lstm};
 pub use objective::{TapeLoss, Taped};
 pub use param::{Builder, Param};
 pub use record::TapeGrads;

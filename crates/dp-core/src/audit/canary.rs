@@ -1,7 +1,7 @@
 //! Gradients that are hidden among those of a trainer: each has one entry, at a place of its own.
 
 use candle_core::{DType, Tensor};
-use rand::Rng;
+use rand::RngExt;
 use tensor_tree::{
     Differentiable, Groups, Key, Losses, Objective, Pass, PerSample, PerSampleDifferentiable,
     ProbePoint, Reduction, Tree,

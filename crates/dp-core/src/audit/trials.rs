@@ -51,7 +51,11 @@ impl Trials {
         for scores in [&with, &without] {
             if scores.len() < 2 {
                 let got = scores.len() as f64;
-                return Err(Error::InvalidScalar { name: "number of runs", must: "at least 2", got });
+                return Err(Error::InvalidScalar {
+                    name: "number of runs",
+                    must: "at least 2",
+                    got,
+                });
             }
             if let Some(score) = scores.iter().find(|score| score.is_nan()) {
                 return Err(Error::InvalidScalar { name: "score", must: "a number", got: *score });

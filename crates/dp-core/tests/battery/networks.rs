@@ -7,10 +7,12 @@ use tape_nn::net::{
     Cnn, CnnConfig, Gpt, GptConfig, LanguageModel, Llama, LlamaConfig, Mlp, Network,
 };
 use tape_nn::{
-    Activation, Attention, Builder, Channels, Context, ConvConfig, Dropout, Linear, Linears,
-    LoraConfig, PositionTable, Result, Rotary, RotaryOrder, TapeLoss, Taped, avg_pool2d, conv1d,
-    conv1d_no_bias, conv2d, embedding, global_mean_pool, group_norm, layer_norm, linear,
-    linear_no_bias, lora, max_pool2d, position_table, rms_norm, select, swiglu,
+    Activation, Attention, BagMode, Builder, Channels, Context, ConvConfig, Direction, Dropout,
+    Linear, Linears, LoraConfig, MultiHeadConfig, PositionTable, RecurrentConfig, Result, Rotary,
+    RotaryOrder, TapeLoss, Taped, avg_pool2d, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias,
+    embedding, embedding_bag, global_mean_pool, group_norm, gru, instance_norm, layer_norm, linear,
+    linear_no_bias, lora, lstm, max_pool2d, multi_head_attention, position_table, rms_norm, select,
+    swiglu,
 };
 use tensor_tree::{Key, Label, Losses, Tree};
 
@@ -112,6 +114,14 @@ pub(crate) fn rows() -> Vec<Row> {
         row("conv2d, channels last, pools", true, pooled),
         row("attention", true, attention),
         row("attention, grouped heads, rotary", true, grouped_attention),
+        row("multi-head attention, packed", true, |vb, s| multi_head(vb, s, true)),
+        row("multi-head attention over another sequence", true, |vb, s| multi_head(vb, s, false)),
+        row("lstm, then lstm backwards", true, long_memory),
+        row("gru", true, gated_units),
+        row("gru without bias, backwards", true, gated_units_backwards),
+        Row { trained: &["rnn.*"], ..row("gru below a frozen head", true, gated_units) },
+        row("instance norm", true, instance_normed),
+        row("bag of rows with padding", false, bagged),
         row("swiglu", true, gated),
         Row {
             trained: &["lora_a.weight", "lora_b.weight"],
@@ -349,6 +359,73 @@ fn grouped_attention(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
         let keys = rotary.forward(&k.forward(cx, &b.x)?, 0)?;
         let h = attention.forward(&queries, &keys, &v.forward(cx, &b.x)?)?;
         linear_cross_entropy(cx, &head, &h, &b.y, None)
+    }))
+}
+
+fn multi_head(vb: VarBuilder<'static>, s: Sizes, packed: bool) -> Result<Forward> {
+    let fc = linear(s.d, 4, vb.pp("fc"))?;
+    let config = MultiHeadConfig { packed, causal: packed, ..MultiHeadConfig::new(2) };
+    let attention = multi_head_attention(4, config, vb.pp("attention"))?;
+    let head = linear(4, s.c, vb.pp("head"))?;
+    Ok(Box::new(move |cx, b| {
+        let h = fc.forward(cx, &b.x)?;
+        let h = if packed {
+            attention.forward(cx, &h)?
+        } else {
+            let first = h.narrow(1, 0, 1)?.contiguous()?;
+            attention.forward_over(cx, &h, &first, &first, None)?
+        };
+        linear_cross_entropy(cx, &head, &h, &b.y, None)
+    }))
+}
+
+fn long_memory(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    let first = lstm(s.d, 4, RecurrentConfig::default(), vb.pp("rnn"))?;
+    let config =
+        RecurrentConfig { layer: 1, direction: Direction::Backward, ..RecurrentConfig::default() };
+    let second = lstm(4, 3, config, vb.pp("rnn"))?;
+    let head = linear(3, s.c, vb.pp("head"))?;
+    Ok(Box::new(move |cx, b| {
+        let h = second.forward(cx, &first.forward(cx, &b.x)?)?;
+        linear_cross_entropy(cx, &head, &h, &b.y, None)
+    }))
+}
+
+fn gated_units(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    units(vb, s, RecurrentConfig::default())
+}
+
+fn gated_units_backwards(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    units(vb, s, RecurrentConfig { bias: false, layer: 0, direction: Direction::Backward })
+}
+
+fn units(vb: VarBuilder<'static>, s: Sizes, config: RecurrentConfig) -> Result<Forward> {
+    let net = gru(s.d, 5, config, vb.pp("rnn"))?;
+    let head = linear(5, s.c, vb.pp("head"))?;
+    Ok(Box::new(move |cx, b| {
+        let h = net.forward(cx, &b.x)?.mean(1)?;
+        linear_cross_entropy(cx, &head, &h, &b.class()?, None)
+    }))
+}
+
+fn instance_normed(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    // Without bias: the normalisation takes it away, and its gradient would be rounding alone.
+    let conv = conv2d_no_bias(2, 4, 3, conv(2, 1, 1, 1), vb.pp("conv"))?;
+    let norm = instance_norm(4, 1e-5, vb.pp("norm"))?;
+    let head = linear(4, s.c, vb.pp("head"))?;
+    Ok(Box::new(move |cx, b| {
+        let h = norm.forward_relu(cx, &conv.forward(cx, &b.image(2)?)?)?;
+        let h = global_mean_pool(&h, Channels::First)?;
+        linear_cross_entropy(cx, &head, &h, &b.class()?, None)
+    }))
+}
+
+fn bagged(vb: VarBuilder<'static>, s: Sizes) -> Result<Forward> {
+    let bag = embedding_bag(s.v, 4, BagMode::Mean, vb.pp("bag"))?.with_padding(0);
+    let head = linear(4, s.c, vb.pp("head"))?;
+    Ok(Box::new(move |cx, b| {
+        let h = bag.forward(cx, &b.before()?)?.tanh()?;
+        linear_cross_entropy(cx, &head, &h, &b.class()?, None)
     }))
 }
 

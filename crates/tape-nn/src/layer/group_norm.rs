@@ -47,6 +47,17 @@ pub fn group_norm(
     GroupNorm::new(weight, bias, groups, eps)
 }
 
+/// An instance normalisation: each channel of each sample is a group of its own. Weight (ones) and bias (zeros) below `vb`.
+///
+/// # Errors
+/// As [`group_norm`].
+///
+/// # Source
+/// arXiv 1607.08022.
+pub fn instance_norm(channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<GroupNorm> {
+    group_norm(channels, channels, eps, vb)
+}
+
 /// What follows the normalisation in the same operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {

@@ -1,6 +1,7 @@
 //! Layers: they keep names and shapes, take parameters from the [`crate::Context`], and write on its tape.
 
 mod attention;
+mod bag;
 mod channels;
 mod conv;
 mod dropout;
@@ -9,11 +10,14 @@ mod gated;
 mod group_norm;
 pub(crate) mod linear;
 pub mod lora;
+mod multi_head;
 mod norm;
 mod pool;
+mod recurrent;
 mod rotary;
 
 pub use attention::Attention;
+pub use bag::{BagMode, EmbeddingBag, embedding_bag};
 pub use channels::{Channels, to_channels_first, to_channels_last};
 pub use conv::{
     Conv1d, Conv2d, ConvConfig, conv_norm_relu_pool, conv1d, conv1d_no_bias, conv2d, conv2d_no_bias,
@@ -21,10 +25,12 @@ pub use conv::{
 pub use dropout::Dropout;
 pub use embedding::{Embedding, PositionTable, embedding, position_table};
 pub use gated::swiglu;
-pub use group_norm::{GroupNorm, group_norm};
+pub use group_norm::{GroupNorm, group_norm, instance_norm};
 pub use linear::{Linear, linear, linear_no_bias};
+pub use multi_head::{MultiHeadAttention, MultiHeadConfig, multi_head_attention};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, layer_norm_no_bias, rms_norm};
 pub use pool::{avg_pool2d, global_mean_pool, max_pool2d};
+pub use recurrent::{Direction, Gru, Lstm, RecurrentConfig, gru, lstm};
 pub use rotary::{Rotary, RotaryOrder, Turn};
 
 /// A model that shows its linear layers, so that adapters can be attached to them.

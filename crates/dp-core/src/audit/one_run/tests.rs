@@ -53,9 +53,8 @@ fn the_probability_of_so_many_right_guesses_is_that_of_the_theorem() {
     let accuracy = 1.0 / (1.0 + (-1.0_f64).exp());
     let term = |k: u64| binomial::term(20, accuracy, k);
     let beta: f64 = (18..=20).map(term).sum();
-    let alpha = (1..=18_u64)
-        .map(|i| (18 - i..18).map(term).sum::<f64>() / i as f64)
-        .fold(0.0, f64::max);
+    let alpha =
+        (1..=18_u64).map(|i| (18 - i..18).map(term).sum::<f64>() / i as f64).fold(0.0, f64::max);
     let expected = beta + 2.0 * 50.0 * 1e-4 * alpha;
     let got = p_value(50, 20, 18, 1.0, 1e-4);
     assert!((got / expected - 1.0).abs() < 1e-10, "{got} {expected}");

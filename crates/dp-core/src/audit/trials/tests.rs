@@ -63,7 +63,7 @@ fn a_gaussian_mechanism_is_found_out_by_its_curve() {
     for mu in [0.5, 1.0, 3.0] {
         let trials = Trials::new(normals(20_000, mu, 5), normals(20_000, 0.0, 6)).unwrap();
         let (gaussian, bound) = trials.lower_bound_if_gaussian(delta, confidence(1e-4)).unwrap();
-        assert!(gaussian.mu() <= mu && 0.85 * mu < gaussian.mu(), "{mu}: {gaussian:?}");
+        assert!(gaussian.mu() <= mu && mu - 0.2 < gaussian.mu(), "{mu}: {gaussian:?}");
         let exact = GaussianDp::new(mu).unwrap().epsilon(delta);
         assert!(bound.epsilon <= exact);
         // One point of the curve says less without the assumption.
