@@ -51,6 +51,9 @@ fn random_settings(n: u32, seed: u64) {
         let start = Instant::now();
         let found = bracket(&step(q, sigma).repeated(steps), delta);
         times.push(start.elapsed().as_secs_f64());
+        if *times.last().unwrap() > 0.3 || !found.is_as_narrow_as_wanted() {
+            eprintln!("XX {:.3} s {setting}: {found:?}", times.last().unwrap());
+        }
         assert!(0.0 <= found.lower && found.lower <= found.upper, "{found:?}: {setting}");
         assert!(found.upper.is_finite() && 0.0 < found.tolerance, "{found:?}: {setting}");
         let more = bracket(&step(q, sigma).repeated(steps + 1 + steps / 10), delta);
@@ -222,7 +225,8 @@ fn deltas_below_the_range_of_floats_have_finite_brackets() {
 
 #[test]
 fn huge_epsilons_fall_back_and_say_so() {
-    let found = bracket(&step(0.3, 0.05).repeated(100_000), 1e-9);
+    // One step alone can lose more than exponentials of floats can hold.
+    let found = bracket(&step(0.3, 0.03).repeated(100_000), 1e-9);
     assert_eq!(found.method, PldMethod::Renyi);
     assert!(1e4 < found.upper && found.upper.is_finite() && found.lower < found.upper);
     // More steps than any grid or exact count holds.
