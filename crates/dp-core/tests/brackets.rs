@@ -51,9 +51,6 @@ fn random_settings(n: u32, seed: u64) {
         let start = Instant::now();
         let found = bracket(&step(q, sigma).repeated(steps), delta);
         times.push(start.elapsed().as_secs_f64());
-        if *times.last().unwrap() > 0.3 || !found.is_as_narrow_as_wanted() {
-            eprintln!("XX {:.3} s {setting}: {found:?}", times.last().unwrap());
-        }
         assert!(0.0 <= found.lower && found.lower <= found.upper, "{found:?}: {setting}");
         assert!(found.upper.is_finite() && 0.0 < found.tolerance, "{found:?}: {setting}");
         let more = bracket(&step(q, sigma).repeated(steps + 1 + steps / 10), delta);
@@ -289,7 +286,7 @@ fn calibrations_with_brackets_meet_the_target_in_few_queries() {
     });
     let sigma = sigma.unwrap().get();
     let spent = bracket(&history(0.01, sigma, 2000), 1e-5).upper;
-    assert!(1.5 * (1.0 - 1e-3) <= spent && spent <= 1.5, "{spent}");
+    assert!((1.5 * (1.0 - 1e-3)..=1.5).contains(&spent), "{spent}");
     assert!(accountant.0.get() <= 12, "{} queries for the noise", accountant.0.get());
 
     accountant.0.set(0);

@@ -6,7 +6,9 @@ use crate::{Accountant, DpEvent, Epsilon, Error, Result, SampleRate};
 ///
 /// A mechanism that is `(eps, delta)`-private for each pair of a list has, at every level `alpha`,
 ///
-///     f(alpha) >= max over pairs of  max(0, 1 - delta - exp(eps) alpha, exp(-eps) (1 - delta - alpha))
+/// ```text
+/// f(alpha) >= max over pairs of  max(0, 1 - delta - exp(eps) alpha, exp(-eps) (1 - delta - alpha))
+/// ```
 ///
 /// # Privacy
 /// Made of upper bounds of delta only, so the errors are lower bounds in both directions: present against absent
@@ -65,7 +67,9 @@ impl TradeOff {
 
 /// The trade-off function of a release on a Poisson sample, from that of the release: record absent as the null.
 ///
-///     f_q(alpha) = q f(alpha) + (1 - q) (1 - alpha)
+/// ```text
+/// f_q(alpha) = q f(alpha) + (1 - q) (1 - alpha)
+/// ```
 ///
 /// Source: arXiv 1911.11607, section 3 (before making it symmetric).
 pub fn sampled(rate: SampleRate, alpha: f64, type_ii_error: impl Fn(f64) -> f64) -> f64 {

@@ -42,7 +42,7 @@ pub(super) fn search(
             Question::Epsilon { .. } => tolerance(guess.epsilon),
             Question::LnDelta { .. } => tolerance(guess.ln_delta) / (1.0 + guess.theta),
         };
-        (4.0 * wanted / (count * (1.0 + guess.theta))).sqrt().min(range / BINS_MIN)
+        (5.0 * wanted / (count * (1.0 + guess.theta))).sqrt().min(range / BINS_MIN)
     };
     let mut width = width_for(guess);
     if let Ok(pass) = Pass::new(phases, width, question, guess) {

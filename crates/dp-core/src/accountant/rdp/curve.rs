@@ -55,10 +55,10 @@ impl Curve {
         }
     }
 
-    /// An order above which the divergence is dominated by rare, huge losses.
+    /// An order shortly above which the divergence is dominated by rare, huge losses.
     pub(in crate::accountant) fn useful_m(self) -> f64 {
         match self {
-            Curve::SampledGaussian { q, s } => (-2.0 * s * s * q.ln()).max(1e-3),
+            Curve::SampledGaussian { q, s } => (-1.4 * s * s * q.ln()).max(1e-3),
             _ => f64::INFINITY,
         }
     }
