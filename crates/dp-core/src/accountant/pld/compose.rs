@@ -1,6 +1,6 @@
 //! The distribution of the sum of all steps, by one discrete Fourier transform for each distinct step.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use realfft::num_complex::Complex64;
@@ -62,9 +62,18 @@ impl Plan {
     }
 }
 
+/// Rooms for longer sums than this are given back to the system after a query.
+const ROOM_KEPT: usize = 1 << 18;
+
+thread_local! {
+    static ROOM: Cell<Option<Transforms>> = const { Cell::new(None) };
+}
+
 /// Room for transforms, used again by the next one of about the same length.
 #[derive(Default)]
 pub(super) struct Transforms {
+    /// Weights of sums that nobody needs any more.
+    spare: Vec<Vec<f64>>,
     signal: Vec<f64>,
     spectrum: Vec<Complex64>,
     product: Vec<Complex64>,
@@ -73,15 +82,28 @@ pub(super) struct Transforms {
 }
 
 impl Transforms {
+    /// The room that an earlier query of this thread left, or a new one.
     pub(super) fn new() -> Self {
-        Transforms::default()
+        ROOM.take().unwrap_or_default()
+    }
+
+    /// Leaves the room for the next query of this thread.
+    pub(super) fn keep(self) {
+        if self.spectrum.len() <= ROOM_KEPT {
+            ROOM.set(Some(self));
+        }
+    }
+
+    /// Takes back the room of weights.
+    pub(super) fn reuse(&mut self, sum: Composed) {
+        self.spare.push(sum.weights);
     }
 
     /// The sum of independent steps. None if the window is too long.
     pub(super) fn compose(&mut self, steps: &[Tilted], window: Window) -> Option<Composed> {
         let n = good_length(window.len())?;
         let Plan { forward, inverse } = Plan::new(n);
-        let Transforms { signal: folded, spectrum, product, amplification, scratch } = self;
+        let Transforms { spare, signal: folded, spectrum, product, amplification, scratch } = self;
         let zero = Complex64::new(0.0, 0.0);
         spectrum.resize(forward.complex_len(), zero);
         product.clear();
@@ -141,7 +163,8 @@ impl Transforms {
         if let (Some(value), true) = (product.last_mut(), n % 2 == 0) {
             value.im = 0.0;
         }
-        let mut weights = inverse.make_output_vec();
+        let mut weights = spare.pop().unwrap_or_default();
+        weights.resize(n, 0.0);
         inverse.process_with_scratch(product, &mut weights, scratch).ok()?;
         weights.iter_mut().for_each(|weight| *weight /= n as f64);
         // Index j of the transform stands for every integer that is j modulo n.
