@@ -4,6 +4,7 @@
     allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")
 )]
 
+pub mod accountant;
 pub mod autorate;
 pub mod config;
 pub mod data;

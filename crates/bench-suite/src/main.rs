@@ -34,6 +34,9 @@ struct Flags {
     /// Serve the benchmark of slope2: where the design comes from, as JSON.
     #[arg(long, hide = true)]
     slope_worker: Option<String>,
+    /// Serve the benchmark of accountants.
+    #[arg(long, hide = true)]
+    accountant_worker: bool,
     /// Serve the engine benchmark: a network's shape as JSON.
     #[arg(long, hide = true)]
     engine_worker: Option<String>,
@@ -59,8 +62,8 @@ fn tasks_help() -> String {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    if flags.slope_worker.is_none() {
-        // Programs that fit with slope2 alone leave the allocator as it is.
+    if flags.slope_worker.is_none() && !flags.accountant_worker {
+        // Programs that fit with slope2 or account alone leave the allocator as it is.
         tensor_tree::keep_freed_memory();
     }
     match run(&flags) {
@@ -81,6 +84,10 @@ fn run(flags: &Flags) -> Result<()> {
         let mode = serde_json::from_value(flags.mode.clone().into()).context("the mode")?;
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
         return Ok(bench_suite::engine::worker::serve(&shape, mode, input, output)?);
+    }
+    if flags.accountant_worker {
+        let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+        return Ok(bench_suite::accountant::worker::serve(input, output)?);
     }
     if let Some(source) = &flags.slope_worker {
         let source = serde_json::from_str(source).context("the source of the design")?;

@@ -7,6 +7,7 @@
 //!
 //! Nothing here is timed on our side: the worker reads its own process CPU time.
 
+pub mod client;
 pub(crate) mod environment;
 mod error;
 mod job;

@@ -5,7 +5,6 @@
 //! computed from them by [`slope2::certify`] alone, whoever found them.
 
 pub mod choose;
-pub mod client;
 pub mod data;
 pub mod peers;
 pub mod simulate;

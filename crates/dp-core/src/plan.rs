@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+mod solve;
+
 use crate::calibrate::{self, Target};
 use crate::{
     Accountant, ClipNorm, Delta, DpEvent, EpsilonBound, Error, ExpectedBatchSize, Ledger,
@@ -93,7 +95,7 @@ impl PlanBuilder {
         self
     }
 
-    /// Checks the numbers and derives the missing ones.
+    /// Checks the numbers and derives the missing ones; see [`solve`](Self::solve) for other numbers than the noise.
     ///
     /// # Errors
     /// [`Error::PlanMissing`] and [`Error::PlanConflict`] for too few or too many numbers,

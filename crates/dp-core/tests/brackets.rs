@@ -222,7 +222,8 @@ fn deltas_below_the_range_of_floats_have_finite_brackets() {
 
 #[test]
 fn huge_epsilons_fall_back_and_say_so() {
-    let found = bracket(&step(0.3, 0.05).repeated(100_000), 1e-9);
+    // One step alone can lose more than exponentials of floats can hold.
+    let found = bracket(&step(0.3, 0.03).repeated(100_000), 1e-9);
     assert_eq!(found.method, PldMethod::Renyi);
     assert!(1e4 < found.upper && found.upper.is_finite() && found.lower < found.upper);
     // More steps than any grid or exact count holds.
@@ -285,7 +286,7 @@ fn calibrations_with_brackets_meet_the_target_in_few_queries() {
     });
     let sigma = sigma.unwrap().get();
     let spent = bracket(&history(0.01, sigma, 2000), 1e-5).upper;
-    assert!(1.5 * (1.0 - 1e-3) <= spent && spent <= 1.5, "{spent}");
+    assert!((1.5 * (1.0 - 1e-3)..=1.5).contains(&spent), "{spent}");
     assert!(accountant.0.get() <= 12, "{} queries for the noise", accountant.0.get());
 
     accountant.0.set(0);

@@ -1,8 +1,10 @@
 //! The commands: flags in, an [`Outcome`] out. The files of an outcome are written at the end, each as a whole or not at all.
 
+pub mod epsilon;
 mod outcome;
 mod session;
 pub mod slope;
+mod write;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
+    /// What differential privacy a run has, and what to change so that it has a wanted one.
+    Epsilon(Box<epsilon::Flags>),
     /// Regression by SLOPE and two-level SLOPE.
     #[command(subcommand)]
     Slope(slope::Command),
@@ -53,6 +57,7 @@ pub fn run(flags: Flags, interrupt: &Interrupt) -> Result<Outcome> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let result = match subject {
+            Subject::Epsilon(flags) => flags.outcome(&session),
             Subject::Slope(command) => command.outcome(&session),
         };
         // Nobody listens any more after an interrupt.

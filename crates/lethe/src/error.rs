@@ -15,6 +15,12 @@ pub enum Error {
     /// A fit that cannot be made.
     #[error(transparent)]
     Slope(slope2::Error),
+    /// A number that no accountant can take, or an event without an analysis.
+    #[error(transparent)]
+    Privacy(#[from] dp_core::Error),
+    /// A target that nothing within reach meets, with what to change.
+    #[error("{0}")]
+    OutOfReach(String),
     /// A file that cannot be written, or a plot that cannot be drawn.
     #[error(transparent)]
     Report(#[from] report::Error),

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod edges;
+mod epsilon;
 mod expression;
 mod fits;
 mod golden;

@@ -17,16 +17,30 @@ fn commands() -> Vec<String> {
     commands
 }
 
+/// The file of runs that is shown.
+fn runs() -> String {
+    let text = include_str!("../README.md");
+    let (_, rest) = text.split_once("```jsonl\n").unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
 #[cfg(unix)]
 #[test]
 fn the_walk_through_works() {
     let place = Place::new();
     std::os::unix::fs::symlink(fixtures().canonicalize().unwrap(), place.path("fixtures")).unwrap();
+    place.write("runs.jsonl", runs());
     let commands = commands();
-    assert!(6 <= commands.len(), "{commands:?}");
+    assert!(16 <= commands.len(), "{commands:?}");
     for command in &commands {
-        place.runs(command.trim_start_matches("lethe "));
+        let said = place.runs(command.trim_start_matches("lethe "));
+        if command.contains("--epochs 60") {
+            assert!(said.contains("at most 2.384"), "the text says 2.385: {said}");
+        }
     }
-    let left: Vec<String> = place.names().into_iter().filter(|name| name != "fixtures").collect();
-    assert_eq!(left, ["target"], "nothing is written beside the vendored data");
+    assert_eq!(
+        place.names(),
+        ["fixtures", "runs.jsonl", "target"],
+        "nothing is written beside the vendored data"
+    );
 }

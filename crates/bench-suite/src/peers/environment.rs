@@ -23,6 +23,8 @@ const SCRIPTS: [(&str, &str); 5] = [
 ];
 const STUBS_SCRIPT: &str = "stubs.py";
 const STUBS: &str = include_str!("../../peers/stubs.py");
+/// The environment of PyTorch and Opacus, which two benchmarks share.
+const TORCH_NAME: &str = "venv";
 const TORCH: &str = include_str!("../../peers/requirements-torch.txt");
 const JAX: &str = include_str!("../../peers/requirements-jax.txt");
 
@@ -63,7 +65,7 @@ impl Environment {
             let venv = Venv { folder: folder.join(name), scripts: &scripts };
             venv.prepare(&python, requirements, with_stubs, &mut progress)
         };
-        let torch = install("venv", TORCH, true);
+        let torch = install(TORCH_NAME, TORCH, true);
         let jax = install("venv-jax", JAX, false);
         Ok(Environment { scripts, torch, jax })
     }
@@ -126,6 +128,24 @@ impl Scripts {
         write_scripts(&scripts_folder, scripts)?;
         let venv = Venv { folder: folder.join(name), scripts: &scripts_folder };
         let python = venv.prepare(&python, requirements, false, &mut progress)?;
+        Ok(Scripts { python, folder: scripts_folder })
+    }
+
+    /// The environment of PyTorch and Opacus with other scripts, which go to the folder `NAME-scripts`.
+    ///
+    /// # Errors
+    /// As [`Scripts::prepare`].
+    pub(crate) fn prepare_torch(
+        folder: &Path,
+        name: &str,
+        script: (&str, &str),
+        mut progress: impl FnMut(&str),
+    ) -> Result<Self> {
+        let python = find_python(&INTERPRETERS)?;
+        let scripts_folder = folder.join(format!("{name}-scripts"));
+        write_scripts(&scripts_folder, &[script, (STUBS_SCRIPT, STUBS)])?;
+        let venv = Venv { folder: folder.join(TORCH_NAME), scripts: &scripts_folder };
+        let python = venv.prepare(&python, TORCH, true, &mut progress)?;
         Ok(Scripts { python, folder: scripts_folder })
     }
 

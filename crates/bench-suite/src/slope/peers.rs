@@ -5,9 +5,9 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use super::client::Client;
 use super::work::Chain;
 use crate::error::{Error, Result};
+use crate::peers::client::Client;
 use crate::peers::environment::Scripts;
 
 /// Buffers up to this size are kept by the allocator, as in our own program (glibc; no effect elsewhere).

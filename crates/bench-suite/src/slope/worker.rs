@@ -13,6 +13,7 @@ use super::simulate::{Kind, Simulation};
 use super::work::{Prepared, Shape, Work, worst_gap};
 use crate::error::{Error, Result};
 use crate::machine::{cpu_seconds, forget_peak, memory};
+use crate::peers::client::{Client, Ready};
 
 /// Where the design comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,19 +23,6 @@ pub enum Source {
     Folder(PathBuf),
     /// Drawn by the process itself.
     Simulated(Simulation),
-}
-
-/// The first line that a measuring process writes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Ready {
-    /// Whether it is ready.
-    pub ready: bool,
-    /// Resident memory before the design was there; of ours only.
-    #[serde(default)]
-    pub start_rss_bytes: u64,
-    /// Versions of what it measures, by name.
-    #[serde(default)]
-    pub versions: std::collections::BTreeMap<String, String>,
 }
 
 /// One request to our process.
@@ -70,6 +58,16 @@ pub struct Answer {
     pub gap: Option<f64>,
 }
 
+/// Starts this program again as a measuring process.
+///
+/// # Errors
+/// [`Error::Worker`] if it does not start or does not say that it is ready.
+pub fn start(source: &Source, threads: usize) -> Result<Client> {
+    let source = serde_json::to_string(source)
+        .map_err(|e| Error::Worker { reason: format!("source: {e}") })?;
+    Client::start("slope2", &["--slope-worker", &source], threads)
+}
+
 /// Serves requests from `input` until it ends.
 ///
 /// # Errors
@@ -84,8 +82,7 @@ pub fn serve(source: &Source, input: impl BufRead, mut output: impl Write) -> Re
     let design = data.design()?;
     let datafit = Datafit::new(&Gaussian, &data.y, LossScale::Mean)?;
     let problem = Problem { design: &design, datafit, penalty: (), intercept: false };
-    let versions = std::collections::BTreeMap::new();
-    say(&mut output, &Ready { ready: true, start_rss_bytes, versions })?;
+    say(&mut output, &Ready { ready: true, start_rss_bytes, ..Ready::default() })?;
     for line in input.lines() {
         let line = line.map_err(|e| Error::Worker { reason: e.to_string() })?;
         let request: Request = serde_json::from_str(&line)

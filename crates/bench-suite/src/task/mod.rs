@@ -1,5 +1,6 @@
 //! The tasks of the benchmark program: each measures something and leaves a section of the report.
 
+mod accountant;
 mod adapeft;
 mod auto_rates;
 mod claim;
@@ -33,7 +34,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 11] = [
+pub const TASKS: [Task; 12] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -51,6 +52,12 @@ pub const TASKS: [Task; 11] = [
         about: "time and memory of complete steps, with --peers beside PyTorch, Opacus and JAX-Privacy",
         default: false,
         run: engine::run,
+    },
+    Task {
+        name: "accountant",
+        about: "time and width of epsilons, with --peers beside dp-accounting, Opacus and prv_accountant",
+        default: false,
+        run: accountant::run,
     },
     Task {
         name: "scaling",

@@ -9,10 +9,9 @@ use report::table::{Align, Table};
 use super::slope::{done, median, repeats};
 use crate::error::{Error, Result};
 use crate::session::{Session, Spread};
-use crate::slope::client::Client;
 use crate::slope::simulate::{Kind, Simulation};
 use crate::slope::work::{Shape, Work};
-use crate::slope::worker::{Request, Source};
+use crate::slope::worker::{self, Request, Source};
 use crate::slope::{GAP, LIMIT};
 
 /// Rows of the designs whose columns are varied, and the other way round.
@@ -144,7 +143,7 @@ pub(super) fn run(session: &Session) -> Result<Section> {
 fn measure(axis: &Axis, size: usize, shape: Shape) -> Result<Point> {
     let (n, p) = (axis.shape)(size);
     let kind = Kind::Autoregression { rho: 0.5 };
-    let mut client = Client::start(&Source::Simulated(Simulation { n, p, kind, seed: 1 }), 1)?;
+    let mut client = worker::start(&Source::Simulated(Simulation { n, p, kind, seed: 1 }), 1)?;
     let request = |repeats| {
         let work = Work::Fit { shape, part: 10.0 };
         Request { work, tolerance: GAP, repeats, out: None }

@@ -8,7 +8,9 @@ use crate::{Accountant, Delta, DeltaBound, DpEvent, Epsilon, EpsilonBound, Error
 
 /// Accounts as if many steps were one Gaussian release.
 ///
-///     mu^2 = sum over phases of  T q^2 (exp(1/s^2) - 1)   (sampled),   T / s^2   (whole data set)
+/// ```text
+/// mu^2 = sum over phases of  T q^2 (exp(1/s^2) - 1)   (sampled),   T / s^2   (whole data set)
+/// ```
 ///
 /// # Privacy
 /// Every answer is an estimate and never becomes a guarantee: at a rate of 0.01, noise multiplier 1, 1000 steps and delta

@@ -48,7 +48,9 @@ impl GaussianDp {
 
     /// `ln delta` at an epsilon, to about 1e-12 relative in delta; minus infinity for `mu = 0`.
     ///
-    ///     delta = Phi(mu/2 - eps/mu) - exp(eps) Phi(-mu/2 - eps/mu)
+    /// ```text
+    /// delta = Phi(mu/2 - eps/mu) - exp(eps) Phi(-mu/2 - eps/mu)
+    /// ```
     pub fn ln_delta(self, epsilon: Epsilon) -> f64 {
         ln_delta(self.mu, epsilon.get())
     }
@@ -60,7 +62,9 @@ impl GaussianDp {
 
     /// The trade-off function: the least type-II error of a test of level `alpha`.
     ///
-    ///     f(alpha) = Phi(Phi^-1(1 - alpha) - mu)
+    /// ```text
+    /// f(alpha) = Phi(Phi^-1(1 - alpha) - mu)
+    /// ```
     pub fn type_ii_error(self, alpha: f64) -> f64 {
         if alpha <= 0.0 {
             return 1.0;

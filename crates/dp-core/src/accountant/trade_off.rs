@@ -6,7 +6,9 @@ use crate::{Accountant, DpEvent, Epsilon, Error, Result, SampleRate};
 ///
 /// A mechanism that is `(eps, delta)`-private for each pair of a list has, at every level `alpha`,
 ///
-///     f(alpha) >= max over pairs of  max(0, 1 - delta - exp(eps) alpha, exp(-eps) (1 - delta - alpha))
+/// ```text
+/// f(alpha) >= max over pairs of  max(0, 1 - delta - exp(eps) alpha, exp(-eps) (1 - delta - alpha))
+/// ```
 ///
 /// # Privacy
 /// Made of upper bounds of delta only, so the errors are lower bounds in both directions: present against absent
@@ -44,13 +46,27 @@ impl TradeOff {
     ) -> Result<Self> {
         let mut pairs = Vec::new();
         for epsilon in epsilons {
-            let bound = accountant.delta(event, Epsilon::new(epsilon)?)?;
+            let epsilon = Epsilon::new(epsilon)?;
+            let bound = accountant.delta(event, epsilon)?;
             let ln = bound
                 .ln_guarantee()
                 .ok_or(Error::EstimateOnly { accountant: accountant.name() })?;
-            pairs.push((epsilon, ln.exp().min(1.0)));
+            pairs.push((epsilon, ln.exp()));
         }
-        Ok(TradeOff { pairs })
+        Ok(TradeOff::of_pairs(pairs))
+    }
+
+    /// The bound of known pairs of an epsilon and an upper bound of the delta there.
+    ///
+    /// # Privacy
+    /// As good as the deltas: one that lies below the truth makes the bound wrong.
+    pub fn of_pairs(pairs: impl IntoIterator<Item = (Epsilon, f64)>) -> Self {
+        let pairs = pairs.into_iter().map(|(epsilon, delta)| {
+            // What is no number says nothing.
+            let delta = if delta.is_nan() { 1.0 } else { delta.clamp(0.0, 1.0) };
+            (epsilon.get(), delta)
+        });
+        TradeOff { pairs: pairs.collect() }
     }
 
     /// The least type-II error that a test of level `alpha` can have, at most the truth.
@@ -65,7 +81,9 @@ impl TradeOff {
 
 /// The trade-off function of a release on a Poisson sample, from that of the release: record absent as the null.
 ///
-///     f_q(alpha) = q f(alpha) + (1 - q) (1 - alpha)
+/// ```text
+/// f_q(alpha) = q f(alpha) + (1 - q) (1 - alpha)
+/// ```
 ///
 /// Source: arXiv 1911.11607, section 3 (before making it symmetric).
 pub fn sampled(rate: SampleRate, alpha: f64, type_ii_error: impl Fn(f64) -> f64) -> f64 {

@@ -114,3 +114,52 @@ fn settings_are_stored_by_name_and_a_misspelt_name_is_refused() {
     assert!(serde_json::from_str::<PlanBuilder>(r#"{"clip":1.0}"#).is_err());
     assert!(serde_json::from_str::<PlanBuilder>(r#"{"unit":" "}"#).is_err());
 }
+
+#[test]
+fn whichever_number_is_missing_is_found_within_the_target_and_near_it() {
+    let accountant = RdpAccountant::new();
+    let target = complete().build(&accountant).unwrap().epsilon().value();
+    let solve = |builder: PlanBuilder| builder.target_epsilon(target).solve(&accountant).unwrap();
+    let noise = solve(PlanBuilder { noise_multiplier: None, ..complete() });
+    let steps = solve(PlanBuilder { steps: None, ..complete() });
+    let rate = solve(PlanBuilder { expected_batch_size: None, ..complete() });
+    let by_epochs =
+        solve(PlanBuilder { expected_batch_size: None, steps: None, ..complete() }.epochs(10.0));
+    for plan in [&noise, &steps, &rate, &by_epochs] {
+        assert!(plan.epsilon().value() <= target, "{plan:?}");
+        assert!(target * (1.0 - 2e-3) < plan.epsilon().value(), "{plan:?}");
+    }
+    assert!((noise.noise_multiplier().get() - 1.0).abs() < 2e-6);
+    assert_eq!(steps.steps(), 1000);
+    assert!((rate.sample_rate().get() / 0.01 - 1.0).abs() < 1e-5);
+    // 10 epochs at a rate of a hundredth are a thousand steps again.
+    assert!((by_epochs.sample_rate().get() / 0.01 - 1.0).abs() < 2e-3, "{by_epochs:?}");
+}
+
+#[test]
+fn the_planner_refuses_what_leaves_nothing_or_too_much_to_find() {
+    let accountant = RdpAccountant::new();
+    let solve = |builder: PlanBuilder| builder.target_epsilon(1.0).solve(&accountant);
+    assert!(matches!(complete().solve(&accountant), Err(Error::PlanMissing { .. })));
+    assert!(matches!(solve(complete()), Err(Error::PlanConflict { .. })));
+    let both = PlanBuilder { steps: None, expected_batch_size: None, ..complete() };
+    assert!(matches!(solve(both), Err(Error::PlanMissing { .. })));
+    let quiet = PlanBuilder { steps: None, ..complete() }.noise_multiplier(1e-3);
+    assert!(matches!(solve(quiet), Err(Error::ZeroSteps)));
+    let unsafe_at_any_rate = PlanBuilder { expected_batch_size: None, ..complete() }
+        .noise_multiplier(1e-3)
+        .steps(u64::MAX);
+    assert!(matches!(solve(unsafe_at_any_rate), Err(Error::CalibrationLimit { .. })));
+}
+
+#[test]
+fn under_replace_one_the_planner_takes_no_credit_for_sampling() {
+    let accountant = RdpAccountant::new();
+    let base = PlanBuilder { steps: None, ..complete() }
+        .relation(NeighboringRelation::ReplaceOne)
+        .noise_multiplier(30.0)
+        .target_epsilon(2.0);
+    let plan = base.clone().solve(&accountant).unwrap();
+    let whole = PlanBuilder { expected_batch_size: None, ..base }.sample_rate(1.0);
+    assert_eq!(plan.steps(), whole.solve(&accountant).unwrap().steps());
+}

@@ -188,6 +188,9 @@ fn golden_central_limits_are_reproduced_and_stay_estimates() {
     for case in section(&file, "points").unwrap_or_default() {
         let Some(mu) = optional(case, "/gdp_clt/mu_poisson") else { continue };
         let event = history(case);
+        if !event.claims_amplification() {
+            continue; // releases of the whole data set: the exact form, not the limit at a rate of 1
+        }
         let got = CentralLimit::new().mu(&event).unwrap();
         assert!((got / mu - 1.0).abs() < 1e-9 || (got - mu).abs() < 1e-300, "{got}: {case}");
         let bound = CentralLimit::new().epsilon(&event, delta(case)).unwrap();

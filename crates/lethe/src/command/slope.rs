@@ -11,7 +11,6 @@ mod plots;
 mod predict;
 mod statement;
 mod tradeoff;
-mod write;
 
 use clap::Subcommand;
 

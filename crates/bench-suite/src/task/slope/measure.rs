@@ -9,12 +9,12 @@ use slope2::{Datafit, Gaussian, LossScale, Problem};
 use super::cases::Case;
 use super::result::{CaseResult, Row, median};
 use crate::error::{Error, Result};
+use crate::peers::client::{Client, Reply};
 use crate::session::Session;
-use crate::slope::client::{Client, Reply};
 use crate::slope::data::{Data, read_floats};
 use crate::slope::peers::{self, Environment, Peer};
 use crate::slope::work::{Chain, worst_gap};
-use crate::slope::worker::{Answer, Request, Source};
+use crate::slope::worker::{self, Answer, Request, Source};
 use crate::slope::{GAP, LIMIT};
 
 /// Rounds of a case; a round asks every library once.
@@ -62,7 +62,7 @@ impl Bench<'_> {
         let mut rows = BTreeMap::new();
 
         if processes.own.is_none() {
-            processes.own = Some(Client::start(&Source::Folder(self.folder.to_owned()), 1)?);
+            processes.own = Some(worker::start(&Source::Folder(self.folder.to_owned()), 1)?);
         }
         let Some(own) = processes.own.as_mut() else { return Err(Error::Interrupted) };
         let request =
@@ -208,13 +208,13 @@ impl Bench<'_> {
         chains: &[Chain],
         tolerance: f64,
         repeats: usize,
-    ) -> Result<Reply> {
+    ) -> Result<Reply<Answer>> {
         let out = self.coefficients();
         client.ask(&peers::Request { chains, tolerance, repeats, out }, LIMIT)
     }
 }
 
-pub(in crate::task) fn done(reply: Reply) -> Result<Answer> {
+pub(in crate::task) fn done(reply: Reply<Answer>) -> Result<Answer> {
     match reply {
         Reply::Done(answer) => Ok(answer),
         Reply::Refused(reason) => Err(Error::Worker { reason }),

@@ -9,11 +9,11 @@ use super::cases::Group;
 use super::measure::done;
 use super::result::median;
 use crate::error::{Error, Result};
+use crate::peers::client::Client;
 use crate::session::{Session, Spread};
-use crate::slope::client::Client;
 use crate::slope::simulate::{Kind, Simulation};
 use crate::slope::work::{Shape, Work};
-use crate::slope::worker::{Request, Source};
+use crate::slope::worker::{self, Request, Source};
 use crate::slope::{GAP, LIMIT};
 
 /// Proximal maps of each kind, in turn.
@@ -44,7 +44,7 @@ pub(super) fn prox(session: &Session) -> Result<Option<Section>> {
         if session.interrupt.is_set() {
             return Err(Error::Interrupted);
         }
-        let mut client = Client::start(&source, 1)?;
+        let mut client = worker::start(&source, 1)?;
         let mut times = [Vec::new(), Vec::new()];
         for round in 0..=PROX_REPEATS {
             for (general, times) in [false, true].into_iter().zip(&mut times) {
@@ -87,8 +87,8 @@ pub(super) fn threads(session: &Session) -> Result<Option<Section>> {
     let ask = |client: &mut Client| -> Result<f64> {
         Ok(median(&done(client.ask(&request, LIMIT)?)?.wall_s))
     };
-    let [mut first, mut second] = [Client::start(&source, 1)?, Client::start(&source, 1)?];
-    let mut both = Client::start(&source, 2)?;
+    let [mut first, mut second] = [worker::start(&source, 1)?, worker::start(&source, 1)?];
+    let mut both = worker::start(&source, 2)?;
     let [mut one, mut two, mut apart] = [Vec::new(), Vec::new(), Vec::new()];
     let task = session.progress.task("slope: cross-validation", CV_REPEATS as u64);
     for _ in 0..CV_REPEATS {

@@ -1,5 +1,6 @@
 //! The distribution of the sum of all steps, by one discrete Fourier transform for each distinct step.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use realfft::num_complex::Complex64;
@@ -27,32 +28,93 @@ const NEGLIGIBLE: f64 = 41.0;
 /// Distinct losses of one step and of the sum, at most.
 pub(super) const POINTS_MAX: u64 = 1 << 21;
 
-/// Plans transforms. Without features the planner takes the same algorithm on every processor.
+/// A transform of one length, there and back.
+#[derive(Clone)]
+struct Plan {
+    forward: Arc<dyn RealToComplex<f64>>,
+    inverse: Arc<dyn ComplexToReal<f64>>,
+}
+
+/// Plans that a thread keeps from query to query: a plan is a table of roots of unity, which costs more to fill than the
+/// transforms that follow, and the next query of a calibration or a curve wants the same length.
+const PLANS_KEPT: usize = 4;
+
+thread_local! {
+    static PLANS: RefCell<Vec<Plan>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Plan {
+    /// Of this length. Without features the planner takes the same algorithm on every processor.
+    fn new(n: usize) -> Self {
+        PLANS.with_borrow_mut(|plans| {
+            let known = plans.iter().position(|plan| plan.forward.len() == n);
+            let plan = if let Some(at) = known {
+                plans.remove(at)
+            } else {
+                let mut planner = RealFftPlanner::new();
+                let (forward, inverse) = (planner.plan_fft_forward(n), planner.plan_fft_inverse(n));
+                Plan { forward, inverse }
+            };
+            plans.truncate(PLANS_KEPT - 1);
+            plans.insert(0, plan.clone());
+            plan
+        })
+    }
+}
+
+/// Rooms for longer sums than this are given back to the system after a query.
+const ROOM_KEPT: usize = 1 << 18;
+
+thread_local! {
+    static ROOM: Cell<Option<Transforms>> = const { Cell::new(None) };
+}
+
+/// Room for transforms, used again by the next one of about the same length.
+#[derive(Default)]
 pub(super) struct Transforms {
-    planner: RealFftPlanner<f64>,
+    /// Weights of sums that nobody needs any more.
+    spare: Vec<Vec<f64>>,
+    signal: Vec<f64>,
+    spectrum: Vec<Complex64>,
+    product: Vec<Complex64>,
+    amplification: Vec<f64>,
+    scratch: Vec<Complex64>,
 }
 
 impl Transforms {
+    /// The room that an earlier query of this thread left, or a new one.
     pub(super) fn new() -> Self {
-        Transforms { planner: RealFftPlanner::new() }
+        ROOM.take().unwrap_or_default()
     }
 
-    fn plan(&mut self, n: usize) -> (Arc<dyn RealToComplex<f64>>, Arc<dyn ComplexToReal<f64>>) {
-        (self.planner.plan_fft_forward(n), self.planner.plan_fft_inverse(n))
+    /// Leaves the room for the next query of this thread.
+    pub(super) fn keep(self) {
+        if self.spectrum.len() <= ROOM_KEPT {
+            ROOM.set(Some(self));
+        }
+    }
+
+    /// Takes back the room of weights.
+    pub(super) fn reuse(&mut self, sum: Composed) {
+        self.spare.push(sum.weights);
     }
 
     /// The sum of independent steps. None if the window is too long.
     pub(super) fn compose(&mut self, steps: &[Tilted], window: Window) -> Option<Composed> {
         let n = good_length(window.len())?;
-        let (forward, inverse) = self.plan(n);
-        let mut spectrum = forward.make_output_vec();
-        let mut product = vec![Complex64::new(1.0, 0.0); spectrum.len()];
+        let Plan { forward, inverse } = Plan::new(n);
+        let Transforms { spare, signal: folded, spectrum, product, amplification, scratch } = self;
+        let zero = Complex64::new(0.0, 0.0);
+        spectrum.resize(forward.complex_len(), zero);
+        product.clear();
+        product.resize(forward.complex_len(), Complex64::new(1.0, 0.0));
         // sum of T / |F|: how the error of each factor enters the product, relative to it
-        let mut amplification = vec![0.0; spectrum.len()];
-        let mut folded = forward.make_input_vec();
-        let mut scratch = forward.make_scratch_vec();
+        amplification.clear();
+        amplification.resize(forward.complex_len(), 0.0);
+        scratch.resize(forward.get_scratch_len().max(inverse.get_scratch_len()), zero);
         for step in steps {
-            folded.fill(0.0);
+            folded.clear();
+            folded.resize(n, 0.0);
             let n_signed = n as i64;
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below n")]
             let mut at = step.first.rem_euclid(n_signed) as usize;
@@ -63,15 +125,15 @@ impl Transforms {
                     at = 0;
                 }
             }
-            forward.process_with_scratch(&mut folded, &mut spectrum, &mut scratch).ok()?;
+            forward.process_with_scratch(folded, spectrum, scratch).ok()?;
             let count = step.count as f64;
             let smallest = (-2.0 * NEGLIGIBLE / count).exp();
             for ((product, amplification), factor) in
-                product.iter_mut().zip(&mut amplification).zip(&spectrum)
+                product.iter_mut().zip(amplification.iter_mut()).zip(spectrum.iter())
             {
                 let square = factor.norm_sqr();
                 if square <= smallest {
-                    *product = Complex64::new(0.0, 0.0);
+                    *product = zero;
                 } else {
                     *product *= power(*factor, step.count);
                     *amplification += count / square.sqrt();
@@ -87,7 +149,7 @@ impl Transforms {
             dropped += stage; // no power makes the error of a coefficient of a single step small
         }
         let mut squares = 0.0;
-        for (value, amplification) in product.iter().zip(&amplification) {
+        for (value, amplification) in product.iter().zip(amplification.iter()) {
             let size = value.norm_sqr().sqrt();
             let error = if 0.0 < size { stage * size * (1.0 + amplification) } else { dropped };
             squares += 2.0 * error * error;
@@ -101,9 +163,9 @@ impl Transforms {
         if let (Some(value), true) = (product.last_mut(), n % 2 == 0) {
             value.im = 0.0;
         }
-        let mut weights = inverse.make_output_vec();
-        let mut scratch = inverse.make_scratch_vec();
-        inverse.process_with_scratch(&mut product, &mut weights, &mut scratch).ok()?;
+        let mut weights = spare.pop().unwrap_or_default();
+        weights.resize(n, 0.0);
+        inverse.process_with_scratch(product, &mut weights, scratch).ok()?;
         weights.iter_mut().for_each(|weight| *weight /= n as f64);
         // Index j of the transform stands for every integer that is j modulo n.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below n")]
@@ -147,6 +209,11 @@ mod tests {
     use super::super::lattice::Lattice;
     use super::*;
 
+    /// The weight at an integer, if the window holds it.
+    fn weight(sum: &Composed, at: i64) -> Option<f64> {
+        usize::try_from(at - sum.first).ok().and_then(|i| sum.weights.get(i)).copied()
+    }
+
     #[test]
     fn a_sum_of_coins_is_binomial_within_its_own_bound_of_the_error() {
         let coin = Lattice { first: 0, masses: vec![0.75, 0.25], count: 1000 };
@@ -156,10 +223,9 @@ mod tests {
         let mut term = 0.75_f64.powi(1000);
         let (mut mean_error, mut mass) = (0.0_f64, 0.0);
         for k in 0..=1000_i64 {
-            let at = k - sum.first;
-            if 0 <= at && at < sum.weights.len() as i64 {
-                mean_error += (sum.weights[at as usize] - term).max(0.0);
-                mass += sum.weights[at as usize];
+            if let Some(weight) = weight(&sum, k) {
+                mean_error += (weight - term).abs();
+                mass += weight;
             }
             term *= (1000 - k) as f64 / (k + 1) as f64 / 3.0;
         }
@@ -177,8 +243,7 @@ mod tests {
         assert_eq!((window.low, window.high), (11, 15));
         let sum = Transforms::new().compose(&steps, window).unwrap();
         for (at, plain) in [(11, 0.25), (12, 0.0), (13, 0.5), (14, 0.0), (15, 0.25)] {
-            let weight = sum.weights[(at - sum.first) as usize];
-            let untilted = weight * (sum.ln_moment - 0.1 * at as f64).exp();
+            let untilted = weight(&sum, at).unwrap() * (sum.ln_moment - 0.1 * at as f64).exp();
             assert!((untilted - plain).abs() < 1e-14, "{at}: {untilted}");
         }
     }

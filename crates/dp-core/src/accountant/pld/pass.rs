@@ -98,39 +98,77 @@ impl<'a> Pass<'a> {
         Ok(Pass { phases, bins, width, question, guess })
     }
 
-    /// Bounds on the larger of both directions.
-    pub(super) fn bounds(&self, transforms: &mut Transforms) -> Result<Bounds, Failed> {
-        let mut points = 0;
-        let removed = self.upper(Direction::Remove, transforms, &mut points)?;
-        let lower = self.lower(Direction::Remove, transforms, &mut points)?;
-        let bounds = |lower: [f64; 2], upper: [f64; 2], direction, n_points| Bounds {
-            lower: lower[0],
-            upper: upper[0],
-            estimate: (lower[1], upper[1]),
-            direction,
-            n_points,
-        };
-        if self.phases.iter().all(|phase| phase.step.is_symmetric())
-            || self.add_is_less_than(lower[0])
-        {
-            return Ok(bounds(lower, removed, Direction::Remove, points));
+    /// Bounds on the larger of both directions. What they would be with little slack is of interest only where they are
+    /// further apart than `wanted`.
+    pub(super) fn bounds(
+        &self,
+        transforms: &mut Transforms,
+        wanted: impl Fn(f64) -> f64,
+    ) -> Result<Bounds, Failed> {
+        let removed = self.upper(Direction::Remove, transforms)?;
+        let below = self.lower(Direction::Remove, transforms)?;
+        let mut n_points = removed.sum.weights.len().max(below.first_of_pair.weights.len());
+        let (mut upper, mut lower) =
+            (self.read_upper(&removed, Slack::Counted), self.read_lower(&below, Slack::Counted));
+        let mut direction = Direction::Remove;
+        let mut curves = (removed, vec![below]);
+        let symmetric = self.phases.iter().all(|phase| phase.step.is_symmetric());
+        if !symmetric && !self.add_is_less_than(lower) {
+            let added = self.upper(Direction::Add, transforms)?;
+            n_points = n_points.max(added.sum.weights.len());
+            let value = self.read_upper(&added, Slack::Counted);
+            if upper < value {
+                let other = self.lower(Direction::Add, transforms)?;
+                n_points = n_points.max(other.first_of_pair.weights.len());
+                lower = lower.max(self.read_lower(&other, Slack::Counted));
+                (upper, direction) = (value, Direction::Add);
+                transforms.reuse(std::mem::replace(&mut curves.0, added).sum);
+                curves.1.push(other);
+            } else {
+                transforms.reuse(added.sum);
+            }
         }
-        let added = self.upper(Direction::Add, transforms, &mut points)?;
-        if added[0] <= removed[0] {
-            return Ok(bounds(lower, removed, Direction::Remove, points));
+        let mut estimate = (lower, upper);
+        let is_narrow = upper - lower <= wanted(upper);
+        if !is_narrow {
+            let lowers = curves.1.iter().map(|curve| self.read_lower(curve, Slack::Mostly));
+            estimate = (
+                lowers.fold(f64::NEG_INFINITY, f64::max),
+                self.read_upper(&curves.0, Slack::Mostly),
+            );
         }
-        let other = self.lower(Direction::Add, transforms, &mut points)?;
-        let lower = [lower[0].max(other[0]), lower[1].max(other[1])];
-        Ok(bounds(lower, added, Direction::Add, points))
+        transforms.reuse(curves.0.sum);
+        for curve in curves.1 {
+            transforms.reuse(curve.first_of_pair);
+            transforms.reuse(curve.second_of_pair);
+        }
+        Ok(Bounds { lower, upper, estimate, direction, n_points })
     }
 
-    /// The upper bound, and its estimate with little slack.
+    fn read_upper(&self, curve: &UpperCurve, slack: Slack) -> f64 {
+        match self.question {
+            Question::Epsilon { ln_delta } => {
+                curve.epsilon(ln_delta, slack) + self.position_error()
+            }
+            Question::LnDelta { epsilon } => {
+                curve.ln_delta((epsilon - self.position_error()).max(0.0), slack).min(0.0)
+            }
+        }
+    }
+
+    fn read_lower(&self, curve: &LowerCurve, slack: Slack) -> f64 {
+        match self.question {
+            Question::Epsilon { ln_delta } => curve.epsilon(ln_delta, slack),
+            Question::LnDelta { epsilon } => curve.ln_delta(epsilon, slack),
+        }
+    }
+
+    /// The curve of upper bounds.
     fn upper(
         &self,
         direction: Direction,
         transforms: &mut Transforms,
-        points: &mut usize,
-    ) -> Result<[f64; 2], Failed> {
+    ) -> Result<UpperCurve, Failed> {
         let (mut lattices, mut offset, mut infinite) = (Vec::new(), 0.0, 0.0);
         for (bins, phase) in self.bins.iter().zip(self.phases) {
             let upper = bins.upper(direction, phase.count);
@@ -144,8 +182,7 @@ impl<'a> Pass<'a> {
         let decay = self.decay(&lattices, tilt, place);
         let window = Window::new(&steps, decay).ok_or(Failed::TooLong)?;
         let sum = transforms.compose(&steps, window).ok_or(Failed::TooLong)?;
-        *points = (*points).max(sum.weights.len());
-        let curve = UpperCurve {
+        Ok(UpperCurve {
             tilt,
             width: self.width,
             offset,
@@ -153,24 +190,15 @@ impl<'a> Pass<'a> {
             infinite,
             relative: self.relative(tilt),
             sum,
-        };
-        Ok([Slack::Counted, Slack::Mostly].map(|slack| match self.question {
-            Question::Epsilon { ln_delta } => {
-                curve.epsilon(ln_delta, slack) + self.position_error()
-            }
-            Question::LnDelta { epsilon } => {
-                curve.ln_delta((epsilon - self.position_error()).max(0.0), slack).min(0.0)
-            }
-        }))
+        })
     }
 
-    /// The lower bound, and its estimate with little slack.
+    /// The curve of lower bounds.
     fn lower(
         &self,
         direction: Direction,
         transforms: &mut Transforms,
-        points: &mut usize,
-    ) -> Result<[f64; 2], Failed> {
+    ) -> Result<LowerCurve, Failed> {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         // The statistic follows the loss up to a shift. Where the ratio of the pair is exp(epsilon), roughly:
         // ln P/Q = K_P(x) - K_Q(x + D) + D j for weights that agree when tilted.
@@ -192,19 +220,14 @@ impl<'a> Pass<'a> {
         let window = Window { low: a.low.min(b.low), high: a.high.max(b.high) };
         let first = transforms.compose(&first, window).ok_or(Failed::TooLong)?;
         let second = transforms.compose(&second, window).ok_or(Failed::TooLong)?;
-        *points = (*points).max(first.weights.len());
-        let curve = LowerCurve {
+        Ok(LowerCurve {
             tilt,
             width: self.width,
             outside: 2.0 * (-decay).exp(),
             relative: self.relative(tilt + self.width),
             first_of_pair: first,
             second_of_pair: second,
-        };
-        Ok([Slack::Counted, Slack::Mostly].map(|slack| match self.question {
-            Question::Epsilon { ln_delta } => curve.epsilon(ln_delta, slack),
-            Question::LnDelta { epsilon } => curve.ln_delta(epsilon, slack),
-        }))
+        })
     }
 
     /// The smallest tilt at which rounding is far below delta: more would only lengthen the window.

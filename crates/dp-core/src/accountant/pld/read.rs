@@ -201,7 +201,9 @@ impl LowerCurve {
 
     /// An epsilon that delta `exp(ln_delta)` does not allow to undercut: for every test `S >= c`,
     ///
-    ///     eps >= ln( (P[S >= c] - delta) / Q[S >= c] )
+    /// ```text
+    /// eps >= ln( (P[S >= c] - delta) / Q[S >= c] )
+    /// ```
     pub(super) fn epsilon(&self, ln_delta: f64, slack: Slack) -> f64 {
         let slacks = self.slacks(slack);
         let ln_threshold = ln_delta + 2.0 * self.relative - self.first_of_pair.ln_moment;

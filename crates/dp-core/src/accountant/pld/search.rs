@@ -42,7 +42,7 @@ pub(super) fn search(
             Question::Epsilon { .. } => tolerance(guess.epsilon),
             Question::LnDelta { .. } => tolerance(guess.ln_delta) / (1.0 + guess.theta),
         };
-        (4.0 * wanted / (count * (1.0 + guess.theta))).sqrt().min(range / BINS_MIN)
+        (5.0 * wanted / (count * (1.0 + guess.theta))).sqrt().min(range / BINS_MIN)
     };
     let mut width = width_for(guess);
     if let Ok(pass) = Pass::new(phases, width, question, guess) {
@@ -54,8 +54,10 @@ pub(super) fn search(
     let mut coarser = 0;
     while n_passes < PASSES_MAX {
         n_passes += 1;
-        let pass =
-            Pass::new(phases, width, question, guess).and_then(|p| p.bounds(&mut transforms));
+        let best = found.map_or(f64::INFINITY, |found| found.upper);
+        let wanted = |upper: f64| tolerance(upper.min(best).min(f64::MAX));
+        let pass = Pass::new(phases, width, question, guess)
+            .and_then(|p| p.bounds(&mut transforms, wanted));
         let bounds = match pass {
             Ok(bounds) => bounds,
             Err(Failed::TooLong) if found.is_none() && coarser < 4 => {
@@ -119,6 +121,7 @@ pub(super) fn search(
             }
         }
     }
+    transforms.keep();
     found
 }
 

@@ -55,10 +55,10 @@ impl Curve {
         }
     }
 
-    /// An order above which the divergence is dominated by rare, huge losses.
+    /// An order shortly above which the divergence is dominated by rare, huge losses.
     pub(in crate::accountant) fn useful_m(self) -> f64 {
         match self {
-            Curve::SampledGaussian { q, s } => (-2.0 * s * s * q.ln()).max(1e-3),
+            Curve::SampledGaussian { q, s } => (-1.4 * s * s * q.ln()).max(1e-3),
             _ => f64::INFINITY,
         }
     }
@@ -164,10 +164,14 @@ fn sampled_gaussian(q: f64, s: f64, m: f64) -> f64 {
         ln_excess(u, l, m) - x * x / (2.0 * variance)
     };
 
+    // Step min(s, s^2) / 2, several steps to a cell for s below 1/2.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "s >= 0.009")]
+    let splits = (1.0 / s).floor().max(1.0) as u32;
+    let step = 0.5 * s.min(variance);
     // Every bump of the integrand is at least s wide, so cells of half that width cannot hide one. Bumps lie
     // at fixed points x = a w(x) of the posterior weight w of the shifted part with a w (1 - w) < s^2: below
     // `low` or above `high`. In between the integrand falls and then rises, so looking may stop in the valley.
-    let width = s / 2.0;
+    let width = step * f64::from(splits);
     let from = -9.0 * s;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2e12")]
     let n_cells = ((a.max(2.0) + 18.0 * s) / width).ceil() as u64;
@@ -192,10 +196,6 @@ fn sampled_gaussian(q: f64, s: f64, m: f64) -> f64 {
         lower.extend(upper.drain(..).rev()); // no valley: one piece
     }
 
-    // Step min(s, s^2) / 2: between the edges of a cell for s below 1.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "s >= 0.009")]
-    let splits = (1.0 / s).ceil().max(1.0) as u32;
-    let step = width / f64::from(splits);
     let sum_of = |edges: &[f64], start: f64, step: f64| -> f64 {
         let mut sum: f64 = edges.iter().map(|ln| (ln - top).exp()).sum();
         for (i, pair) in edges.windows(2).enumerate() {

@@ -15,8 +15,11 @@ pub(in crate::accountant) enum End {
     High,
 }
 
+/// Relative differences of values that are left to rounding.
+const FLAT: f64 = 1e-10;
+
 /// Walks downhill from `start` with growing strides until the valley is enclosed, then narrows it by golden
-/// sections and parabolas to `tolerance`. Values of NaN count as infinity.
+/// sections and parabolas to `tolerance`, or until the values around it agree to 1e-10. Values of NaN count as infinity.
 pub(in crate::accountant) fn minimize(
     f: impl Fn(f64) -> f64,
     (low, high): (f64, f64),
@@ -27,7 +30,7 @@ pub(in crate::accountant) fn minimize(
         let value = f(x);
         if value.is_nan() { f64::INFINITY } else { value }
     };
-    let stride = 0.6;
+    let stride = 0.4;
     let mut middle = start.clamp(low, high);
     let mut best = f(middle);
     // Without a finite value there is no downhill; infinity lies at large orders.
@@ -83,6 +86,11 @@ fn enclosed(
     for _ in 0..100 {
         let middle = 0.5 * (left + right);
         if (x - middle).abs() <= 2.0 * tolerance - 0.5 * (right - left) {
+            break;
+        }
+        // Three points so flat that the lowest is found but for rounding; in a kink they never are.
+        let distinct = !w.total_cmp(&x).is_eq() && !v.total_cmp(&w).is_eq();
+        if distinct && fw.max(fv) - fx <= FLAT * fx.abs() {
             break;
         }
         let mut parabolic = false;

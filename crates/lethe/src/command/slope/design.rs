@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use slope2::theory::{Designer, FixedPoint, Prior, Setting};
 
 use super::tradeoff::SETTING;
-use super::write;
 use crate::command::Outcome;
+use crate::command::write;
 use crate::error::Result;
 
 /// For which scaling the penalties are meant: columns of norm 1 there, of norm sqrt(n) by default.

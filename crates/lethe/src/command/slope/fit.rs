@@ -16,7 +16,7 @@ use super::input::{DataFlags, Input};
 use super::model::{Model, Words};
 use super::plots::{self, Mark};
 use super::statement::{Statement, left_out, number_or_word};
-use super::write::{self, Folder, Picture, picture};
+use crate::command::write::{self, Picture, picture};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
 
@@ -176,7 +176,7 @@ impl Flags {
 
         let json = model.json()?;
         let lines = model.lines();
-        let mut folder = Folder::new(&self.out, &self.data.table.file, "fit");
+        let mut folder = self.out.folder(&self.data.table.file, "fit");
         folder.add("coefficients.csv", model.coefficients_csv()?);
         for picture in &pictures {
             folder.add(picture.name, picture.svg.as_str());

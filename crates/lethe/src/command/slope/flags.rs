@@ -1,6 +1,6 @@
 //! Flags that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use slope2::data::{Csv, Delimiter, csv};
@@ -8,7 +8,8 @@ use slope2::estimator::{Builder, FamilyKind, FoldPlan, Method, PenaltyForm, Rule
 use slope2::selection::{Criterion, Score};
 use slope2::{Alphas, Center, LossScale, Preparation, Scale, Slope2, SortedL1};
 
-use super::input::Input;
+use super::input::{Input, stem};
+use crate::command::write::Folder;
 use crate::error::{Error, Result};
 
 /// The family of the response.
@@ -431,4 +432,12 @@ pub(super) struct OutFlags {
     /// Print the JSON instead of tables.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl OutFlags {
+    /// The folder that was asked for, else one beside the data, named like it.
+    pub(super) fn folder(&self, data: &Path, command: &str) -> Folder {
+        let beside = || data.with_file_name(format!("{}.{command}", stem(data)));
+        Folder::named(self.out.clone().unwrap_or_else(beside))
+    }
 }

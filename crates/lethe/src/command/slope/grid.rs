@@ -18,7 +18,7 @@ use super::input::DataFlags;
 use super::model::{Model, Words};
 use super::plots;
 use super::statement::{ROUNDING, Statement, certificate_json, left_out, number_or_word};
-use super::write::{self, Folder, picture};
+use crate::command::write::{self, picture};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
 
@@ -158,7 +158,7 @@ impl Flags {
             plots::coefficients(&compared.fitted, &input),
         )?);
 
-        let mut folder = Folder::new(&self.out, &self.data.table.file, "grid");
+        let mut folder = self.out.folder(&self.data.table.file, "grid");
         folder.add("grid.csv", grid_csv(&grid, &compared)?);
         folder.add("coefficients.csv", model.coefficients_csv()?);
         for picture in &pictures {

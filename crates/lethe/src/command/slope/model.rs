@@ -13,7 +13,7 @@ use super::flags::Penalty;
 use super::statement::{
     Statement, certificate_json, certificate_words, penalty_json, penalty_words,
 };
-use super::write;
+use crate::command::write;
 use crate::error::{Error, Result};
 
 pub(super) const FORMAT: &str = "lethe-slope-model";

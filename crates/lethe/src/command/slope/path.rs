@@ -15,7 +15,7 @@ use super::plots::Mark;
 use super::statement::{
     Statement, certificate_json, left_out, number_or_word, penalty_json, shape_words,
 };
-use super::write::{self, Folder};
+use crate::command::write;
 use crate::command::{Outcome, Session};
 use crate::error::Result;
 
@@ -129,7 +129,7 @@ impl Flags {
             })
             .collect();
         let pictures = path_pictures(&path, &statement, &marks)?;
-        let mut folder = Folder::new(&self.out, &self.data.table.file, "path");
+        let mut folder = self.out.folder(&self.data.table.file, "path");
         folder.add("path.csv", path_csv(&path, &criteria)?);
         folder.add("coefficients.csv", coefficients_csv(&path, &input)?);
         for picture in &pictures {

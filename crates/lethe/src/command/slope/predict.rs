@@ -10,7 +10,7 @@ use slope2::estimator::FamilyKind;
 
 use super::input::{Format, TableFlags};
 use super::model::Saved;
-use super::write;
+use crate::command::write;
 use crate::command::{File, Outcome};
 use crate::error::{Error, Result};
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use slope2::Progress;
 use slope2::theory::{donoho_tanner, lasso_fdp, slope_upper_fdp, two_level_fdp};
 
-use super::write::{self, Folder, Picture};
+use crate::command::write::{self, Folder, Picture};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
 

@@ -1,17 +1,31 @@
-//! The side that starts measuring processes, ours and the peers', and asks them.
+//! The side that starts measuring processes, ours and other libraries', and asks them line by line.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::worker::{Answer, Ready, Source};
+use super::process::{Line, Running};
 use crate::error::{Error, Result};
-use crate::peers::process::{Line, Running};
 
 /// How long a process may take to read its design and to compile what it compiles.
 const START: Duration = Duration::from_secs(300);
+
+/// The first line that a measuring process writes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Resident memory before there was anything to measure; of ours only.
+    #[serde(default)]
+    pub start_rss_bytes: u64,
+    /// Versions of what it measures, by name.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
+}
 
 /// A running measuring process. It is killed when dropped.
 #[derive(Debug)]
@@ -23,26 +37,24 @@ pub struct Client {
 
 /// What a process said.
 #[derive(Debug)]
-pub enum Reply {
+pub enum Reply<T> {
     /// The work was done.
-    Done(Answer),
+    Done(T),
     /// It could not be done, for this reason; the process goes on.
     Refused(String),
 }
 
 impl Client {
-    /// Starts this program again as a measuring process.
+    /// Starts this program again, with these arguments, as a measuring process.
     ///
     /// # Errors
     /// [`Error::Worker`] if it does not start or does not say that it is ready.
-    pub fn start(source: &Source, threads: usize) -> Result<Self> {
+    pub fn start(name: &str, arguments: &[&str], threads: usize) -> Result<Self> {
         let own = std::env::current_exe();
         let own = own.map_err(|e| Error::Worker { reason: format!("own program: {e}") })?;
-        let source = serde_json::to_string(source)
-            .map_err(|e| Error::Worker { reason: format!("source: {e}") })?;
         let mut command = Command::new(own);
-        command.args(["--slope-worker", &source]);
-        Self::from_command("slope2", &mut command, threads)
+        command.args(arguments);
+        Self::from_command(name, &mut command, threads)
     }
 
     /// The same for any program that speaks the protocol.
@@ -52,9 +64,7 @@ impl Client {
         }
         let running = Running::start(command)
             .map_err(|e| Error::Worker { reason: format!("{name} does not start: {e}") })?;
-        let versions = std::collections::BTreeMap::new();
-        let ready = Ready { ready: false, start_rss_bytes: 0, versions };
-        let mut client = Client { name: name.to_owned(), running, ready };
+        let mut client = Client { name: name.to_owned(), running, ready: Ready::default() };
         let line = client.line(START)?;
         client.ready = serde_json::from_str(&line).map_err(|e| client.wrong(&line, &e))?;
         Ok(client)
@@ -76,7 +86,11 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Worker`] if the process ends, takes longer than `limit` or answers something else; it is of no use then.
-    pub fn ask(&mut self, request: &impl Serialize, limit: Duration) -> Result<Reply> {
+    pub fn ask<T: DeserializeOwned>(
+        &mut self,
+        request: &impl Serialize,
+        limit: Duration,
+    ) -> Result<Reply<T>> {
         let failed = |e: &dyn std::fmt::Display| Error::Worker { reason: e.to_string() };
         let request = serde_json::to_string(request).map_err(|e| failed(&e))?;
         let Some(input) = self.running.stdin() else {
@@ -116,6 +130,11 @@ impl Client {
 mod tests {
     use super::*;
 
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Answer {
+        cpu_s: Vec<f64>,
+    }
+
     fn fake(script: &str) -> Result<Client> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -126,17 +145,17 @@ mod tests {
     fn answers_refusals_and_garbage_are_told_apart() {
         let script = r#"
             echo '{"ready": true, "versions": {"fake": "1"}}'
-            read line; echo '{"cpu_s": [0.5], "wall_s": [1.0], "rss_bytes": 1, "peak_rss_bytes": 2}'
+            read line; echo '{"cpu_s": [0.5], "wall_s": [1.0]}'
             read line; echo '{"error": "cannot"}'
             read line; echo 'hello'
             read line"#;
         let limit = Duration::from_secs(60);
         let mut client = fake(script).unwrap();
         assert_eq!(client.ready().versions["fake"], "1");
-        let Reply::Done(answer) = client.ask(&1, limit).unwrap() else { unreachable!("an answer") };
-        assert_eq!((answer.cpu_s, answer.gap), (vec![0.5], None));
-        assert!(matches!(client.ask(&1, limit), Ok(Reply::Refused(why)) if why == "cannot"));
-        assert!(client.ask(&1, limit).unwrap_err().to_string().contains("hello"));
+        let mut ask = || client.ask::<Answer>(&1, limit);
+        assert!(matches!(ask(), Ok(Reply::Done(answer)) if answer.cpu_s == [0.5]));
+        assert!(matches!(ask(), Ok(Reply::Refused(why)) if why == "cannot"));
+        assert!(ask().unwrap_err().to_string().contains("hello"));
     }
 
     #[test]
@@ -144,7 +163,7 @@ mod tests {
         let ended = fake("echo sorry >&2; exit 3").unwrap_err().to_string();
         assert!(ended.contains("sorry"), "{ended}");
         let mut slow = fake("echo '{\"ready\": true}'; read line; sleep 60").unwrap();
-        let late = slow.ask(&1, Duration::from_millis(200)).unwrap_err().to_string();
+        let late = slow.ask::<Answer>(&1, Duration::from_millis(200)).unwrap_err().to_string();
         assert!(late.contains("took longer"), "{late}");
     }
 }

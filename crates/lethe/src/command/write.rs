@@ -1,27 +1,26 @@
 //! Results as text.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use report::html::{Page, Section};
 use report::plot::Svg;
 use serde::Serialize;
 
-use super::flags::OutFlags;
-use super::input::stem;
-use crate::command::File;
+use super::File;
 use crate::error::{Error, Result};
 
 /// A value as JSON with a line end.
-pub(super) fn json(value: &impl Serialize) -> Result<String> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(no_json)
 }
 
-pub(super) fn no_json(source: serde_json::Error) -> Error {
+/// What could not be written as JSON.
+pub(crate) fn no_json(source: serde_json::Error) -> Error {
     Error::Report(report::Error::Serialize { source })
 }
 
 /// Rows below a header as comma-separated values.
-pub(super) fn csv<S: AsRef<[u8]>>(
+pub(crate) fn csv<S: AsRef<[u8]>>(
     header: &[S],
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> Result<Vec<u8>> {
@@ -35,40 +34,36 @@ pub(super) fn csv<S: AsRef<[u8]>>(
 }
 
 /// Names and what they say, in two columns.
-pub(super) fn aligned(lines: &[(String, String)]) -> String {
+pub(crate) fn aligned(lines: &[(String, String)]) -> String {
     let widest = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     lines.iter().map(|(name, text)| format!("{name:<widest$}  {text}\n")).collect()
 }
 
 /// The files of one command.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     files: Vec<File>,
 }
 
 impl Folder {
-    /// The folder that was asked for, else one beside the data, named like it.
-    pub(super) fn new(out: &OutFlags, data: &Path, command: &str) -> Self {
-        let beside = || data.with_file_name(format!("{}.{command}", stem(data)));
-        Folder { path: out.out.clone().unwrap_or_else(beside), files: Vec::new() }
-    }
-
-    pub(super) fn named(path: PathBuf) -> Self {
+    /// An empty folder of this name.
+    pub(crate) fn named(path: PathBuf) -> Self {
         Folder { path, files: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
+    /// One file more.
+    pub(crate) fn add(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
         self.files.push(File { path: self.path.join(name), bytes: bytes.into() });
     }
 
     /// The pictures that the command may leave and that this call has not.
-    pub(super) fn stale(&self, pictures: &[&str]) -> Vec<PathBuf> {
+    pub(crate) fn stale(&self, pictures: &[&str]) -> Vec<PathBuf> {
         let paths = pictures.iter().map(|name| self.path.join(name));
         paths.filter(|path| !self.files.iter().any(|file| file.path == *path)).collect()
     }
 
     /// A line that names all files, and the files.
-    pub(super) fn finish(self) -> (String, Vec<File>) {
+    pub(crate) fn finish(self) -> (String, Vec<File>) {
         let name = |file: &File| {
             file.path
                 .file_name()
@@ -81,14 +76,14 @@ impl Folder {
 }
 
 /// A picture with its file name and what it shows.
-pub(super) struct Picture {
-    pub(super) name: &'static str,
-    pub(super) caption: String,
-    pub(super) svg: Svg,
+pub(crate) struct Picture {
+    pub(crate) name: &'static str,
+    pub(crate) caption: String,
+    pub(crate) svg: Svg,
 }
 
 /// A picture, unless there is nothing to show: no strength above zero, no coefficient.
-pub(super) fn picture(
+pub(crate) fn picture(
     name: &'static str,
     caption: impl Into<String>,
     svg: report::Result<Svg>,
@@ -101,7 +96,7 @@ pub(super) fn picture(
 }
 
 /// One page with everything.
-pub(super) fn page(
+pub(crate) fn page(
     title: &str,
     lines: &[(String, String)],
     pictures: &[Picture],
