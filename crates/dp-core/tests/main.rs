@@ -12,6 +12,7 @@
 mod battery;
 mod brackets;
 mod golden;
+mod hyfree;
 #[cfg(all(unix, feature = "tensor"))]
 mod kill;
 #[cfg(feature = "tensor")]
