@@ -5,7 +5,9 @@ mod auto_rates;
 mod claim;
 mod curves;
 mod engine;
+mod hyfree;
 mod images;
+mod jobs;
 mod language;
 mod rates;
 mod scaling;
@@ -33,7 +35,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 11] = [
+pub const TASKS: [Task; 12] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -87,6 +89,12 @@ pub const TASKS: [Task; 11] = [
         about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: an hour more",
         default: false,
         run: adapeft::run,
+    },
+    Task {
+        name: "hyfree",
+        about: "private training whose rates come from private losses, against grids, schedules and rivals; --full: more data",
+        default: false,
+        run: hyfree::run,
     },
     Task {
         name: "rates",

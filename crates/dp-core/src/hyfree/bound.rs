@@ -59,8 +59,8 @@ mod tests {
     fn a_bound_that_cuts_losses_off_is_tripled_and_no_other() {
         let settings = Settings::default();
         assert_eq!(settings.larger_bound(1.0, 0.5), None);
-        assert_eq!(settings.larger_bound(1.0, 0.9), Some(2.7));
-        assert_eq!(settings.larger_bound(2.7, 2.4), Some(7.2));
+        assert_eq!(settings.larger_bound(1.0, 0.75), Some(2.25));
+        assert_eq!(settings.larger_bound(2.25, 2.0), Some(6.0));
         assert_eq!(settings.larger_bound(1.0, f64::NAN), None);
     }
 }
