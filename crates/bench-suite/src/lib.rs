@@ -10,6 +10,7 @@ pub mod config;
 pub mod data;
 pub mod engine;
 mod error;
+pub mod hyfree;
 pub mod machine;
 mod number;
 pub mod outcome;

@@ -181,6 +181,29 @@ pub enum Error {
         /// What the plan says.
         expected: String,
     },
+    /// More losses of a batch than were charged.
+    #[error("all {charged} losses that were charged for this batch have been released")]
+    LossesSpent {
+        /// How many were charged with the gradient of the batch.
+        charged: u64,
+    },
+    /// A plan releases losses at other steps than a controller of rates asks for them.
+    #[error("the plan has {found}, the controller of rates asks for {expected}")]
+    OtherLosses {
+        /// What the plan releases.
+        found: String,
+        /// What the controller needs.
+        expected: String,
+    },
+    /// A controller of rates was called out of turn.
+    #[error("the controller of rates {why}")]
+    OutOfTurn {
+        /// What is to be done first.
+        why: &'static str,
+    },
+    /// From fits of losses.
+    #[error(transparent)]
+    Fit(#[from] hessian_lr::Error),
     /// From the trees of parameters and gradients.
     #[cfg(feature = "tensor")]
     #[error(transparent)]

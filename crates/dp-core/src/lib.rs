@@ -7,7 +7,9 @@ pub mod calibrate;
 mod clip;
 pub mod error;
 pub mod event;
+pub mod hyfree;
 pub mod ledger;
+mod losses;
 #[cfg(feature = "tensor")]
 mod mechanism;
 pub mod plan;
@@ -31,10 +33,11 @@ pub use error::{Error, Result};
 pub use event::{DpEvent, NeighboringRelation, Phase};
 pub use ledger::checkpoint::LedgerFile;
 pub use ledger::{Charge, Ledger, Mark};
-pub use plan::{PlanBuilder, PlanWarning, PrivacyPlan};
+pub use losses::{ClippedLosses, LossClip, LossMechanism, LossRange};
+pub use plan::{LossPlan, LossSchedule, PlanBuilder, PlanWarning, PrivacyPlan};
 pub use scalar::{
-    ClipNorm, Confidence, Delta, Epsilon, ExpectedBatchSize, NoiseMultiplier, RenyiOrder,
-    SampleRate, Scale, UnitOfPrivacy,
+    ClipNorm, Confidence, Delta, Epsilon, ExpectedBatchSize, LossBound, NoiseMultiplier,
+    RenyiOrder, SampleRate, Scale, UnitOfPrivacy,
 };
 pub use statement::{PrivacyStatement, Refusal};
 
@@ -45,6 +48,6 @@ pub use mechanism::GaussianMechanism;
 #[cfg(feature = "tensor")]
 pub use sampling::{Draw, Drawn, PoissonSampler, RunKey, Sampled, StepKey, Unsampled};
 #[cfg(feature = "tensor")]
-pub use step::{PrivateStep, StepDiagnostics};
+pub use step::{PrivateLosses, PrivateStep, StepDiagnostics};
 #[cfg(feature = "tensor")]
 pub use validate::{Validated, validate};

@@ -1,10 +1,14 @@
 //! One set of numbers from which everything of a private run follows, so that nothing can disagree.
 
+pub(crate) mod losses;
+
 use std::fmt;
 
 mod solve;
 
 use crate::calibrate::{self, Target};
+pub use losses::{LossPlan, LossSchedule};
+
 use crate::{
     Accountant, ClipNorm, Delta, DpEvent, EpsilonBound, Error, ExpectedBatchSize, Ledger,
     NeighboringRelation, NoiseMultiplier, Result, SampleRate, UnitOfPrivacy,
@@ -24,6 +28,7 @@ pub struct PlanBuilder {
     delta: Option<f64>,
     target_epsilon: Option<f64>,
     noise_multiplier: Option<f64>,
+    losses: losses::Wanted,
     relation: NeighboringRelation,
     unit: Option<UnitOfPrivacy>,
 }
@@ -83,6 +88,26 @@ impl PlanBuilder {
         self
     }
 
+    /// Losses that are released beside gradients, as for learning rates. With a target epsilon, gradients get
+    /// [`gradient_noise_factor`](Self::gradient_noise_factor) times the noise that would spend the target on them alone, and losses the
+    /// noise that spends the rest; else give [`loss_noise_multiplier`](Self::loss_noise_multiplier).
+    pub fn losses(mut self, schedule: LossSchedule) -> Self {
+        self.losses.schedule = Some(schedule);
+        self
+    }
+
+    /// What gradients pay for the losses: their noise over what it would be without; 1.01 unless it is given.
+    pub fn gradient_noise_factor(mut self, factor: f64) -> Self {
+        self.losses.gradient_noise_factor = Some(factor);
+        self
+    }
+
+    /// The noise of losses where that of gradients is given too. Zero is allowed for tests; epsilon is then infinite.
+    pub fn loss_noise_multiplier(mut self, noise_multiplier: f64) -> Self {
+        self.losses.noise_multiplier = Some(noise_multiplier);
+        self
+    }
+
     /// Which data sets are neighbors; add-or-remove-one by default.
     pub fn relation(mut self, relation: NeighboringRelation) -> Self {
         self.relation = relation;
@@ -110,6 +135,7 @@ impl PlanBuilder {
         let steps = self.length(sample_rate)?;
         let clip_norm = ClipNorm::new(self.clip_norm.ok_or(missing("the clip norm"))?)?;
         let delta = Delta::new(self.delta.ok_or(missing("delta"))?)?;
+        let schedule = self.losses.schedule()?;
         let mut plan = PrivacyPlan {
             n_samples,
             sample_rate,
@@ -118,26 +144,48 @@ impl PlanBuilder {
             clip_norm,
             delta,
             noise_multiplier: NoiseMultiplier::new(0.0)?,
+            losses: None,
             relation: self.relation,
-            unit: self.unit.unwrap_or_default(),
+            unit: self.unit.clone().unwrap_or_default(),
             epsilon: EpsilonBound::Upper(f64::INFINITY),
             warnings: Vec::new(),
         };
-        plan.noise_multiplier = match (self.target_epsilon, self.noise_multiplier) {
+        match (self.target_epsilon, self.noise_multiplier) {
             (Some(epsilon), None) => {
                 let target = Target::new(epsilon, delta.get())?;
-                calibrate::noise_multiplier(accountant, target, |sigma| Ok(plan.accounted(sigma)))?
+                let history = |sigma| Ok(plan.accounted(plan.history(sigma, None)));
+                let alone = calibrate::noise_multiplier(accountant, target, history)?;
+                plan.noise_multiplier = alone;
+                if let Some(schedule) = schedule {
+                    let joint = |sigma, losses: &LossPlan| {
+                        plan.accounted(plan.history(sigma, Some(losses)))
+                    };
+                    let within = (accountant, target);
+                    let (gradients, losses) = self.losses.split(schedule, alone, within, joint)?;
+                    plan.noise_multiplier = gradients;
+                    plan.losses = Some(losses);
+                }
             }
-            (None, Some(sigma)) => NoiseMultiplier::new(sigma)?,
+            (None, Some(sigma)) => {
+                plan.noise_multiplier = NoiseMultiplier::new(sigma)?;
+                plan.losses = schedule.map(|schedule| self.losses.given(schedule)).transpose()?;
+            }
             (None, None) => return Err(missing("a target epsilon or a noise multiplier")),
             (Some(_), Some(_)) => return Err(conflict("target epsilon", "noise multiplier")),
-        };
-        plan.epsilon = accountant.epsilon(&plan.accounted(plan.noise_multiplier), delta)?;
+        }
+        plan.epsilon = accountant.epsilon(&plan.accounted(plan.event()), delta)?;
         if 1.0 <= delta.get() * n_samples as f64 {
             plan.warnings.push(PlanWarning::LargeDelta { delta: delta.get(), n_samples });
         }
-        if plan.noise_multiplier.get() <= 0.0 {
+        let silent = |sigma: NoiseMultiplier| sigma.get() <= 0.0;
+        if silent(plan.noise_multiplier)
+            || plan.losses.is_some_and(|losses| silent(losses.noise_multiplier()))
+        {
             plan.warnings.push(PlanWarning::NoNoise);
+        }
+        if let Some(losses) = plan.losses.filter(|losses| losses.is_noisy(expected_batch_size)) {
+            let relative_noise = losses.relative_noise(expected_batch_size);
+            plan.warnings.push(PlanWarning::NoisyLosses { relative_noise });
         }
         Ok(plan)
     }
@@ -209,8 +257,13 @@ pub enum PlanWarning {
         /// The plan's number of samples.
         n_samples: u64,
     },
-    /// Noise multiplier zero: no guarantee at all.
+    /// Noise multiplier zero, of gradients or of losses: no guarantee at all.
     NoNoise,
+    /// Losses are released with so much noise that learning rates found by them are poor.
+    NoisyLosses {
+        /// Standard deviation of a released loss over its clip bound.
+        relative_noise: f64,
+    },
 }
 
 impl fmt::Display for PlanWarning {
@@ -221,6 +274,11 @@ impl fmt::Display for PlanWarning {
                 "delta {delta:e} is not below 1/{n_samples}: publishing one record in full would pass"
             ),
             PlanWarning::NoNoise => f.write_str("no noise is added, so there is no guarantee"),
+            PlanWarning::NoisyLosses { relative_noise } => write!(
+                f,
+                "the noise of a released loss is {relative_noise:.3} of its clip bound: more than 0.03 makes learning \
+                 rates poor; larger batches or a larger gradient noise factor help"
+            ),
         }
     }
 }
@@ -229,7 +287,8 @@ impl fmt::Display for PlanWarning {
 ///
 /// # Privacy
 /// Everything in a plan is public, the number of samples included. Each step is one Gaussian release of
-/// the clipped sum of a Poisson sample, divided by the expected batch size. Under replace-one the sensitivity is twice
+/// the clipped sum of a Poisson sample, divided by the expected batch size; where the plan has losses, these and the gradient of
+/// one step are one joint release on one sample. Under replace-one the sensitivity is twice
 /// the clip norm and the accounting takes no credit for sampling.
 ///
 /// # Examples
@@ -258,6 +317,7 @@ pub struct PrivacyPlan {
     clip_norm: ClipNorm,
     delta: Delta,
     noise_multiplier: NoiseMultiplier,
+    losses: Option<LossPlan>,
     relation: NeighboringRelation,
     unit: UnitOfPrivacy,
     epsilon: EpsilonBound,
@@ -295,7 +355,7 @@ impl PrivacyPlan {
         self.clip_norm
     }
 
-    /// Standard deviation of the noise over the sensitivity.
+    /// Standard deviation of the noise of gradients over their sensitivity.
     pub fn noise_multiplier(&self) -> NoiseMultiplier {
         self.noise_multiplier
     }
@@ -325,14 +385,14 @@ impl PrivacyPlan {
         &self.warnings
     }
 
-    /// What one step releases.
+    /// What one step releases that releases a gradient alone.
     pub fn step_event(&self) -> DpEvent {
-        self.step_with(self.noise_multiplier)
+        self.on_sample(DpEvent::Gaussian { noise_multiplier: self.noise_multiplier })
     }
 
-    /// What all steps release.
+    /// What all steps release, losses included.
     pub fn event(&self) -> DpEvent {
-        self.step_event().repeated(self.steps)
+        self.history(self.noise_multiplier, self.losses.as_ref())
     }
 
     /// An empty ledger for this plan.
@@ -340,14 +400,12 @@ impl PrivacyPlan {
         Ledger::new(self.relation, self.unit.clone())
     }
 
-    fn step_with(&self, noise_multiplier: NoiseMultiplier) -> DpEvent {
-        let event = Box::new(DpEvent::Gaussian { noise_multiplier });
-        DpEvent::PoissonSampled { rate: self.sample_rate, event }
+    fn on_sample(&self, event: DpEvent) -> DpEvent {
+        DpEvent::PoissonSampled { rate: self.sample_rate, event: Box::new(event) }
     }
 
     /// The history as an accountant should see it under the plan's relation.
-    fn accounted(&self, noise_multiplier: NoiseMultiplier) -> DpEvent {
-        let history = self.step_with(noise_multiplier).repeated(self.steps);
+    fn accounted(&self, history: DpEvent) -> DpEvent {
         match self.relation {
             NeighboringRelation::AddOrRemoveOne => history,
             NeighboringRelation::ReplaceOne => history.without_amplification(),

@@ -141,6 +141,11 @@ impl StepKey {
         self.key.child(Label::For(Purpose::Noise))
     }
 
+    /// The key of the noise of this step's losses.
+    pub(crate) fn loss_noise(&self) -> Key {
+        self.key.child(Label::For(Purpose::LossNoise))
+    }
+
     /// The key of this step's dropout masks.
     #[must_use]
     pub fn dropout(&self) -> Key {

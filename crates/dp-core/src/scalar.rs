@@ -78,6 +78,10 @@ scalar!(
     ClipNorm, "clip norm", "finite and positive", |value| value.is_finite() && 0.0 < value
 );
 scalar!(
+    /// The largest magnitude one sample's loss may have in a sum of losses.
+    LossBound, "loss bound", "between 1e-30 and 1e30", |value| (1e-30..=1e30).contains(&value)
+);
+scalar!(
     /// Standard deviation of the noise divided by the L2 sensitivity. Zero is allowed for tests and
     /// gives no guarantee: every accountant answers infinity.
     NoiseMultiplier, "noise multiplier", "finite and not negative",

@@ -126,7 +126,7 @@ impl PrivacyStatement {
         let mut assumptions = vec![
             "clipping bounds the whole contribution of one unit, whose gradient depends on that unit alone",
             "sums are divided by a public constant (the expected batch size), never by the size drawn",
-            "noise, rates and clip norms of later steps do not depend on private outputs",
+            "noise multipliers and sample rates of later steps do not depend on private outputs",
             "the choice of hyperparameters on this data is not counted",
             "floating-point noise has imperfect low bits; attacks on them are not covered",
         ];

@@ -1,16 +1,22 @@
 //! One step of private training, from the batch to the gradient that may be used freely.
 
+mod losses;
+
 use candle_core::DType;
 use tensor_tree::{Collective, Key, Label, Pass, PerSampleDifferentiable, ProbePoint, Tree};
 
 use crate::clip::{ClipDiagnostics, ClippedSum, Clipping, clip_and_measure};
+use crate::losses::LossMechanism;
 use crate::mechanism::GaussianMechanism;
+use crate::plan::losses::release;
 use crate::sampling::{Draw, Drawn, StepKey};
 use crate::validate::Validated;
 use crate::{
-    Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, PrivacyPlan, Result, SampleRate,
-    UnitOfPrivacy,
+    Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, NoiseMultiplier, PrivacyPlan, Result,
+    SampleRate, UnitOfPrivacy,
 };
+pub use losses::PrivateLosses;
+use losses::{First, Terms, each};
 
 /// What clipping in single precision may exceed its bound by, taken off beforehand.
 const F32_MARGIN: f64 = 1e-6;
@@ -29,6 +35,7 @@ const F32_MARGIN: f64 = 1e-6;
 pub struct PrivateStep {
     clipping: Clipping,
     mechanism: GaussianMechanism,
+    losses: Option<NoiseMultiplier>,
     unit: UnitOfPrivacy,
     expected_batch_size: ExpectedBatchSize,
     dropout: bool,
@@ -45,6 +52,22 @@ impl<B> Batch<B> {
     fn rate(&self) -> Option<SampleRate> {
         self.draw.map(Draw::rate)
     }
+}
+
+/// What a step does beside its gradient.
+enum Extra<'a> {
+    None,
+    Losses(u64),
+    Diagnostics(&'a mut StepDiagnostics),
+}
+
+/// A gradient, and what releases of losses on its batch need.
+struct Made<B> {
+    grads: Tree,
+    parts: Vec<B>,
+    first: Vec<f64>,
+    pass: Pass,
+    noise: Key,
 }
 
 /// What a step would show of private data, for data that are public.
@@ -73,6 +96,7 @@ impl PrivateStep {
         Ok(PrivateStep {
             clipping,
             mechanism: GaussianMechanism::new(plan.noise_multiplier(), plan.relation()),
+            losses: plan.losses().map(|losses| losses.noise_multiplier()),
             unit: plan.unit().clone(),
             expected_batch_size: plan.expected_batch_size(),
             dropout: false,
@@ -122,7 +146,7 @@ impl PrivateStep {
     ) -> Result<Tree> {
         let (batch, draw) = batch.open();
         let batch = Batch { parts: vec![batch], draw };
-        self.go(objective, points, batch, key, group, ledger, None)
+        Ok(self.go(objective, points, batch, key, group, ledger, Extra::None)?.grads)
     }
 
     /// As [`PrivateStep::run`] for a batch that was cut in micro-batches: the clipped sums are added, noise comes once.
@@ -139,7 +163,48 @@ impl PrivateStep {
         ledger: &mut impl Charge,
     ) -> Result<Tree> {
         let (parts, draw) = parts.open();
-        self.go(objective, points, Batch { parts, draw }, key, group, ledger, None)
+        let batch = Batch { parts, draw };
+        Ok(self.go(objective, points, batch, key, group, ledger, Extra::None)?.grads)
+    }
+
+    /// As [`PrivateStep::run_in_parts`], with the right to `n_losses` losses of the same batch.
+    ///
+    /// # Privacy
+    /// One Poisson-subsampled joint release of the gradient and of `n_losses` losses with the noise of the plan, charged to `ledger`
+    /// before anything is drawn, whether or not all of the losses are asked for. Where [`crate::validate()`] saw that a loss
+    /// depends on other samples than its own, the ledger is marked.
+    ///
+    /// # Errors
+    /// As [`PrivateStep::run`]; [`Error::PlanMissing`] if losses are asked for and the plan has none.
+    #[allow(clippy::too_many_arguments, reason = "those of `run`, and the number of losses")]
+    pub fn run_with_losses<O: PerSampleDifferentiable>(
+        &self,
+        objective: &O,
+        points: &[ProbePoint],
+        parts: impl Drawn<Vec<O::Batch>>,
+        n_losses: u64,
+        key: StepKey,
+        group: &impl Collective,
+        ledger: &mut impl Charge,
+    ) -> Result<(Tree, PrivateLosses<O::Batch>)> {
+        let (parts, draw) = parts.open();
+        let batch = Batch { parts, draw };
+        let extra = Extra::Losses(n_losses);
+        let Made { grads, parts, first, pass, noise } =
+            self.go(objective, points, batch, key, group, ledger, extra)?;
+        let Some(params) = points.first().map(|point| point.params.clone()) else {
+            return Err(Error::NothingToTrain);
+        };
+        // Without losses in the plan none was charged, and the noise multiplier is never used.
+        let sigma = self.losses.unwrap_or(self.mechanism.noise_multiplier());
+        let terms = Terms {
+            pass,
+            mechanism: LossMechanism::new(sigma, self.mechanism.relation()),
+            divisor: self.expected_batch_size,
+            noise,
+            charged: n_losses,
+        };
+        Ok((grads, PrivateLosses::new(parts, First { params, losses: first }, terms)))
     }
 
     /// As [`PrivateStep::run_in_parts`], and shows norms, clip factors and losses.
@@ -162,7 +227,8 @@ impl PrivateStep {
         let (parts, draw) = parts.open();
         let mut shown = StepDiagnostics::default();
         let batch = Batch { parts, draw };
-        let grads = self.go(objective, points, batch, key, group, ledger, Some(&mut shown))?;
+        let extra = Extra::Diagnostics(&mut shown);
+        let grads = self.go(objective, points, batch, key, group, ledger, extra)?.grads;
         Ok((grads, shown))
     }
 
@@ -175,46 +241,66 @@ impl PrivateStep {
         key: StepKey,
         group: &impl Collective,
         ledger: &mut impl Charge,
-        mut shown: Option<&mut StepDiagnostics>,
-    ) -> Result<Tree> {
+        mut extra: Extra<'_>,
+    ) -> Result<Made<O::Batch>> {
         let Some(first) = points.first() else { return Err(Error::NothingToTrain) };
+        let n_losses = if let Extra::Losses(n) = extra { n } else { 0 };
+        let event = release(self.mechanism.noise_multiplier(), n_losses, self.losses)?;
         self.clipping.groups().check(&first.params)?;
         self.check_ledger(ledger.ledger())?;
         if batch.draw.is_some_and(|draw| !draw.belongs_to(&key)) {
             return Err(Error::BatchOfAnotherStep);
         }
-        if shown.is_some() {
+        if let Extra::Diagnostics(_) = extra {
             ledger.mark(Mark::DiagnosticsReleased)?;
         }
         let clipping = self.clipping_for(&first.params)?;
         let noise = key.noise();
-        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate()))? {
+        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate(), n_losses))? {
             return Err(Error::KeysDiffer);
         }
         let pass = if self.dropout { Pass::Train { key: key.dropout() } } else { Pass::Eval };
         let mut sum = ClippedSum::empty(&first.params, &clipping)?;
+        let mut at_first = Vec::new();
         for part in &batch.parts {
             let (losses, grads) = objective.per_sample(points, part, pass)?;
             let (clipped, diagnostics) = clip_and_measure(grads, &clipping)?;
             sum = sum.merge(clipped)?;
-            if let Some(shown) = shown.as_deref_mut() {
-                let losses = losses.per_sample()?.to_dtype(DType::F64);
-                shown.losses.extend(
-                    losses.and_then(|l| l.to_vec1::<f64>()).map_err(tensor_tree::Error::from)?,
-                );
-                shown.clip.norms.extend(diagnostics.norms);
-                shown.clip.factors.resize(diagnostics.factors.len(), Vec::new());
-                for (all, new) in shown.clip.factors.iter_mut().zip(diagnostics.factors) {
-                    all.extend(new);
+            match &mut extra {
+                Extra::None | Extra::Losses(0) => {}
+                Extra::Losses(_) => at_first.extend(each(&losses)?),
+                Extra::Diagnostics(shown) => {
+                    shown.losses.extend(each(&losses)?);
+                    shown.clip.norms.extend(diagnostics.norms);
+                    shown.clip.factors.resize(diagnostics.factors.len(), Vec::new());
+                    for (all, new) in shown.clip.factors.iter_mut().zip(diagnostics.factors) {
+                        all.extend(new);
+                    }
                 }
             }
         }
         let sum = sum.all_reduce(group)?;
+        self.mark_unproven(points, n_losses, ledger)?;
+        self.charge(event, batch.rate(), key.is_seeded(), ledger)?;
+        let grads = self.noised_mean(sum, noise)?;
+        let noise = key.loss_noise();
+        Ok(Made { grads, parts: batch.parts, first: at_first, pass, noise })
+    }
+
+    fn mark_unproven(
+        &self,
+        points: &[ProbePoint],
+        n_losses: u64,
+        ledger: &mut impl Charge,
+    ) -> Result<()> {
         if !self.is_validated(points) {
-            ledger.mark(Mark::NotValidated)?;
+            return ledger.mark(Mark::NotValidated);
         }
-        self.charge(batch.rate(), key.is_seeded(), ledger)?;
-        self.noised_mean(sum, noise)
+        if 0 < n_losses && !self.validated.as_ref().is_some_and(Validated::covers_losses) {
+            let reason = "the loss of a sample depends on the rest of its batch";
+            return ledger.mark(Mark::Custom(reason.to_owned()));
+        }
+        Ok(())
     }
 
     fn is_validated(&self, points: &[ProbePoint]) -> bool {
@@ -239,21 +325,29 @@ impl PrivateStep {
 
     /// A key that processes share exactly if they share `noise` and everything else on which the guarantee rests:
     /// the noise of each process must cover the samples of all.
-    fn fingerprint(&self, noise: Key, clipping: &Clipping, rate: Option<SampleRate>) -> Key {
+    fn fingerprint(
+        &self,
+        noise: Key,
+        clipping: &Clipping,
+        rate: Option<SampleRate>,
+        n_losses: u64,
+    ) -> Key {
         let numbers = [
             self.mechanism.noise_multiplier().get(),
             self.expected_batch_size.get(),
             clipping.margin(),
             rate.map_or(-1.0, SampleRate::get),
+            self.losses.map_or(-1.0, NoiseMultiplier::get),
         ];
         let bits: Vec<u64> =
             numbers.iter().chain(clipping.thresholds()).map(|x| x.to_bits()).collect();
-        let settings = format!("{:?} {bits:x?}", self.mechanism.relation());
+        let settings = format!("{:?} {bits:x?} {n_losses}", self.mechanism.relation());
         noise.child(Label::Leaf(&settings))
     }
 
     fn charge(
         &self,
+        event: DpEvent,
         rate: Option<SampleRate>,
         seeded: bool,
         ledger: &mut impl Charge,
@@ -261,7 +355,6 @@ impl PrivateStep {
         if seeded {
             ledger.mark(Mark::SeededNoise)?;
         }
-        let event = self.mechanism.event();
         let event = match rate {
             Some(rate) => DpEvent::PoissonSampled { rate, event: Box::new(event) },
             None => event,

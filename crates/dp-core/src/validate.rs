@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use tensor_tree::{Groups, Pass, PerSample, PerSampleDifferentiable, ProbePoint, Tree};
 
 use crate::{Error, Result};
@@ -69,7 +69,7 @@ impl std::fmt::Display for Problem {
 /// The proof that [`validate`] found nothing wrong with some leaves. Only `validate` makes one.
 ///
 /// ```compile_fail,E0451
-/// let unseen = dp_core::Validated { leaves: Default::default() };
+/// let unseen = dp_core::Validated { leaves: Default::default(), losses: true };
 /// ```
 ///
 /// # Privacy
@@ -77,12 +77,20 @@ impl std::fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validated {
     leaves: BTreeMap<String, Vec<usize>>,
+    losses: bool,
 }
 
 impl Validated {
-    fn of(params: &Tree) -> Self {
+    fn of(params: &Tree, losses: bool) -> Self {
         let leaf = |(name, leaf): (&str, &Tensor)| (name.to_owned(), leaf.dims().to_vec());
-        Validated { leaves: params.iter().map(leaf).collect() }
+        Validated { leaves: params.iter().map(leaf).collect(), losses }
+    }
+
+    /// Whether the loss of each sample was seen to depend on that sample alone too, which a release of losses needs. A loss can
+    /// depend on its batch where its gradient does not.
+    #[must_use]
+    pub fn covers_losses(&self) -> bool {
+        self.losses
     }
 
     /// Whether `params` has the leaves that were looked at, no others, and in the same shapes.
@@ -98,7 +106,7 @@ impl Validated {
 /// Checks every leaf of `params` on a probe batch.
 ///
 /// `together` is a batch, `alone` the same samples in batches of one, in the same order. A sample's gradient must be the
-/// same in both, up to `1e-3` relative. Takes a backward pass of the whole batch for each sample, so a few samples are
+/// same in both, up to `1e-3` relative; whether its loss is too, the proof says. Takes a backward pass of the whole batch for each sample, so a few samples are
 /// enough. Their values must differ, and no gradient should vanish at `params`: what is equal or zero hides a coupling.
 ///
 /// # Privacy
@@ -133,7 +141,7 @@ pub fn validate<O: PerSampleDifferentiable>(
         Ok(joint) => problems.extend(probe.compare(&joint, together, alone)?),
     }
     if problems.is_empty() {
-        Ok(Validated::of(params))
+        Ok(Validated::of(params, probe.has_losses_alone(together, alone)?))
     } else {
         Err(Error::Untrainable { problems })
     }
@@ -173,6 +181,23 @@ impl<O: PerSampleDifferentiable> Probe<'_, O> {
         let mut factors = vec![vec![0.0; n_samples]; self.leaves.len()];
         factors.iter_mut().for_each(|f| f[sample] = 1.0);
         Ok(self.per_sample(batch)?.weighted_sum(self.leaves, &factors)?)
+    }
+
+    /// Whether each loss in the batch is that of its sample alone.
+    fn has_losses_alone(&self, together: &O::Batch, alone: &[O::Batch]) -> Result<bool> {
+        let of = |batch: &O::Batch| -> Result<Vec<f64>> {
+            let losses = self.objective.losses(self.params, batch, Pass::Eval)?.per_sample()?;
+            let losses = losses.to_dtype(DType::F64).and_then(|losses| losses.to_vec1::<f64>());
+            Ok(losses.map_err(tensor_tree::Error::from)?)
+        };
+        let joint = of(together)?;
+        let mut single = Vec::with_capacity(joint.len());
+        for batch in alone {
+            single.extend(of(batch)?);
+        }
+        // A NaN on either side is not an agreement.
+        let same = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-3 * (a.abs() + b.abs()) + 1e-12;
+        Ok(joint.len() == single.len() && joint.iter().zip(&single).all(same))
     }
 
     fn compare(

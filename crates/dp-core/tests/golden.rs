@@ -5,6 +5,8 @@ use serde_json::Value;
 mod accountant;
 #[cfg(feature = "tensor")]
 mod clipping;
+#[cfg(feature = "tensor")]
+mod hyfree;
 mod pld;
 
 /// The parsed file of the folder of golden values; none if it is not there.

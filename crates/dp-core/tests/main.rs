@@ -14,6 +14,7 @@ mod audit;
 mod battery;
 mod brackets;
 mod golden;
+mod hyfree;
 #[cfg(all(unix, feature = "tensor"))]
 mod kill;
 #[cfg(feature = "tensor")]

@@ -38,6 +38,8 @@ pub enum Dataset {
     E2eDevelopment,
     /// 4,693 others: its test part.
     E2eTest,
+    /// 5,574 text messages, a line each: `ham` or `spam`, a tabulator, the message.
+    SmsSpam,
 }
 
 /// A set of images, with its test part where the set comes with one.
@@ -139,6 +141,11 @@ const E2E_TEST: KnownFile = KnownFile {
     sha256: "84044f80e92e28aa5acc5cfb74390a46f775abd29aef4589e9e2752bb84a9208",
 };
 
+const SMS: KnownFile = KnownFile {
+    name: "sms.tsv.gz",
+    sha256: "03ea761204ef0452667e3eb6c114883ae6cabc779e86d31d55daebb1acb709fd",
+};
+
 /// The 8x8 digits: one channel, sixteen levels above black.
 const DIGITS_FORMAT: ImageFormat =
     ImageFormat { channels: 1, height: 8, width: 8, max_level: 16, n_classes: 10 };
@@ -155,6 +162,7 @@ impl Dataset {
             Dataset::TinyShakespeare => "tiny-shakespeare",
             Dataset::E2eDevelopment => "e2e-nlg, development part",
             Dataset::E2eTest => "e2e-nlg, test part",
+            Dataset::SmsSpam => "sms-spam",
         }
     }
 
@@ -210,9 +218,10 @@ impl Dataset {
             Dataset::FashionMnist => files()?.idx_pairs(&FASHION_TRAIN, &FASHION_TEST),
             Dataset::SignLanguage => files()?.idx_pairs(&SIGNS_TRAIN, &SIGNS_TEST),
             Dataset::Cifar10 { .. } => files()?.cifar(),
-            Dataset::TinyShakespeare | Dataset::E2eDevelopment | Dataset::E2eTest => {
-                Err(Error::WrongKind { set: self.name(), wanted: "images" })
-            }
+            Dataset::TinyShakespeare
+            | Dataset::E2eDevelopment
+            | Dataset::E2eTest
+            | Dataset::SmsSpam => Err(Error::WrongKind { set: self.name(), wanted: "images" }),
         }
     }
 
@@ -221,6 +230,7 @@ impl Dataset {
             Dataset::TinyShakespeare => (&SHAKESPEARE, false),
             Dataset::E2eDevelopment => (&E2E_DEVELOPMENT, true),
             Dataset::E2eTest => (&E2E_TEST, true),
+            Dataset::SmsSpam => (&SMS, false),
             _ => return Err(Error::WrongKind { set: self.name(), wanted: "text" }),
         };
         let (path, bytes) = files()?.read(known)?;

@@ -6,6 +6,7 @@ use tape_nn::{Activation, Builder, Channels, Classifier, LabeledBatch, Taped};
 use tensor_tree::{Key, Objective, Pass, Tree};
 
 use super::{Problem, Quality};
+use crate::data::split::shuffled_split;
 use crate::data::{Dataset, ImageSet, Layout, Places};
 use crate::error::{Error, Result};
 
@@ -27,11 +28,14 @@ pub struct ImageProblem {
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Mlp,
+    /// One hidden layer of 64.
+    Narrow,
     Cnn,
 }
 
 impl ImageProblem {
-    /// The problem of that name: `digits`, `mnist`, `fashion`, `signs` or `cifar10:FOLDER` with `/mlp` or `/cnn`.
+    /// The problem of that name: `digits`, `mnist`, `fashion`, `fashion-20k`, `signs` or `cifar10:FOLDER` with `/mlp`, `/mlp-64` or
+    /// `/cnn`.
     ///
     /// # Errors
     /// [`Error::UnknownProblem`], or if the data are missing or damaged.
@@ -41,7 +45,7 @@ impl ImageProblem {
         let (dataset, n_test) = match set {
             "digits" => (Dataset::Digits, 450),
             "mnist" => (Dataset::Mnist10k, 2000),
-            "fashion" => (Dataset::FashionMnist, 10_000),
+            "fashion" | "fashion-20k" => (Dataset::FashionMnist, 10_000),
             "signs" => (Dataset::SignLanguage, 412),
             other => match other.strip_prefix("cifar10:") {
                 Some(folder) => (Dataset::Cifar10 { folder: folder.into() }, 10_000),
@@ -50,10 +54,15 @@ impl ImageProblem {
         };
         let kind = match network {
             "mlp" => Kind::Mlp,
+            "mlp-64" => Kind::Narrow,
             "cnn" => Kind::Cnn,
             _ => return Err(unknown()),
         };
-        let (train, test) = dataset.images(places)?.train_and_test(n_test, SPLIT_SEED)?;
+        let (mut train, mut test) = dataset.images(places)?.train_and_test(n_test, SPLIT_SEED)?;
+        if set == "fashion-20k" {
+            train = train.subset(&shuffled_split(train.n_samples(), 20_000, SPLIT_SEED)?.test)?;
+            test = test.subset(&shuffled_split(test.n_samples(), 2000, SPLIT_SEED)?.test)?;
+        }
         let layout = Layout::Nhwc;
         let builder = Builder::init(Key::from_seed(0), DType::F32, &Device::Cpu);
         let network = network_of(kind, &train, &builder)?;
@@ -79,6 +88,9 @@ fn network_of(kind: Kind, set: &ImageSet, builder: &Builder) -> Result<Box<dyn N
             };
             Box::new(Mlp::new(&sizes, Activation::Relu, vb)?)
         }
+        Kind::Narrow => {
+            Box::new(Mlp::new(&[format.n_pixels(), 64, format.n_classes], Activation::Relu, vb)?)
+        }
         Kind::Cnn => {
             let config = CnnConfig {
                 inputs: format.channels,
@@ -98,7 +110,7 @@ fn batch(set: &ImageSet, records: &[usize], layout: Layout, kind: Kind) -> Resul
     let format = set.format();
     let pixels = set.gather(records, layout, None)?;
     let shape = match kind {
-        Kind::Mlp => vec![records.len(), format.n_pixels()],
+        Kind::Mlp | Kind::Narrow => vec![records.len(), format.n_pixels()],
         Kind::Cnn => vec![records.len(), format.height, format.width, format.channels],
     };
     let inputs = Tensor::from_vec(pixels, shape, &Device::Cpu)?;

@@ -25,6 +25,8 @@ use super::{claim, store};
 use crate::data::Places;
 use crate::error::Result;
 use crate::session::{Session, Spread};
+pub(super) use corpus::Corpus;
+pub(super) use pretrain::{CONTEXT, pretrain};
 
 /// Numbers of single runs by name.
 type Runs = store::Store<store::Numbers>;

@@ -6,7 +6,9 @@ mod auto_rates;
 mod claim;
 mod curves;
 mod engine;
+mod hyfree;
 mod images;
+mod jobs;
 mod language;
 mod rates;
 mod scaling;
@@ -94,6 +96,12 @@ pub const TASKS: [Task; 12] = [
         about: "which groups to train: choices against the best, fixed methods, horizons, sizes, speed; --full: an hour more",
         default: false,
         run: adapeft::run,
+    },
+    Task {
+        name: "hyfree",
+        about: "private training whose rates come from private losses, against grids, schedules and rivals; --full: more data",
+        default: false,
+        run: hyfree::run,
     },
     Task {
         name: "rates",

@@ -188,3 +188,52 @@ fn a_transport_that_does_not_broadcast_shares_no_key() {
         assert!(matches!(got, Err(Error::KeysDiffer)));
     }
 }
+
+#[test]
+fn losses_of_shards_are_those_of_the_whole_batch_with_one_noise() {
+    let schedule = dp_core::LossSchedule { period: 1, first: 3, each: 3 };
+    let plan = builder()
+        .noise_multiplier(SIGMA)
+        .clip_norm(R)
+        .losses(schedule)
+        .loss_noise_multiplier(2.0)
+        .build(&RdpAccountant::new())
+        .unwrap();
+    let all = samples(6);
+    let clip = dp_core::LossClip {
+        bound: dp_core::LossBound::new(1.5).unwrap(),
+        range: dp_core::LossRange::NonNegative,
+    };
+    fn released(
+        (mut run, plan): (Run, &PrivacyPlan),
+        samples: &[Sample],
+        n_losses: u64,
+        clip: dp_core::LossClip,
+        group: &impl Collective,
+    ) -> Result<Vec<f64>> {
+        let points = ProbePoint::single(&run.params);
+        let there = run.params.scale(0.5).unwrap();
+        let (key, rank) = (seeded(4), u32::try_from(group.rank()).unwrap());
+        let drawn = plan.sampler().unwrap().draw_as(&key, rank).map(|_| vec![run.batch(samples)]);
+        let ledger = &mut run.ledger;
+        let (_, mut losses) =
+            run.step.run_with_losses(&run.net, &points, drawn, n_losses, key, group, ledger)?;
+        let at = [&run.params, &there, &there];
+        at.into_iter().map(|params| losses.release(&run.net, params, clip, group)).collect()
+    }
+    let run = || (run_of(&plan, DType::F64), &plan);
+    let whole = released(run(), &all, 3, clip, &SingleProcess).unwrap();
+    assert_ne!(whole[1].to_bits(), whole[2].to_bits(), "a noise of its own for each");
+    for cut in [0, 1, 4] {
+        let shards = [&all[..cut], &all[cut..]];
+        let [a, b] = together(|peer| released(run(), shards[peer.rank], 3, clip, &peer).unwrap());
+        assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()), "one result for all");
+        for (whole, sharded) in whole.iter().zip(&a) {
+            assert!((whole - sharded).abs() < 1e-12, "{cut}: {whole} {sharded}");
+        }
+    }
+    // Processes that would charge different numbers of losses are refused.
+    for got in together(|peer| released(run(), &all[..2], 2 + peer.rank as u64, clip, &peer)) {
+        assert!(matches!(got, Err(Error::KeysDiffer)));
+    }
+}

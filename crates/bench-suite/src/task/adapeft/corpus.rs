@@ -13,7 +13,7 @@ use crate::error::Result;
 const HELD_OUT: usize = 64;
 
 /// One domain: no token is in two windows.
-pub(super) struct Corpus {
+pub(in crate::task) struct Corpus {
     tokens: Vec<u32>,
     window: usize,
     /// For choices such as that of a rate.
@@ -24,7 +24,7 @@ pub(super) struct Corpus {
 
 impl Corpus {
     /// Windows of that many tokens; the last tenth of `tokens` is held out for choices.
-    pub(super) fn new(
+    pub(in crate::task) fn new(
         tokens: &[u32],
         test: &[u32],
         window: usize,

@@ -9,9 +9,9 @@ use crate::error::Result;
 
 /// A network with all its parameters.
 #[derive(Clone)]
-pub(super) struct Net<M> {
-    pub(super) model: M,
-    pub(super) params: Tree,
+pub(in crate::task) struct Net<M> {
+    pub(in crate::task) model: M,
+    pub(in crate::task) params: Tree,
 }
 
 impl<M: LanguageModel + Clone> Net<M> {

@@ -12,13 +12,13 @@ use tensor_tree::{
     StateWriter, Tree,
 };
 
-use super::corpus::Corpora;
+use super::corpus::{Corpora, Corpus};
 use super::net::Net;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
 /// Characters that are read at once.
-pub(super) const CONTEXT: usize = 64;
+pub(in crate::task) const CONTEXT: usize = 64;
 pub(super) const WIDTH: usize = 80;
 const HEADS: usize = 4;
 pub(super) const STEPS: u64 = 600;
@@ -27,20 +27,29 @@ const RATE: f64 = 3e-3;
 const SEED: u64 = 7;
 const KIND: &str = "bench-suite/adapeft-pretrained";
 
-/// The network of that many blocks: a saved one of the same commit if the session resumes.
+/// The network of that many blocks.
 pub(super) fn pretrained(
     session: &Session,
     corpora: &Corpora,
     n_blocks: usize,
 ) -> Result<Net<Gpt>> {
     let config = GptConfig::new(corpora.n_chars, CONTEXT, WIDTH, n_blocks, HEADS);
+    pretrain(session, &format!("adapeft-gpt-{n_blocks}"), &config, &corpora.plays)
+}
+
+/// A network of that configuration on windows of a corpus: a saved one of the same commit if the session resumes.
+pub(in crate::task) fn pretrain(
+    session: &Session,
+    name: &str,
+    config: &GptConfig,
+    corpus: &Corpus,
+) -> Result<Net<Gpt>> {
     let builder = Builder::init(Key::from_seed(SEED), DType::F32, &Device::Cpu);
-    let model = Gpt::new(&config, builder.vb())?;
+    let model = Gpt::new(config, builder.vb())?;
     let params = builder.into_tree()?;
     let mut run =
         Pretraining { optimizer: Running::new(AdamW::default(), &params)?, step: 0, params };
-    let file = format!("adapeft-gpt-{n_blocks}-{}", session.commit);
-    let path = session.path(&format!("runs/{file}.safetensors"));
+    let path = session.path(&format!("runs/{name}-{}.safetensors", session.commit));
     let header = Header {
         kind: KIND.into(),
         config: format!("{config:?}, {STEPS} steps, batch {BATCH}, rate {RATE}, seed {SEED}"),
@@ -51,11 +60,11 @@ pub(super) fn pretrained(
     let schedule = Schedule::Linear { warmup: 50, total: STEPS, floor: 0.05 };
     let mut net = Net { model, params: run.params.clone() };
     let (objective, _) = net.training(|_| true);
-    let task = session.progress.task(format!("adapeft: pretraining of {n_blocks} blocks"), STEPS);
+    let task = session.progress.task(format!("pretraining of {name}"), STEPS);
     task.start_at(run.step);
     let mut saved = Instant::now();
     while run.step < STEPS {
-        let batch = corpora.plays.batch(BATCH, SEED, run.step)?;
+        let batch = corpus.batch(BATCH, SEED, run.step)?;
         let how = (Pass::Eval, Reduction::Mean);
         let (_, grads) = objective.value_and_grad(&run.params, &batch, how.0, how.1)?;
         let direction = run.optimizer.apply(grads, &run.params)?;

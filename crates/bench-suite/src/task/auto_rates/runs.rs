@@ -1,8 +1,6 @@
 //! Many trainings, side by side, each on one thread, and what they come to.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use report::figures::Better;
 use report::number::{mean_std, significant};
@@ -11,9 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::{BATCH, SEEDS, SEEDS_OF_FULL, STEPS, TASK};
 use crate::autorate::{Method, Outcome, Subject, Training, train};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::{Session, Spread};
 use crate::task::curves::mean_and_std;
+use crate::task::jobs::{Jobs, worker};
 use crate::task::store::Store;
 
 /// Trainings of one call of the task.
@@ -79,8 +78,7 @@ impl<'s> Runs<'s> {
             .collect())
     }
 
-    /// Outcomes of all trainings in their order, known ones from the store. As many at once as there are processors; which
-    /// thread trains what changes nothing.
+    /// Outcomes of all trainings in their order.
     fn outcomes<S: Subject>(
         &mut self,
         title: &str,
@@ -92,50 +90,9 @@ impl<'s> Runs<'s> {
             let text = serde_json::to_string(training).map_err(|e| worker(&e))?;
             keys.push(format!("{name} {text}"));
         }
-        let todo: Vec<usize> =
-            (0..keys.len()).filter(|i| self.store.get(&keys[*i]).is_none()).collect();
-        let task = self.session.progress.task(format!("{TASK}: {title}"), keys.len() as u64);
-        task.advance((keys.len() - todo.len()) as u64);
-        let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(todo.len());
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (sender, receiver) = mpsc::channel();
-        let interrupt = &self.session.interrupt;
-        let stop = || interrupt.is_set() || failed.load(Ordering::Relaxed);
-        let work = |sender: mpsc::Sender<(usize, Result<Outcome>)>| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-            while let Some(i) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let outcome = match &pool {
-                    Ok(pool) => pool.install(|| train(subject, &trainings[*i], &stop)),
-                    Err(error) => Err(worker(error)),
-                };
-                let is_over = outcome.is_err();
-                if sender.send((*i, outcome)).is_err() || is_over {
-                    return;
-                }
-            }
-        };
-        let mut error = None;
-        std::thread::scope(|scope| {
-            for _ in 0..n_threads {
-                let sender = sender.clone();
-                let work = &work;
-                scope.spawn(move || work(sender));
-            }
-            drop(sender);
-            for (i, outcome) in receiver {
-                let kept = outcome.and_then(|outcome| self.store.put(&keys[i], outcome));
-                task.advance(1);
-                if let Err(e) = kept {
-                    failed.store(true, Ordering::Relaxed);
-                    error.get_or_insert(e);
-                }
-            }
-        });
-        if let Some(error) = error {
-            return Err(error);
-        }
-        task.finish();
-        keys.iter().map(|key| self.store.get(key).cloned().ok_or(Error::Interrupted)).collect()
+        let title = format!("{TASK}: {title}");
+        let jobs = Jobs { title: &title, keys: &keys, jobs: trainings };
+        jobs.run(self.session, &mut self.store, |training, stop| train(subject, training, stop))
     }
 
     /// Appends the geometric mean of the loss, and the accuracy, as figures.
@@ -176,10 +133,6 @@ fn learned(outcome: &Outcome) -> f64 {
     outcome.losses.first().copied().filter(|loss| loss.is_finite()).map_or(outcome.loss, |first| {
         if outcome.loss.is_finite() { outcome.loss.min(first) } else { first }
     })
-}
-
-fn worker(error: &impl std::fmt::Display) -> Error {
-    Error::Worker { reason: error.to_string() }
 }
 
 impl Cell {
