@@ -301,17 +301,31 @@ pub fn clip_and_sum(grads: impl PerSample, clipping: &Clipping) -> Result<Clippe
     Ok(clip_and_measure(grads, clipping)?.0)
 }
 
-/// As [`clip_and_sum`], with the diagnostics.
+/// What clipping saw: private, every number of it.
+pub(crate) struct Measured {
+    /// `[group][batch]`.
+    pub(crate) squared_norms: Vec<Vec<f64>>,
+    /// `[group][batch]`.
+    pub(crate) factors: Vec<Vec<f64>>,
+}
+
+impl Measured {
+    /// Norm of each sample's gradient over all groups.
+    pub(crate) fn norms(&self) -> impl Iterator<Item = f64> + '_ {
+        let n = self.squared_norms.first().map_or(0, Vec::len);
+        (0..n).map(|i| self.squared_norms.iter().map(|g| g[i]).sum::<f64>().sqrt())
+    }
+}
+
+/// As [`clip_and_sum`], with what was seen.
 pub(crate) fn clip_and_measure(
     grads: impl PerSample,
     clipping: &Clipping,
-) -> Result<(ClippedSum, ClipDiagnostics)> {
-    let squared = grads.squared_norms(&clipping.groups)?;
-    let factors = clipping.factors(&squared)?;
-    let n = squared.first().map_or(0, Vec::len);
-    let norms = (0..n).map(|i| squared.iter().map(|g| g[i]).sum::<f64>().sqrt()).collect();
+) -> Result<(ClippedSum, Measured)> {
+    let squared_norms = grads.squared_norms(&clipping.groups)?;
+    let factors = clipping.factors(&squared_norms)?;
     let sum = grads.weighted_sum(&clipping.groups, &factors)?;
-    Ok((ClippedSum { sum, clip: clipping.total }, ClipDiagnostics { norms, factors }))
+    Ok((ClippedSum { sum, clip: clipping.total }, Measured { squared_norms, factors }))
 }
 
 impl ClippedSum {

@@ -13,6 +13,7 @@ mod losses;
 #[cfg(feature = "tensor")]
 mod mechanism;
 pub mod plan;
+mod quantile;
 #[cfg(feature = "tensor")]
 mod sampling;
 pub mod scalar;
@@ -35,6 +36,7 @@ pub use ledger::checkpoint::LedgerFile;
 pub use ledger::{Charge, Ledger, Mark};
 pub use losses::{ClippedLosses, LossClip, LossMechanism, LossRange};
 pub use plan::{LossPlan, LossSchedule, PlanBuilder, PlanWarning, PrivacyPlan};
+pub use quantile::QuantileClip;
 pub use scalar::{
     ClipNorm, Confidence, Delta, Epsilon, ExpectedBatchSize, LossBound, NoiseMultiplier,
     RenyiOrder, SampleRate, Scale, UnitOfPrivacy,
@@ -48,6 +50,6 @@ pub use mechanism::GaussianMechanism;
 #[cfg(feature = "tensor")]
 pub use sampling::{Draw, Drawn, PoissonSampler, RunKey, Sampled, StepKey, Unsampled};
 #[cfg(feature = "tensor")]
-pub use step::{PrivateLosses, PrivateStep, StepDiagnostics};
+pub use step::{ClipThresholds, PrivateLosses, PrivateStep, StepDiagnostics};
 #[cfg(feature = "tensor")]
 pub use validate::{Validated, validate};

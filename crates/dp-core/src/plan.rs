@@ -28,6 +28,7 @@ pub struct PlanBuilder {
     delta: Option<f64>,
     target_epsilon: Option<f64>,
     noise_multiplier: Option<f64>,
+    clip_count_noise: Option<f64>,
     losses: losses::Wanted,
     relation: NeighboringRelation,
     unit: Option<UnitOfPrivacy>,
@@ -108,6 +109,14 @@ impl PlanBuilder {
         self
     }
 
+    /// Clip thresholds that follow a quantile of the norms ([`QuantileClip`](crate::QuantileClip)): each step also releases, with this
+    /// noise multiplier, how many samples are clipped. With a target epsilon the gradients get what noise the rest asks for. Zero is
+    /// allowed for tests; epsilon is then infinite.
+    pub fn clip_count_noise(mut self, noise_multiplier: f64) -> Self {
+        self.clip_count_noise = Some(noise_multiplier);
+        self
+    }
+
     /// Which data sets are neighbors; add-or-remove-one by default.
     pub fn relation(mut self, relation: NeighboringRelation) -> Self {
         self.relation = relation;
@@ -136,6 +145,7 @@ impl PlanBuilder {
         let clip_norm = ClipNorm::new(self.clip_norm.ok_or(missing("the clip norm"))?)?;
         let delta = Delta::new(self.delta.ok_or(missing("delta"))?)?;
         let schedule = self.losses.schedule()?;
+        let clip_counts = self.clip_counts()?;
         let mut plan = PrivacyPlan {
             n_samples,
             sample_rate,
@@ -144,6 +154,7 @@ impl PlanBuilder {
             clip_norm,
             delta,
             noise_multiplier: NoiseMultiplier::new(0.0)?,
+            clip_counts,
             losses: None,
             relation: self.relation,
             unit: self.unit.clone().unwrap_or_default(),
@@ -179,6 +190,7 @@ impl PlanBuilder {
         }
         let silent = |sigma: NoiseMultiplier| sigma.get() <= 0.0;
         if silent(plan.noise_multiplier)
+            || clip_counts.is_some_and(silent)
             || plan.losses.is_some_and(|losses| silent(losses.noise_multiplier()))
         {
             plan.warnings.push(PlanWarning::NoNoise);
@@ -188,6 +200,10 @@ impl PlanBuilder {
             plan.warnings.push(PlanWarning::NoisyLosses { relative_noise });
         }
         Ok(plan)
+    }
+
+    fn clip_counts(&self) -> Result<Option<NoiseMultiplier>> {
+        self.clip_count_noise.map(NoiseMultiplier::new).transpose()
     }
 
     fn batch(&self, n_samples: u64) -> Result<(SampleRate, ExpectedBatchSize)> {
@@ -257,7 +273,7 @@ pub enum PlanWarning {
         /// The plan's number of samples.
         n_samples: u64,
     },
-    /// Noise multiplier zero, of gradients or of losses: no guarantee at all.
+    /// Noise multiplier zero, of gradients, of losses or of clip counts: no guarantee at all.
     NoNoise,
     /// Losses are released with so much noise that learning rates found by them are poor.
     NoisyLosses {
@@ -287,8 +303,8 @@ impl fmt::Display for PlanWarning {
 ///
 /// # Privacy
 /// Everything in a plan is public, the number of samples included. Each step is one Gaussian release of
-/// the clipped sum of a Poisson sample, divided by the expected batch size; where the plan has losses, these and the gradient of
-/// one step are one joint release on one sample. Under replace-one the sensitivity is twice
+/// the clipped sum of a Poisson sample, divided by the expected batch size; where the plan has losses or counts of clipped samples, these and the
+/// gradient of one step are one joint release on one sample. Under replace-one the sensitivity is twice
 /// the clip norm and the accounting takes no credit for sampling.
 ///
 /// # Examples
@@ -317,6 +333,7 @@ pub struct PrivacyPlan {
     clip_norm: ClipNorm,
     delta: Delta,
     noise_multiplier: NoiseMultiplier,
+    clip_counts: Option<NoiseMultiplier>,
     losses: Option<LossPlan>,
     relation: NeighboringRelation,
     unit: UnitOfPrivacy,
@@ -385,9 +402,14 @@ impl PrivacyPlan {
         &self.warnings
     }
 
-    /// What one step releases that releases a gradient alone.
+    /// Standard deviation of the noise on counts of clipped samples over their sensitivity, where the plan has them.
+    pub fn clip_count_noise(&self) -> Option<NoiseMultiplier> {
+        self.clip_counts
+    }
+
+    /// What one step releases that releases no losses: the gradient, and counts of clipped samples if the plan has them.
     pub fn step_event(&self) -> DpEvent {
-        self.on_sample(DpEvent::Gaussian { noise_multiplier: self.noise_multiplier })
+        self.on_sample(losses::joint(self.noise_multiplier, self.clip_counts, None))
     }
 
     /// What all steps release, losses included.

@@ -146,6 +146,11 @@ impl StepKey {
         self.key.child(Label::For(Purpose::LossNoise))
     }
 
+    /// The key of the noise on this step's counts of clipped samples.
+    pub(crate) fn clip_count_noise(&self) -> Key {
+        self.key.child(Label::For(Purpose::Noise)).child(Label::For(Purpose::LossNoise))
+    }
+
     /// The key of this step's dropout masks.
     #[must_use]
     pub fn dropout(&self) -> Key {

@@ -1,6 +1,7 @@
 //! One step of private training, from the batch to the gradient that may be used freely.
 
 mod losses;
+mod quantile;
 
 use candle_core::DType;
 use tensor_tree::{Collective, Key, Label, Pass, PerSampleDifferentiable, ProbePoint, Tree};
@@ -12,11 +13,13 @@ use crate::plan::losses::release;
 use crate::sampling::{Draw, Drawn, StepKey};
 use crate::validate::Validated;
 use crate::{
-    Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, NoiseMultiplier, PrivacyPlan, Result,
-    SampleRate, UnitOfPrivacy,
+    Charge, DpEvent, Error, ExpectedBatchSize, Ledger, Mark, NoiseMultiplier, PrivacyPlan,
+    QuantileClip, Result, SampleRate, UnitOfPrivacy,
 };
 pub use losses::PrivateLosses;
 use losses::{First, Terms, each};
+pub use quantile::ClipThresholds;
+use quantile::Counts;
 
 /// What clipping in single precision may exceed its bound by, taken off beforehand.
 const F32_MARGIN: f64 = 1e-6;
@@ -36,6 +39,7 @@ pub struct PrivateStep {
     clipping: Clipping,
     mechanism: GaussianMechanism,
     losses: Option<NoiseMultiplier>,
+    clip_counts: Option<NoiseMultiplier>,
     unit: UnitOfPrivacy,
     expected_batch_size: ExpectedBatchSize,
     dropout: bool,
@@ -58,12 +62,15 @@ impl<B> Batch<B> {
 enum Extra<'a> {
     None,
     Losses(u64),
+    Counts(Counts, &'a Clipping),
     Diagnostics(&'a mut StepDiagnostics),
 }
 
 /// A gradient, and what releases of losses on its batch need.
 struct Made<B> {
     grads: Tree,
+    /// Where the next step is to clip, if the step counted.
+    thresholds: Option<ClipThresholds>,
     parts: Vec<B>,
     first: Vec<f64>,
     pass: Pass,
@@ -97,6 +104,7 @@ impl PrivateStep {
             clipping,
             mechanism: GaussianMechanism::new(plan.noise_multiplier(), plan.relation()),
             losses: plan.losses().map(|losses| losses.noise_multiplier()),
+            clip_counts: plan.clip_count_noise(),
             unit: plan.unit().clone(),
             expected_batch_size: plan.expected_batch_size(),
             dropout: false,
@@ -190,7 +198,7 @@ impl PrivateStep {
         let (parts, draw) = parts.open();
         let batch = Batch { parts, draw };
         let extra = Extra::Losses(n_losses);
-        let Made { grads, parts, first, pass, noise } =
+        let Made { grads, parts, first, pass, noise, .. } =
             self.go(objective, points, batch, key, group, ledger, extra)?;
         let Some(params) = points.first().map(|point| point.params.clone()) else {
             return Err(Error::NothingToTrain);
@@ -205,6 +213,37 @@ impl PrivateStep {
             charged: n_losses,
         };
         Ok((grads, PrivateLosses::new(parts, First { params, losses: first }, terms)))
+    }
+
+    /// As [`PrivateStep::run_in_parts`], clipping at thresholds that follow a quantile of the norms and are moved by this step.
+    ///
+    /// # Privacy
+    /// One Poisson-subsampled joint release of the gradient and of the counts of clipped samples, with the noise of the plan, charged to
+    /// `ledger` before anything is drawn. The bound on one unit's part, and with it the noise, is the root of the sum of squares of the
+    /// thresholds of this step.
+    ///
+    /// # Errors
+    /// As [`PrivateStep::run`], and then the thresholds are as they were; [`Error::PlanMissing`] if the plan has no noise for counts;
+    /// [`Error::InvalidScalar`] for thresholds of other groups.
+    #[allow(clippy::too_many_arguments, reason = "those of `run`, the rule and its state")]
+    pub fn run_adapting<O: PerSampleDifferentiable>(
+        &self,
+        objective: &O,
+        points: &[ProbePoint],
+        parts: impl Drawn<Vec<O::Batch>>,
+        rule: &QuantileClip,
+        thresholds: &mut ClipThresholds,
+        key: StepKey,
+        group: &impl Collective,
+        ledger: &mut impl Charge,
+    ) -> Result<Tree> {
+        let (parts, draw) = parts.open();
+        let batch = Batch { parts, draw };
+        let clipping = quantile::with_thresholds(&self.clipping, thresholds)?;
+        let extra = Extra::Counts(Counts::empty(*rule, clipping.thresholds()), &clipping);
+        let made = self.go(objective, points, batch, key, group, ledger, extra)?;
+        *thresholds = made.thresholds.ok_or_else(quantile::missing)?;
+        Ok(made.grads)
     }
 
     /// As [`PrivateStep::run_in_parts`], and shows norms, clip factors and losses.
@@ -245,7 +284,11 @@ impl PrivateStep {
     ) -> Result<Made<O::Batch>> {
         let Some(first) = points.first() else { return Err(Error::NothingToTrain) };
         let n_losses = if let Extra::Losses(n) = extra { n } else { 0 };
-        let event = release(self.mechanism.noise_multiplier(), n_losses, self.losses)?;
+        let counted = match extra {
+            Extra::Counts(..) => Some(self.clip_counts.ok_or_else(quantile::missing)?),
+            _ => None,
+        };
+        let event = release(self.mechanism.noise_multiplier(), counted, n_losses, self.losses)?;
         self.clipping.groups().check(&first.params)?;
         self.check_ledger(ledger.ledger())?;
         if batch.draw.is_some_and(|draw| !draw.belongs_to(&key)) {
@@ -254,9 +297,13 @@ impl PrivateStep {
         if let Extra::Diagnostics(_) = extra {
             ledger.mark(Mark::DiagnosticsReleased)?;
         }
-        let clipping = self.clipping_for(&first.params)?;
+        let clipping = match extra {
+            Extra::Counts(_, clipping) => clipping,
+            _ => &self.clipping,
+        };
+        let clipping = with_margin(clipping, &first.params)?;
         let noise = key.noise();
-        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate(), n_losses))? {
+        if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate(), (n_losses, counted)))? {
             return Err(Error::KeysDiffer);
         }
         let pass = if self.dropout { Pass::Train { key: key.dropout() } } else { Pass::Eval };
@@ -264,16 +311,17 @@ impl PrivateStep {
         let mut at_first = Vec::new();
         for part in &batch.parts {
             let (losses, grads) = objective.per_sample(points, part, pass)?;
-            let (clipped, diagnostics) = clip_and_measure(grads, &clipping)?;
+            let (clipped, measured) = clip_and_measure(grads, &clipping)?;
             sum = sum.merge(clipped)?;
             match &mut extra {
                 Extra::None | Extra::Losses(0) => {}
                 Extra::Losses(_) => at_first.extend(each(&losses)?),
+                Extra::Counts(counts, _) => counts.add(&measured),
                 Extra::Diagnostics(shown) => {
                     shown.losses.extend(each(&losses)?);
-                    shown.clip.norms.extend(diagnostics.norms);
-                    shown.clip.factors.resize(diagnostics.factors.len(), Vec::new());
-                    for (all, new) in shown.clip.factors.iter_mut().zip(diagnostics.factors) {
+                    shown.clip.norms.extend(measured.norms());
+                    shown.clip.factors.resize(measured.factors.len(), Vec::new());
+                    for (all, new) in shown.clip.factors.iter_mut().zip(measured.factors) {
                         all.extend(new);
                     }
                 }
@@ -283,8 +331,16 @@ impl PrivateStep {
         self.mark_unproven(points, n_losses, ledger)?;
         self.charge(event, batch.rate(), key.is_seeded(), ledger)?;
         let grads = self.noised_mean(sum, noise)?;
+        let thresholds = match (extra, counted) {
+            (Extra::Counts(counts, _), Some(sigma)) => {
+                let mechanism = (sigma, self.mechanism.relation());
+                let divisor = self.expected_batch_size.get();
+                Some(counts.release(mechanism, divisor, key.clip_count_noise(), group)?)
+            }
+            _ => None,
+        };
         let noise = key.loss_noise();
-        Ok(Made { grads, parts: batch.parts, first: at_first, pass, noise })
+        Ok(Made { grads, thresholds, parts: batch.parts, first: at_first, pass, noise })
     }
 
     fn mark_unproven(
@@ -330,7 +386,7 @@ impl PrivateStep {
         noise: Key,
         clipping: &Clipping,
         rate: Option<SampleRate>,
-        n_losses: u64,
+        (n_losses, counted): (u64, Option<NoiseMultiplier>),
     ) -> Key {
         let numbers = [
             self.mechanism.noise_multiplier().get(),
@@ -338,6 +394,7 @@ impl PrivateStep {
             clipping.margin(),
             rate.map_or(-1.0, SampleRate::get),
             self.losses.map_or(-1.0, NoiseMultiplier::get),
+            counted.map_or(-1.0, NoiseMultiplier::get),
         ];
         let bits: Vec<u64> =
             numbers.iter().chain(clipping.thresholds()).map(|x| x.to_bits()).collect();
@@ -366,14 +423,13 @@ impl PrivateStep {
         let (noised, _) = self.mechanism.privatize(sum, noise)?;
         Ok(noised.scale(1.0 / self.expected_batch_size.get())?)
     }
+}
 
-    /// With at least the margin for rounding where gradients are not in double precision.
-    fn clipping_for(&self, params: &Tree) -> Result<Clipping> {
-        let clipping = self.clipping.clone();
-        if params.iter().all(|(_, leaf)| leaf.dtype() == DType::F64) {
-            return Ok(clipping);
-        }
-        let margin = clipping.margin().max(F32_MARGIN);
-        clipping.with_margin(margin)
+/// With at least the margin for rounding where gradients are not in double precision.
+fn with_margin(clipping: &Clipping, params: &Tree) -> Result<Clipping> {
+    if params.iter().all(|(_, leaf)| leaf.dtype() == DType::F64) {
+        return Ok(clipping.clone());
     }
+    let margin = clipping.margin().max(F32_MARGIN);
+    clipping.clone().with_margin(margin)
 }

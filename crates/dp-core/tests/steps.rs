@@ -17,6 +17,7 @@ use crate::battery::networks::{Batch, Net, Row, Sample, Sizes, Tokens, rows};
 mod charge;
 mod noise;
 mod processes;
+mod quantile;
 mod trained;
 
 const SIZES: Sizes = Sizes { t: 4, d: 4, v: 6, c: 3 };

@@ -183,17 +183,16 @@ impl PrivacyPlan {
     /// [`Error::PlanMissing`] if there are losses and the plan has no noise for them.
     pub fn step_event_with(&self, n_losses: u64) -> Result<DpEvent> {
         let noise = self.losses.map(|losses| losses.noise_multiplier);
-        Ok(self.on_sample(release(self.noise_multiplier, n_losses, noise)?))
+        let events = release(self.noise_multiplier, self.clip_counts, n_losses, noise)?;
+        Ok(self.on_sample(events))
     }
 
     /// The steps of a run, as few kinds as there are.
     pub(super) fn history(&self, gradients: NoiseMultiplier, losses: Option<&LossPlan>) -> DpEvent {
         let step = |n_losses: u64| {
-            let mut release = DpEvent::Gaussian { noise_multiplier: gradients };
-            if let Some(losses) = losses.filter(|_| 0 < n_losses) {
-                release = joint(release, n_losses, losses.noise_multiplier);
-            }
-            self.on_sample(release)
+            let losses = losses.filter(|_| 0 < n_losses);
+            let losses = losses.map(|losses| (n_losses, losses.noise_multiplier));
+            self.on_sample(joint(gradients, self.clip_counts, losses))
         };
         let Some(LossPlan { schedule, .. }) = losses else { return step(0).repeated(self.steps) };
         let n_probes = schedule.n_probes(self.steps);
@@ -205,20 +204,32 @@ impl PrivacyPlan {
     }
 }
 
-/// A gradient and `n_losses` losses of one batch.
+/// A gradient, counts of clipped samples if there are any, and `n_losses` losses of one batch.
 pub(crate) fn release(
     gradients: NoiseMultiplier,
+    clip_counts: Option<NoiseMultiplier>,
     n_losses: u64,
     losses: Option<NoiseMultiplier>,
 ) -> Result<DpEvent> {
-    let gradient = DpEvent::Gaussian { noise_multiplier: gradients };
     match losses {
-        _ if n_losses == 0 => Ok(gradient),
-        Some(losses) => Ok(joint(gradient, n_losses, losses)),
+        _ if n_losses == 0 => Ok(joint(gradients, clip_counts, None)),
+        Some(losses) => Ok(joint(gradients, clip_counts, Some((n_losses, losses)))),
         None => Err(Error::PlanMissing { field: "a schedule of the losses" }),
     }
 }
 
-fn joint(gradient: DpEvent, n_losses: u64, noise_multiplier: NoiseMultiplier) -> DpEvent {
-    DpEvent::Composed(vec![gradient, DpEvent::Gaussian { noise_multiplier }.repeated(n_losses)])
+/// One event of all answers from one batch; a gradient alone is one of its own.
+pub(super) fn joint(
+    gradients: NoiseMultiplier,
+    clip_counts: Option<NoiseMultiplier>,
+    losses: Option<(u64, NoiseMultiplier)>,
+) -> DpEvent {
+    let gaussian = |noise_multiplier| DpEvent::Gaussian { noise_multiplier };
+    let counts = clip_counts.map(gaussian);
+    let losses = losses.map(|(n, sigma)| gaussian(sigma).repeated(n));
+    let others: Vec<DpEvent> = counts.into_iter().chain(losses).collect();
+    if others.is_empty() {
+        return gaussian(gradients);
+    }
+    DpEvent::Composed(std::iter::once(gaussian(gradients)).chain(others).collect())
 }

@@ -1,5 +1,6 @@
 //! The planner: a target and all numbers of a run but one, from which the missing one follows.
 
+use super::losses::joint;
 use super::{PlanBuilder, PrivacyPlan, missing};
 use crate::calibrate::{self, Target};
 use crate::{
@@ -45,8 +46,9 @@ impl PlanBuilder {
         let n_samples = self.n_samples.ok_or(missing("the number of samples"))?;
         let has_rate = self.sample_rate.is_some() || self.expected_batch_size.is_some();
         let has_length = self.steps.is_some() || self.epochs.is_some();
+        let clip_counts = self.clip_counts()?;
         let step = |rate: SampleRate| -> DpEvent {
-            let event = Box::new(DpEvent::Gaussian { noise_multiplier: noise });
+            let event = Box::new(joint(noise, clip_counts, None));
             match self.relation {
                 NeighboringRelation::AddOrRemoveOne => DpEvent::PoissonSampled { rate, event },
                 NeighboringRelation::ReplaceOne => *event,
