@@ -5,4 +5,5 @@
 
 mod autorate;
 mod data;
+mod hyfree;
 mod train;

@@ -74,16 +74,16 @@ pub trait Charge {
 ///
 /// # Examples
 /// ```
-/// use dp_core::{Charge, Delta, DpEvent, Ledger, Mark, RdpAccountant};
+/// use dp_core::{Charge, Delta, DpEvent, Ledger, Mark, PldAccountant};
 ///
 /// let mut ledger = Ledger::default();
 /// ledger.charge(&DpEvent::gaussian(1.0)?.sampled(0.01)?)?;
 /// let delta = Delta::new(1e-5)?;
-/// println!("{}", ledger.statement(&RdpAccountant::new(), delta)?);
+/// println!("{}", ledger.statement(&PldAccountant::new(), delta)?);
 ///
 /// ledger.mark(Mark::SeededNoise)?;
-/// assert!(ledger.statement(&RdpAccountant::new(), delta).is_err());
-/// assert!(ledger.simulated_epsilon(&RdpAccountant::new(), delta)?.value() > 0.0);
+/// assert!(ledger.statement(&PldAccountant::new(), delta).is_err());
+/// assert!(ledger.simulated_epsilon(&PldAccountant::new(), delta)?.value() > 0.0);
 /// # Ok::<(), dp_core::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]

@@ -202,6 +202,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "bounds are taken as they are")]
     fn the_sensitivity_is_attained() {
         let bound = LossBound::new(2.0).unwrap();
         let change = |range: LossRange, from: f64, to: f64| {
@@ -216,6 +217,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "small dyadic numbers")]
     fn the_noise_is_the_normal_times_multiplier_and_sensitivity() {
         let clip = LossClip { bound: LossBound::new(3.0).unwrap(), range: LossRange::Signed };
         let relation = NeighboringRelation::ReplaceOne;

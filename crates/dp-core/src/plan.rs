@@ -309,7 +309,7 @@ impl fmt::Display for PlanWarning {
 ///
 /// # Examples
 /// ```
-/// use dp_core::{PrivacyPlan, RdpAccountant};
+/// use dp_core::{PldAccountant, PrivacyPlan};
 ///
 /// let plan = PrivacyPlan::builder()
 ///     .n_samples(60_000)
@@ -318,7 +318,7 @@ impl fmt::Display for PlanWarning {
 ///     .clip_norm(1.0)
 ///     .delta(1e-6)
 ///     .target_epsilon(3.0)
-///     .build(&RdpAccountant::new())?;
+///     .build(&PldAccountant::new())?;
 /// assert_eq!(plan.steps(), 2344);
 /// assert!(plan.epsilon().value() <= 3.0);
 /// assert!(plan.warnings().is_empty());

@@ -332,7 +332,7 @@ struct Forgetful {
 impl Charge for Forgetful {
     fn charge(&mut self, event: &DpEvent) -> Result<()> {
         self.charges += 1;
-        if self.charges % 2 == 0 { Ok(()) } else { self.ledger.charge(event) }
+        if self.charges.is_multiple_of(2) { Ok(()) } else { self.ledger.charge(event) }
     }
     fn mark(&mut self, mark: Mark) -> Result<()> {
         self.ledger.mark(mark)

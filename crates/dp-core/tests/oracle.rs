@@ -70,3 +70,20 @@ fn brackets_hold_the_contour_integral() {
         assert!(ln_upper - ln_lower < 0.01, "{ln_lower}, {ln_upper}");
     }
 }
+
+/// Pessimistic values of dp-accounting 0.6.0, at intervals 1e-4 and 3e-5: the truth needs a larger epsilon.
+#[test]
+fn the_contour_integral_finds_published_upper_bounds_below_the_truth() {
+    for (q, s, steps, at, peer, theta, w_max, excess) in [
+        (1e-5, 0.5, 1_000_000_u64, 1e-9, 2.823_041_8, 3.5, 120.0, 1.0399),
+        (0.01, 1.0, 1000, 1e-12, 3.913_848_4, 5.0, 60.0, 1.0032),
+    ] {
+        let at_epsilon = |epsilon| delta(q, s, steps as f64, epsilon, theta, w_max, 60.0);
+        let ratio = at_epsilon(peer) / at;
+        assert!(excess < ratio && ratio < excess + 3e-4, "{ratio}");
+        let event = DpEvent::gaussian(s).unwrap().sampled(q).unwrap().repeated(steps);
+        let found = PldAccountant::new().optimize(&event, Delta::new(at).unwrap()).unwrap();
+        assert!(at_epsilon(found.upper) <= at * (1.0 + 1e-6), "{found:?}");
+        assert!(at * (1.0 - 1e-6) <= at_epsilon(found.lower), "{found:?}");
+    }
+}

@@ -80,7 +80,7 @@ impl Places {
 }
 
 /// Sets that are part of the repository, by folder name.
-const VENDORED: [&str; 7] = [
+const VENDORED: [&str; 8] = [
     "uci-small",
     "mnist-10k",
     "tiny-shakespeare",
@@ -88,6 +88,7 @@ const VENDORED: [&str; 7] = [
     "stories260k",
     "expression",
     "spam-assassin-bow",
+    "sms-spam",
 ];
 
 /// What to do about a set that is not where it should be.

@@ -208,6 +208,9 @@ impl<P: Problem> Run<'_, P> {
             )?;
             params = update.params;
             log.rates.push(update.rate);
+            if !params.is_finite()? {
+                break;
+            }
             if let Some(report) = state.rates.report().filter(|report| report.step == t) {
                 log.probes.push((t, report.distance, report.bound[0]));
             }

@@ -135,3 +135,11 @@ fn e2e_is_what_the_readme_says() {
                  Alimentum, that is not family-friendly.\n";
     assert!(development.starts_with(first));
 }
+
+#[test]
+fn sms_is_what_the_readme_says() {
+    assert!(Dataset::SmsSpam.images(&vendored()).is_err());
+    let text = Dataset::SmsSpam.text(&vendored()).unwrap();
+    let of = |label: &str| text.lines().filter(|line| line.starts_with(label)).count();
+    assert_eq!((of("ham\t"), of("spam\t"), text.lines().count()), (4827, 747, 5574));
+}

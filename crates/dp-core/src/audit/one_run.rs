@@ -144,5 +144,5 @@ fn p_value(canaries: usize, guesses: usize, right: usize, epsilon: f64, delta: f
     (beta + 2.0 * canaries as f64 * delta * alpha).min(1.0)
 }
 
-#[cfg(all(test, feature = "tensor"))]
+#[cfg(test)]
 mod tests;

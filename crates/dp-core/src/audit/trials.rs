@@ -97,7 +97,7 @@ impl Trials {
         delta: Delta,
         confidence: Confidence,
     ) -> Result<(GaussianDp, TrialsBound)> {
-        let mut bound = self.best(confidence, |rates| mu_from_rates(rates))?;
+        let mut bound = self.best(confidence, mu_from_rates)?;
         let gaussian = GaussianDp::new(bound.epsilon.min(f64::MAX))?;
         bound.epsilon = gaussian.epsilon(delta);
         Ok((gaussian, bound))
@@ -187,5 +187,5 @@ fn mu_from_rates(rates: Rates) -> f64 {
     low
 }
 
-#[cfg(all(test, feature = "tensor"))]
+#[cfg(test)]
 mod tests;

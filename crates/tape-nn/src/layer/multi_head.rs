@@ -28,11 +28,8 @@ pub struct MultiHeadAttention {
 enum Projections {
     /// One map of three times the width: faster where all three come from one input.
     Packed(Linear),
-    Apart {
-        query: Linear,
-        key: Linear,
-        value: Linear,
-    },
+    /// Of queries, keys and values.
+    Apart(Box<[Linear; 3]>),
 }
 
 /// Settings of [`multi_head_attention`].
@@ -90,11 +87,9 @@ pub fn multi_head_attention(
     let projections = if config.packed {
         Projections::Packed(map("qkv_proj", 3 * width)?)
     } else {
-        Projections::Apart {
-            query: map("q_proj", width)?,
-            key: map("k_proj", config.kv_heads * size)?,
-            value: map("v_proj", config.kv_heads * size)?,
-        }
+        let kv_width = config.kv_heads * size;
+        let maps = [map("q_proj", width)?, map("k_proj", kv_width)?, map("v_proj", kv_width)?];
+        Projections::Apart(Box::new(maps))
     };
     Ok(MultiHeadAttention { projections, output: map("out_proj", width)?, attention })
 }
@@ -107,11 +102,11 @@ impl MultiHeadAttention {
     pub fn forward(&self, cx: &Context<'_>, x: &Tensor) -> Result<Tensor> {
         let mixed = match &self.projections {
             Projections::Packed(qkv) => self.attention.packed(&qkv.forward(cx, x)?)?,
-            Projections::Apart { query, key, value } => self.attention.forward(
-                &query.forward(cx, x)?,
-                &key.forward(cx, x)?,
-                &value.forward(cx, x)?,
-            )?,
+            Projections::Apart(maps) => {
+                let [query, key, value] = &**maps;
+                let (q, k) = (query.forward(cx, x)?, key.forward(cx, x)?);
+                self.attention.forward(&q, &k, &value.forward(cx, x)?)?
+            }
         };
         self.output.forward(cx, &mixed)
     }
@@ -130,13 +125,14 @@ impl MultiHeadAttention {
         values: &Tensor,
         lengths: Option<&[usize]>,
     ) -> Result<Tensor> {
-        let Projections::Apart { query, key, value } = &self.projections else {
+        let Projections::Apart(maps) = &self.projections else {
             return Err(Error::InvalidSetting {
                 name: "projections of attention over another sequence".into(),
                 must: "three maps",
                 got: "one packed map".into(),
             });
         };
+        let [query, key, value] = &**maps;
         let (q, k, v) =
             (query.forward(cx, queries)?, key.forward(cx, keys)?, value.forward(cx, values)?);
         let mixed = match lengths {
@@ -157,11 +153,7 @@ impl Linears for MultiHeadAttention {
     fn linears_mut(&mut self, f: &mut dyn FnMut(&mut Linear)) {
         match &mut self.projections {
             Projections::Packed(qkv) => f(qkv),
-            Projections::Apart { query, key, value } => {
-                f(query);
-                f(key);
-                f(value);
-            }
+            Projections::Apart(maps) => maps.iter_mut().for_each(&mut *f),
         }
         f(&mut self.output);
     }

@@ -34,16 +34,32 @@ pub(super) fn of(setting: &Setting, columns: &[Column], rivals: &[Cell]) -> Resu
         };
         columns.iter().map(check).collect()
     };
+    // From the paper's own start, and from one of the right order for Adam, as its pretrained networks have it.
+    let published = |of: &dyn Fn(&Column, &Cell) -> Vec<f64>, what: &str, asks| -> Vec<Check> {
+        let from = |i: usize| {
+            let what = format!("from {}, {what}", STARTS[i]);
+            each(&what, asks, &|c| of(c, &c.paper[i]))
+        };
+        from(0).into_iter().chain(from(1)).collect()
+    };
     let mut claims = vec![
         claim(
             "Paper: HyFreeDP is about as good as the best rate of a grid whose privacy is not paid (2503.00703)",
-            format!("the published rule from 1e-4 on {here}; points below the best constant rate"),
-            each("points below the grid", Asks::AtMost(AS_GOOD), &|c| c.paper.below(&c.tuned[0])),
+            format!("the published rule on {here}; points below the best constant rate"),
+            published(
+                &|c, paper| paper.below(&c.tuned[0]),
+                "points below the grid",
+                Asks::AtMost(AS_GOOD),
+            ),
         ),
         claim(
             "Paper: and better than a search that is paid (DP-hyper, 2503.00703)",
-            format!("the published rule from 1e-4 on {here}; points above DP-hyper"),
-            each("points above DP-hyper", Asks::LargerThan(0.0), &|c| c.hyper.below(&c.paper)),
+            format!("the published rule on {here}; points above DP-hyper"),
+            published(
+                &|c, paper| c.hyper.below(paper),
+                "points above DP-hyper",
+                Asks::LargerThan(0.0),
+            ),
         ),
         claim(
             "Ours: without any start the rule ends within 2 points of the best unpaid rate",
@@ -68,7 +84,7 @@ pub(super) fn of(setting: &Setting, columns: &[Column], rivals: &[Cell]) -> Resu
     claims.push(claim(
         "Paper: HyFreeDP is better than D-Adaptation and Prodigy on private gradients (2503.00703)",
         format!("the published rule from 1e-4 on {here}, each rival against the same direction"),
-        versus(&adam.paper, &sgd.paper),
+        versus(&adam.paper[0], &sgd.paper[0]),
     ));
     claims.push(claim(
         "Ours: so is our rule",
@@ -114,7 +130,7 @@ fn goals(
                 "known failure: SGD, published rule from 1e-4, accuracy less {FAILURE} %"
             ),
             asks: Asks::AtMost(0.0),
-            values: sgd.paper.accuracies().iter().map(|accuracy| accuracy - FAILURE).collect(),
+            values: sgd.paper[0].accuracies().iter().map(|accuracy| accuracy - FAILURE).collect(),
         },
     ];
     Ok(claim(

@@ -46,7 +46,8 @@ pub(super) fn all(setting: &Setting, columns: &[Column]) -> Result<Vec<Captioned
 fn shown(column: &Column) -> Vec<(String, &Cell)> {
     let mut shown = vec![
         ("our rule, with a ladder".to_owned(), &column.ladder),
-        ("as published, from 1e-4".to_owned(), &column.paper),
+        ("as published, from 1e-4".to_owned(), &column.paper[0]),
+        ("as published, from 1e-2".to_owned(), &column.paper[1]),
     ];
     let from = STARTS.iter().zip(&column.from);
     shown.extend(from.map(|(start, cell)| (format!("our rule, from {start}"), cell)));
@@ -85,6 +86,7 @@ fn accuracies(setting: &Setting, columns: &[Column]) -> Result<Captioned> {
     add("our rule, from 1e-4", &|column| {
         column.from.first().map(Cell::accuracies).unwrap_or_default()
     })?;
-    add("as published, from 1e-4", &|column| column.paper.accuracies())?;
+    add("as published, from 1e-4", &|column| column.paper[0].accuracies())?;
+    add("as published, from 1e-2", &|column| column.paper[1].accuracies())?;
     Ok((bars.to_svg()?, "Means over seeds with standard deviations."))
 }

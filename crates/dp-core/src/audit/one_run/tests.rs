@@ -1,3 +1,5 @@
+#![cfg(feature = "tensor")]
+
 use tensor_tree::Key;
 
 use super::*;
