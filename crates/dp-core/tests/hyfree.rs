@@ -1,5 +1,7 @@
 //! Rates from private losses.
 
+#![allow(clippy::float_cmp, reason = "exact promises are compared exactly")]
+
 mod budget;
 mod controller;
 #[cfg(feature = "tensor")]
