@@ -26,7 +26,7 @@ pub mod text;
 
 pub mod cifar;
 pub mod csv;
-pub mod idx;
+pub use tape_nn::load::idx;
 
 pub mod file;
 

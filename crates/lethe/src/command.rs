@@ -4,6 +4,7 @@ pub mod epsilon;
 mod outcome;
 mod session;
 pub mod slope;
+pub mod train;
 mod write;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -39,6 +40,8 @@ enum Subject {
     /// Regression by SLOPE and two-level SLOPE.
     #[command(subcommand)]
     Slope(slope::Command),
+    /// Private training of a network on your own records, with a privacy statement at the end.
+    Train(train::Flags),
 }
 
 /// Runs a command and writes its files. Until the writing begins, `interrupt` ends it at once and no file is changed.
@@ -53,12 +56,14 @@ pub fn run(flags: Flags, interrupt: &Interrupt) -> Result<Outcome> {
     }
     let progress = if quiet { Progress::off() } else { Progress::auto() };
     let session = Session { progress, interrupt: interrupt.clone() };
-    // A single long fit looks at no flag; it is left behind, and has written nothing.
+    // A single long fit looks at no flag; it is left behind, and has written nothing. Training stops by itself.
+    let stops = matches!(subject, Subject::Train(_));
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let result = match subject {
             Subject::Epsilon(flags) => flags.outcome(&session),
             Subject::Slope(command) => command.outcome(&session),
+            Subject::Train(flags) => flags.outcome(&session),
         };
         // Nobody listens any more after an interrupt.
         let _ = sender.send(result);
@@ -67,11 +72,13 @@ pub fn run(flags: Flags, interrupt: &Interrupt) -> Result<Outcome> {
         match receiver.recv_timeout(Duration::from_millis(20)) {
             Ok(result) => break result?,
             Err(RecvTimeoutError::Disconnected) => return Err(Error::NoResult),
-            Err(RecvTimeoutError::Timeout) if interrupt.is_set() => return Err(Error::Interrupted),
+            Err(RecvTimeoutError::Timeout) if interrupt.is_set() && !stops => {
+                return Err(Error::Interrupted);
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
     };
-    if interrupt.is_set() {
+    if interrupt.is_set() && !stops {
         return Err(Error::Interrupted);
     }
     outcome.write()?;

@@ -32,6 +32,20 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// A network, or weights for one.
+    #[error(transparent)]
+    Network(#[from] tape_nn::Error),
+    /// Parameters or a checkpoint.
+    #[error(transparent)]
+    Tree(#[from] tensor_tree::Error),
+    /// The user asked training to stop.
+    #[error("stopped after step {step} of {steps}; the same command goes on from there")]
+    Paused {
+        /// Steps taken and saved.
+        step: u64,
+        /// Steps of the whole run.
+        steps: u64,
+    },
     /// The user asked to stop.
     #[error("stopped before the end; no file was changed")]
     Interrupted,
@@ -58,7 +72,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
-            Error::Interrupted => 130,
+            Error::Interrupted | Error::Paused { .. } => 130,
             _ => 1,
         }
     }

@@ -19,3 +19,4 @@ mod predictions;
 mod program;
 mod readme;
 mod tradeoff;
+mod train;

@@ -17,10 +17,10 @@ fn commands() -> Vec<String> {
     commands
 }
 
-/// The file of runs that is shown.
-fn runs() -> String {
+/// A file that is shown.
+fn shown(kind: &str) -> String {
     let text = include_str!("../README.md");
-    let (_, rest) = text.split_once("```jsonl\n").unwrap();
+    let (_, rest) = text.split_once(&format!("```{kind}\n")).unwrap();
     rest.split_once("```").unwrap().0.to_owned()
 }
 
@@ -29,9 +29,10 @@ fn runs() -> String {
 fn the_walk_through_works() {
     let place = Place::new();
     std::os::unix::fs::symlink(fixtures().canonicalize().unwrap(), place.path("fixtures")).unwrap();
-    place.write("runs.jsonl", runs());
+    place.write("runs.jsonl", shown("jsonl"));
+    place.write("digits.toml", shown("toml"));
     let commands = commands();
-    assert!(16 <= commands.len(), "{commands:?}");
+    assert!(18 <= commands.len(), "{commands:?}");
     for command in &commands {
         let said = place.runs(command.trim_start_matches("lethe "));
         if command.contains("--epochs 60") {
@@ -40,7 +41,7 @@ fn the_walk_through_works() {
     }
     assert_eq!(
         place.names(),
-        ["fixtures", "runs.jsonl", "target"],
+        ["digits.toml", "fixtures", "runs.jsonl", "target"],
         "nothing is written beside the vendored data"
     );
 }

@@ -209,10 +209,8 @@ fn every_cut_of_a_well_formed_idx_or_cifar_file_is_refused() {
 fn a_header_alone_allocates_nothing_of_what_it_claims() {
     let claim = [&[0, 0, 8, 3][..], &[0, 0, 64, 0], &[0, 0, 64, 0], &[0, 0, 0, 1]].concat();
     let (result, peak_bytes) = peak_of(|| idx::parse(&claim, Path::new(FILE), 1 << 28));
-    assert!(matches!(
-        result,
-        Err(Error::Truncated { field: "elements", expected_bytes: 0x1000_0000, got_bytes: 0, .. })
-    ));
+    let refused = result.unwrap_err().to_string();
+    assert!(refused.contains("elements: expected 268435456 bytes, the content ends after 0"));
     assert!(peak_bytes < 4096, "{peak_bytes} bytes");
 }
 

@@ -99,6 +99,26 @@ impl Table {
         (0..self.n_columns()).map(|j| self.name(j).into_owned()).collect()
     }
 
+    /// The entries of a feature row by row, zeros included; none beyond the last.
+    #[must_use]
+    pub fn column(&self, column: usize) -> Vec<f64> {
+        if self.n_columns() <= column {
+            return Vec::new();
+        }
+        match &self.features {
+            Features::Dense(values) => {
+                values[column * self.n_rows..(column + 1) * self.n_rows].to_vec()
+            }
+            Features::Sparse { col_ptr, row_idx, values } => {
+                let mut entries = vec![0.0; self.n_rows];
+                for at in col_ptr[column]..col_ptr[column + 1] {
+                    entries[row_idx[at]] = values[at];
+                }
+                entries
+            }
+        }
+    }
+
     /// Whether zeros are not stored.
     #[must_use]
     pub fn is_sparse(&self) -> bool {

@@ -5,6 +5,7 @@
 //! [`safetensors::to_bytes`] gives the bytes, and the caller puts them into a file atomically.
 
 pub mod gguf;
+pub mod idx;
 pub mod llama2c;
 #[cfg(test)]
 pub(crate) mod mutation;
