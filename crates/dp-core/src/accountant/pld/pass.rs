@@ -6,7 +6,7 @@ use super::super::rdp::minimize::minimize;
 use super::bins::{Bins, Step};
 use super::compose::{POINTS_MAX, Transforms};
 use super::lattice::{Direction, Lattice, Lower, Tilted};
-use super::read::{LowerCurve, Slack, UpperCurve, ln_peak, norm_above};
+use super::read::{LowerCurve, Slack, UpperCurve, ln_peak, norm_above, norm_of_tail};
 use super::window::Window;
 
 /// A step and how often it is done.
@@ -177,9 +177,9 @@ impl<'a> Pass<'a> {
             lattices.push(upper.lattice);
         }
         let place = (self.guess_for(direction).epsilon - offset) / self.width;
-        let tilt = self.tilt(&lattices, place);
+        let tilt = self.tilt(&lattices, place, Kernel::Above);
         let steps = tilted(&lattices, tilt)?;
-        let decay = self.decay(&lattices, tilt, place);
+        let decay = self.decay(&lattices, tilt, place, Kernel::Above);
         let window = Window::new(&steps, decay).ok_or(Failed::TooLong)?;
         let sum = transforms.compose(&steps, window).ok_or(Failed::TooLong)?;
         Ok(UpperCurve {
@@ -212,8 +212,8 @@ impl<'a> Pass<'a> {
             second.push(q);
         }
         let place = (self.guess_for(direction).epsilon - shift) / self.width;
-        let tilt = self.tilt(&first, place);
-        let decay = self.decay(&first, tilt, place);
+        let tilt = self.tilt(&first, place, Kernel::Tail);
+        let decay = self.decay(&first, tilt, place, Kernel::Tail);
         let (first, second) = (tilted(&first, tilt)?, tilted(&second, tilt + self.width)?);
         let windows = (Window::new(&first, decay), Window::new(&second, decay));
         let (Some(a), Some(b)) = windows else { return Err(Failed::TooLong) };
@@ -231,25 +231,32 @@ impl<'a> Pass<'a> {
     }
 
     /// The smallest tilt at which rounding is far below delta: more would only lengthen the window.
-    fn tilt(&self, lattices: &[Lattice], place: f64) -> f64 {
+    fn tilt(&self, lattices: &[Lattice], place: f64, kernel: Kernel) -> f64 {
         let count: f64 = self.phases.iter().map(|phase| phase.count as f64).sum();
         // The error of a weight that `compose` finds with some 2^14 points and a spectrum of a dozen.
+        const POINTS: f64 = 16_384.0;
         let ln_rounding = (3e-16 * (count + 1.0)).ln();
         let wanted = self.guess.ln_delta + self.guess.neglect.ln();
-        let magnitude = |x: f64| {
-            let norm = norm_above(x, self.width, 16_384.0).ln() - ln_peak(x / self.width);
-            self.magnitude(lattices, x, place) + norm + ln_rounding
-        };
         if ln_rounding + 128_f64.ln() <= wanted {
             return 0.0;
         }
+        let magnitude = |x: f64| {
+            self.moment(lattices, x, place) + kernel.ln_norm(x, self.width, POINTS) + ln_rounding
+        };
         let best = self.guess.theta * self.width;
         let (mut low, mut x) = (0.0, best / 16.0);
         let mut value = magnitude(x);
         while wanted < value {
             let next = magnitude(2.0 * x);
             if next.is_nan() || value <= next || 64.0 * best < x {
-                return x; // as small as it becomes
+                // The lowest is between: it may be low enough, or is as low as it becomes.
+                let range = ((0.5 * x).ln(), (2.0 * x).ln());
+                let lowest = minimize(|ln_x| magnitude(ln_x.exp()), range, x.ln(), 0.02);
+                if wanted < lowest.value {
+                    return lowest.at.exp();
+                }
+                (low, x) = (0.5 * x, lowest.at.exp());
+                break;
             }
             (low, x, value) = (x, 2.0 * x, next);
         }
@@ -264,15 +271,24 @@ impl<'a> Pass<'a> {
         x
     }
 
+    /// `ln` of what a weight of 1 at the place amounts to.
+    fn moment(&self, lattices: &[Lattice], x: f64, place: f64) -> f64 {
+        let moment: f64 = lattices.iter().map(|l| l.count as f64 * l.cumulant(x).value).sum();
+        moment - x * place
+    }
+
     /// `ln` of the delta that a slack of 1 on the weights amounts to.
     fn magnitude(&self, lattices: &[Lattice], x: f64, place: f64) -> f64 {
-        let moment: f64 = lattices.iter().map(|l| l.count as f64 * l.cumulant(x).value).sum();
-        moment - x * place + ln_peak(x / self.width)
+        self.moment(lattices, x, place) + Kernel::Above.ln_peak(x, self.width)
     }
 
     /// `-ln` of the mass that may lie outside the window on each side.
-    fn decay(&self, lattices: &[Lattice], tilt: f64, place: f64) -> f64 {
-        let magnitude = if tilt <= 0.0 { 0.0 } else { self.magnitude(lattices, tilt, place) };
+    fn decay(&self, lattices: &[Lattice], tilt: f64, place: f64, kernel: Kernel) -> f64 {
+        let magnitude = if tilt <= 0.0 {
+            0.0
+        } else {
+            self.moment(lattices, tilt, place) + kernel.ln_peak(tilt, self.width)
+        };
         (magnitude - self.guess.ln_delta - self.guess.neglect.ln()).clamp(12.0, 300.0)
     }
 
@@ -382,6 +398,28 @@ impl<'a> Pass<'a> {
             phase.count as f64 * f64::EPSILON * (reach + 4.0 * bins.offset.abs())
         });
         1e-14 + terms.sum::<f64>()
+    }
+}
+
+/// What a curve sums weights with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    /// `exp(-x j) (1 - exp(-D j))`: upper bounds.
+    Above,
+    /// `exp(-x j)`: lower bounds.
+    Tail,
+}
+
+impl Kernel {
+    /// `ln` of its maximum.
+    fn ln_peak(self, x: f64, width: f64) -> f64 {
+        if self == Kernel::Above { ln_peak(x / width) } else { 0.0 }
+    }
+
+    /// `ln` of its norm over `n` nodes.
+    fn ln_norm(self, x: f64, width: f64, n: f64) -> f64 {
+        let norm = if self == Kernel::Above { norm_above(x, width, n) } else { norm_of_tail(x, n) };
+        norm.ln()
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn norm_above(x: f64, width: f64, n: f64) -> f64 {
 }
 
 /// The same of `exp(-x j)`.
-fn norm_of_tail(x: f64, n: f64) -> f64 {
+pub(super) fn norm_of_tail(x: f64, n: f64) -> f64 {
     (-1.0 / (-2.0 * x).exp_m1()).min(n).sqrt()
 }
 

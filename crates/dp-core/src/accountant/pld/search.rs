@@ -2,7 +2,7 @@
 
 use super::super::single::{self, Base};
 use super::bins::Step;
-use super::compose::Transforms;
+use super::compose::{POINTS_MAX, Transforms};
 use super::lattice::Direction;
 use super::pass::{Failed, Guess, Pass, Phase, Question, ln_cut};
 
@@ -51,7 +51,9 @@ pub(super) fn search(
     }
     let mut transforms = Transforms::new();
     let mut n_passes = 0;
-    let mut coarser = 0;
+    let (mut coarser, mut spent) = (0, 0);
+    // The last grid that was not too long, and the finest that may be tried.
+    let (mut last, mut finest) = (f64::INFINITY, 0.0_f64);
     while n_passes < PASSES_MAX {
         n_passes += 1;
         let best = found.map_or(f64::INFINITY, |found| found.upper);
@@ -65,8 +67,15 @@ pub(super) fn search(
                 width *= 2.0;
                 continue;
             }
+            // The guess is a better one by now: a grid between the last and the one that is too long may do.
+            Err(Failed::TooLong) if width < 0.9 * last => {
+                finest = (width * last).sqrt();
+                width = finest;
+                continue;
+            }
             Err(_) => break,
         };
+        last = width;
         let before = found.map_or(f64::INFINITY, |found| found.upper - found.lower);
         let so_far = found.get_or_insert(Found {
             lower: bounds.lower,
@@ -90,8 +99,9 @@ pub(super) fn search(
         if gap <= wanted {
             break;
         }
-        if coarser != 0 {
-            break; // a finer grid was too long already
+        spent += bounds.n_points as u64;
+        if coarser != 0 || POINTS_MAX / 2 < spent {
+            break; // a finer grid was too long already, or would take too long
         }
         // What would be left without slack is the grid's; the rest is that of a poor guess.
         let (estimate, coarse) = (bounds.estimate, bounds.estimate.1 - bounds.estimate.0);
@@ -114,12 +124,13 @@ pub(super) fn search(
                 } else {
                     guess.epsilon = 0.5 * upper;
                 }
-                guess.neglect *= (0.3 * wanted / gap.max(wanted)).clamp(0.01, 0.5);
+                guess.neglect *= (0.3 * wanted / gap.max(wanted)).clamp(0.3, 0.5);
             }
             Question::LnDelta { .. } => {
                 guess.ln_delta = if estimate.0.is_finite() { estimate.0 } else { upper - 3.0 };
             }
         }
+        width = width.max(finest);
     }
     transforms.keep();
     found

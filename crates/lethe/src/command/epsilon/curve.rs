@@ -249,7 +249,7 @@ impl Flags {
             let upper: Vec<f64> = points.iter().map(|p| p.upper).collect();
             certain = Series::line("certain bracket", of(|p| p.upper)).with_band(&lower, &upper)?;
         }
-        let mut plot = Plot::new("")
+        let mut plot = Plot::new("Epsilon")
             .x_label(self.over.name())
             .y_label("epsilon")
             .size(640, 360)

@@ -133,7 +133,8 @@ fn assumptions(run: &Run) -> Vec<String> {
         );
     } else if sampled {
         all.push(
-            "every record is in each batch once at most. No credit is taken for sampling, whatever draws the batches."
+            "every record is in each batch once at most, and one that is removed leaves its place empty: the others stay in their \
+             batches. No credit is taken for sampling, whatever draws the batches."
                 .to_owned(),
         );
     }

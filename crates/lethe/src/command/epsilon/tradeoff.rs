@@ -75,7 +75,7 @@ impl Flags {
         lines.retain(|(name, _)| name != "delta");
         lines.push(("accountant".into(), chosen.as_dyn().name().into()));
         let caption = "No test of whether a record was in the data, however it is made, finds more members at these rates of false alarms.";
-        let svg = Plot::new("")
+        let svg = Plot::new("What a test of membership can reach")
             .x_label("false positive rate")
             .y_label("true positive rate")
             .log_x()
