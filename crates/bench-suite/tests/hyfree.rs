@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bench_suite::Error;
 use bench_suite::autorate::Course;
+use bench_suite::config::ClipConfig;
 use bench_suite::data::Places;
 use bench_suite::hyfree::{Base, Messages, Method, Outcome, Rival, Trained, Training, plan, train};
 use bench_suite::problem::{ImageProblem, Problem};
@@ -17,7 +18,14 @@ fn places() -> Places {
 }
 
 fn training(method: Method, steps: u64) -> Training {
-    Training { method, epsilon: 3.0, batch_size: 256.0, steps, seed: 3 }
+    Training {
+        method,
+        clipping: ClipConfig::Automatic,
+        epsilon: 3.0,
+        batch_size: 256.0,
+        steps,
+        seed: 3,
+    }
 }
 
 fn on_threads<P: Problem + Sync>(problem: &P, training: &Training, threads: usize) -> Outcome {
@@ -86,7 +94,7 @@ fn messages_are_read_with_biases_or_adapters() {
     for (trained, what) in [(Trained::Biases, "bias"), (Trained::Adapters, ".lora_")] {
         let network = (model.clone(), params.clone());
         let problem = Messages::open(&places(), network, 24, trained).unwrap();
-        assert_eq!(problem.n_train(), 4574);
+        assert_eq!(problem.n_train(), 1200);
         let start = problem.initial(2).unwrap();
         assert!(start.names().all(|name| name.contains(what) || name == "lm_head.weight"));
         let training = Training {

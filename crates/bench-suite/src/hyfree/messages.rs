@@ -1,6 +1,6 @@
 //! Text messages with two classes, read by a pretrained network of the GPT-2 kind.
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use tape_nn::net::{Gpt, IGNORED, LanguageModel, NextToken, Texts};
 use tape_nn::{Context, LoraConfig, Taped, lora};
@@ -14,7 +14,7 @@ use crate::problem::{Problem, Quality};
 
 /// Seed of the split into training and test part, and the size of the latter.
 const SPLIT_SEED: u64 = 2024;
-const N_TEST: usize = 1000;
+const N_TEST: usize = 294;
 const EVAL_BATCH: usize = 250;
 const RANK: usize = 4;
 /// What stands for characters outside the alphabet.
@@ -31,14 +31,22 @@ pub enum Trained {
     Adapters,
 }
 
-/// Whether a message is spam: the network, at the end of its characters, is to say `Y` or `N`.
+/// Whether a message is spam: the network is to say `Y` or `N` after each of its characters, and its answer is what it says on the whole.
 pub struct Messages {
     trained: Trained,
-    messages: Vec<(Vec<u32>, usize)>,
+    messages: Vec<Message>,
     answers: [u32; 2],
     test: Vec<Texts>,
     params: Tree,
     objective: Taped<NextToken<Gpt>>,
+}
+
+#[derive(Clone)]
+struct Message {
+    ids: Vec<u32>,
+    /// Characters of it that are no padding.
+    length: usize,
+    class: usize,
 }
 
 impl Messages {
@@ -66,11 +74,21 @@ impl Messages {
             let wrong =
                 || Error::Columns { file: "sms.tsv".into(), row: i + 1, expected: 2, got: 1 };
             let (label, message) = line.split_once('\t').ok_or_else(wrong)?;
-            messages.push((encoded(&alphabet, message, context)?, usize::from(label == "spam")));
+            let (ids, length) = encoded(&alphabet, message, context)?;
+            messages.push(Message { ids, length, class: usize::from(label == "spam") });
         }
+        // As many messages of either class: clipped gradients would only learn the frequent one.
+        let n_spam = messages.iter().filter(|message| message.class == 1).count();
+        let mut n_ham = 0;
+        messages.retain(|message| {
+            n_ham += usize::from(message.class == 0);
+            message.class == 1 || n_ham <= n_spam
+        });
         let split = shuffled_split(messages.len(), N_TEST, SPLIT_SEED)?;
-        let chosen = |records: &[usize]| records.iter().map(|i| messages[*i].clone()).collect();
-        let (train, held_out): (Vec<_>, Vec<_>) = (chosen(&split.train), chosen(&split.test));
+        let chosen = |records: &[usize]| -> Vec<Message> {
+            records.iter().map(|i| messages[*i].clone()).collect()
+        };
+        let (train, held_out) = (chosen(&split.train), chosen(&split.test));
         let answers = alphabet.encode(&String::from_iter(ANSWERS))?;
         let answers = [answers[0], answers[1]];
         let test = held_out.chunks(EVAL_BATCH).map(|part| texts(part, answers));
@@ -99,24 +117,23 @@ fn attach(model: &mut Gpt, seed: u64) -> Result<Tree> {
     Ok(lora::attach(model, &config, Key::from_seed(seed), DType::F32, &Device::Cpu)?)
 }
 
-/// The first characters of a message, flush right with the end of its line.
-fn encoded(alphabet: &CharVocab, message: &str, context: usize) -> Result<Vec<u32>> {
+/// The first characters of a message with the end of its line, flush right, and how many these are.
+fn encoded(alphabet: &CharVocab, message: &str, context: usize) -> Result<(Vec<u32>, usize)> {
     let known = |c: char| if (' '..='~').contains(&c) { c } else { OTHER };
     let mut text: String = message.chars().take(context - 1).map(known).collect();
     text.push('\n');
     let padding = " ".repeat(context - text.len());
-    alphabet.encode(&(padding + &text))
+    Ok((alphabet.encode(&(padding + &text))?, text.len()))
 }
 
-fn texts(messages: &[(Vec<u32>, usize)], answers: [u32; 2]) -> Result<Texts> {
-    let context = messages.first().map_or(0, |(ids, _)| ids.len());
+fn texts(messages: &[Message], answers: [u32; 2]) -> Result<Texts> {
+    let context = messages.first().map_or(0, |message| message.ids.len());
     let shape = (messages.len(), context);
-    let ids: Vec<u32> = messages.iter().flat_map(|(ids, _)| ids.clone()).collect();
-    let mut labels = vec![IGNORED; messages.len() * context];
-    for (row, (_, class)) in labels.chunks_mut(context.max(1)).zip(messages) {
-        if let Some(last) = row.last_mut() {
-            *last = i64::from(answers[*class]);
-        }
+    let ids: Vec<u32> = messages.iter().flat_map(|message| message.ids.clone()).collect();
+    let mut labels = Vec::with_capacity(ids.len());
+    for Message { ids, length, class } in messages {
+        let label = i64::from(answers[*class]);
+        labels.extend((0..ids.len()).map(|i| if i + length < ids.len() { IGNORED } else { label }));
     }
     Ok(Texts {
         ids: Tensor::from_vec(ids, shape, &Device::Cpu)?,
@@ -172,17 +189,17 @@ impl Problem for Messages {
             let size = losses.sum.elem_count() as f64;
             loss += losses.mean()? * size;
             n += size;
-            let last = batch.ids.dim(D::Minus1)? - 1;
             let logits = model.logits(&Context::eval(params, frozen), &batch.ids)?;
-            let logits = logits.narrow(1, last, 1)?.squeeze(1)?;
-            let of = |answer: u32| -> Result<Vec<f32>> {
-                Ok(logits.narrow(1, answer as usize, 1)?.squeeze(1)?.to_vec1::<f32>()?)
+            let of = |answer: u32| -> Result<Vec<Vec<f32>>> {
+                let said = logits.narrow(2, answer as usize, 1)?.squeeze(2)?;
+                Ok(said.to_vec2::<f32>()?)
             };
             let (no, yes) = (of(self.answers[0])?, of(self.answers[1])?);
-            let labels = batch.labels.narrow(1, last, 1)?.squeeze(1)?.to_vec1::<i64>()?;
-            for ((no, yes), label) in no.iter().zip(&yes).zip(labels) {
-                let said = self.answers[usize::from(no < yes)];
-                correct += f64::from(u8::from(i64::from(said) == label));
+            for ((no, yes), labels) in no.iter().zip(&yes).zip(batch.labels.to_vec2::<i64>()?) {
+                let counted = labels.iter().zip(no.iter().zip(yes)).filter(|(l, _)| **l != IGNORED);
+                let for_yes: f32 = counted.map(|(_, (no, yes))| yes - no).sum();
+                let said = i64::from(self.answers[usize::from(0.0 < for_yes)]);
+                correct += f64::from(u8::from(labels.last() == Some(&said)));
             }
         }
         Ok(Quality { loss: loss / n, accuracy: Some(correct / n) })

@@ -4,6 +4,7 @@ use dp_core::hyfree::{Evidence, PaperLike, RatePolicy, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::autorate::Course;
+use crate::config::ClipConfig;
 use crate::error::Result;
 
 /// What turns private gradients into directions.
@@ -140,6 +141,8 @@ impl Method {
 pub struct Training {
     /// Where rates come from.
     pub method: Method,
+    /// How gradients are clipped.
+    pub clipping: ClipConfig,
     /// What it may spend; gradients and losses together.
     pub epsilon: f64,
     /// Expected records of a batch.

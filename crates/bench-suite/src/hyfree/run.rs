@@ -14,6 +14,7 @@ use tensor_tree::{
 
 use super::method::{Base, Method, Rival, Training};
 use crate::autorate::Course;
+use crate::config::ClipConfig;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 
@@ -64,9 +65,16 @@ fn builder(n_samples: usize, unit: &str, training: &Training) -> Result<PlanBuil
         .n_samples(n_samples as u64)
         .expected_batch_size(training.batch_size)
         .steps(training.steps)
-        .clip_norm(1.0)
+        .clip_norm(clipping(training).1)
         .delta((n_samples as f64).powf(-1.1))
         .unit(UnitOfPrivacy::new(unit)?))
+}
+
+fn clipping(training: &Training) -> (ClipFunction, f64) {
+    match training.clipping {
+        ClipConfig::Flat { norm } => (ClipFunction::default(), norm),
+        ClipConfig::Automatic => (ClipFunction::automatic(), 1.0),
+    }
 }
 
 /// Trains on one thread. `stop` is asked before every step.
@@ -80,7 +88,7 @@ pub fn train<P: Problem>(
 ) -> Result<Outcome> {
     let params = problem.initial(training.seed)?;
     let plan = plan(problem.n_train(), problem.unit(), training)?;
-    let function = ClipFunction::automatic();
+    let (function, _) = clipping(training);
     let clipping = Clipping::new(function, &ClipStyle::Flat, &params, plan.clip_norm())?;
     let run = Run {
         problem,

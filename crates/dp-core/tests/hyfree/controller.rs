@@ -215,6 +215,7 @@ fn an_update_of_pure_noise_is_accepted_once_in_four_and_shrinks_the_rate() {
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "products of few numbers")]
 fn the_ladder_finds_the_bound_and_the_smallest_rung_with_half_the_decrease() {
     let evidence = Evidence { horizon: 2.0, ..Evidence::default() };
     let controller = HyFree::with_noise(Settings::evidence(evidence), 1e-4).unwrap();
@@ -244,6 +245,7 @@ fn the_ladder_finds_the_bound_and_the_smallest_rung_with_half_the_decrease() {
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "products of few numbers")]
 fn a_ladder_without_visible_descent_starts_low_and_looks_far() {
     let controller = HyFree::with_noise(Settings::default(), 0.05).unwrap();
     let mut state = controller.init();
@@ -255,6 +257,7 @@ fn a_ladder_without_visible_descent_starts_low_and_looks_far() {
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "products of few numbers")]
 fn a_ladder_that_says_nothing_leaves_the_smallest_step() {
     let controller = HyFree::with_noise(Settings::default(), 0.05).unwrap();
     let mut state = controller.init();

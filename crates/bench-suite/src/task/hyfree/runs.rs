@@ -79,8 +79,8 @@ impl<'s> Runs<'s> {
 impl Setting {
     /// One training.
     pub(super) fn training(&self, method: &Method, seed: u64) -> Training {
-        let Setting { epsilon, batch_size, steps, .. } = *self;
-        Training { method: method.clone(), epsilon, batch_size, steps, seed }
+        let Setting { clipping, epsilon, batch_size, steps, .. } = *self;
+        Training { method: method.clone(), clipping, epsilon, batch_size, steps, seed }
     }
 }
 

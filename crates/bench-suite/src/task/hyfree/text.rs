@@ -8,6 +8,7 @@ use tape_nn::net::GptConfig;
 use super::Setting;
 use super::runs::{Cell, Runs, best};
 use crate::autorate::Course;
+use crate::config::ClipConfig;
 use crate::data::text::split_at_fraction;
 use crate::data::{Dataset, Places};
 use crate::error::{Error, Result};
@@ -18,15 +19,21 @@ use crate::task::claim::{Asks, Check, Claim};
 use crate::task::curves::mean_and_std;
 
 const SEEDS: u64 = 3;
-const WIDTH: usize = 48;
+const WIDTH: usize = 32;
 const BLOCKS: usize = 2;
 const HEADS: usize = 4;
 /// Half decades, tried with seed 0.
-const GRID: [f64; 5] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
+const GRID: [f64; 3] = [1e-2, 3e-2, 1e-1];
 const BASE: Base = Base::Adam;
 
-const SETTING: Setting =
-    Setting { problem: "sms", key: "sms-eps3", epsilon: 3.0, batch_size: 256.0, steps: 80 };
+const SETTING: Setting = Setting {
+    problem: "sms",
+    key: "sms-eps8",
+    clipping: ClipConfig::Flat { norm: 1.0 },
+    epsilon: 8.0,
+    batch_size: 300.0,
+    steps: 80,
+};
 
 /// What was trained, and the cells of its rows.
 struct Part {
@@ -51,7 +58,9 @@ pub(super) fn run(runs: &mut Runs<'_>, places: &Places) -> Result<Section> {
         parts.push(part(runs, &problem, trained)?);
     }
     let mut table = Table::new(["trained", "rates", "accuracy, %", "held-out loss", "cpu s"])
-        .with_caption("1000 held-out messages, mean and standard deviation over seeds; 86.6 % of all messages are no spam");
+        .with_caption(
+            "294 held-out messages, half of them spam; mean and standard deviation over seeds",
+        );
     for column in 2..5 {
         table = table.align(column, Align::Right);
     }
@@ -74,10 +83,12 @@ pub(super) fn run(runs: &mut Runs<'_>, places: &Places) -> Result<Section> {
             runs.figure(&format!("{}-{}-{key}", SETTING.key, trained.key()), cell)?;
         }
     }
-    let mut section = Section::new("Text messages, epsilon 3")
+    let mut section = Section::new("Text messages, epsilon 8")
         .paragraph(
-            "Spam or not, by what a network of the GPT-2 kind says at the end of the last 63 characters: it was pretrained on Shakespeare, \
-             and its head is trained with its biases (BitFit) or with adapters of rank 4 (LoRA). Direction: Adam.",
+            "Spam or not, by what a network of the GPT-2 kind says after each of the first 63 characters: it was pretrained on Shakespeare, \
+             and its head is trained with its biases (BitFit) or with adapters of rank 4 (LoRA). As many messages of either class are \
+             kept, so that chance is 50 %: clipped gradients of all of them learn the frequent class alone. Flat clipping at norm 1, Adam. \
+             With so few records the noise of losses is large.",
         )
         .key_values([
             ("training records", report::number::count(n_train as u64)),
@@ -92,7 +103,7 @@ pub(super) fn run(runs: &mut Runs<'_>, places: &Places) -> Result<Section> {
             let values = find(key).zip(find("grid")).map(|(cell, grid)| cell.below(grid));
             Check {
                 what: format!("{}: points below the grid", part.trained.label()),
-                asks: Asks::AtMost(1.0),
+                asks: Asks::AtMost(2.0),
                 values: values.unwrap_or_default(),
             }
         };
@@ -101,7 +112,7 @@ pub(super) fn run(runs: &mut Runs<'_>, places: &Places) -> Result<Section> {
     let claim = |published, checks| Claim {
         published,
         miniature:
-            "spam in text messages, epsilon 3; within a point of the best unpaid constant rate"
+            "spam in text messages, epsilon 8; within two points of the best unpaid constant rate"
                 .into(),
         command: "cargo xtask bench hyfree --only text",
         seeds: format!("{SEEDS}, the same for all"),
