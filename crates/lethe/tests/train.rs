@@ -97,9 +97,9 @@ fn texts_and_images_are_trained_by_every_kind_of_network() {
     place.write("texts.jsonl", texts.collect::<String>());
     let header = |dims: &[u8]| -> Vec<u8> {
         let sizes = dims.iter().flat_map(|d| [0, 0, 0, *d]);
-        [0, 0, 8, dims.len() as u8].into_iter().chain(sizes).collect()
+        [0, 0, 8, u8::try_from(dims.len()).unwrap()].into_iter().chain(sizes).collect()
     };
-    let pixel = |i: usize| if (i % 8 < 4) == (i / 64 % 2 == 0) { 220 } else { 30 };
+    let pixel = |i: usize| if (i % 8 < 4) == (i / 64).is_multiple_of(2) { 220 } else { 30 };
     place.write("images", [header(&[200, 8, 8]), (0..200 * 64).map(pixel).collect()].concat());
     place.write("labels", [header(&[200]), (0..200).map(|i| i % 2).collect()].concat());
 

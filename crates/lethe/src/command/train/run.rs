@@ -216,7 +216,7 @@ where
                 step: 0,
                 params: params.clone(),
                 memory: match &found {
-                    Some(found) => Memory::Found(found.init(params)?),
+                    Some(found) => Memory::Found(Box::new(found.init(params)?)),
                     None => Memory::Given(chain.init(params)?),
                 },
                 thresholds: ClipThresholds::of(step.clipping()),
@@ -262,13 +262,14 @@ where
             task.advance(1);
             let step = self.state.step;
             let ends = step == self.last;
-            let accuracy = if ends || step % evaluate_every == 0 { self.accuracy()? } else { None };
+            let accuracy =
+                if ends || step.is_multiple_of(evaluate_every) { self.accuracy()? } else { None };
             let clip_norm = norm(self.state.thresholds.thresholds());
             self.state.course.push(Point { step, rate, clip_norm, accuracy });
             if let Some(accuracy) = accuracy {
                 task.message(format!("accuracy {:.1} %", 100.0 * accuracy));
             }
-            if step % config.training.checkpoint_every == 0 || ends {
+            if step.is_multiple_of(config.training.checkpoint_every) || ends {
                 self.state.write(&checkpoint, config)?;
             }
         }

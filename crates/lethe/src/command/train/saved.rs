@@ -26,7 +26,7 @@ pub(super) struct RunState<M> {
 #[derive(Clone, Debug)]
 pub(super) enum Memory<M> {
     Given(M),
-    Found(HyFreeState<M>),
+    Found(Box<HyFreeState<M>>),
 }
 
 /// What may be shown of the run after a step.
@@ -50,7 +50,7 @@ impl<M: Checkpoint> RunState<M> {
         out.tree("params", &self.params)?;
         match &self.memory {
             Memory::Given(memory) => out.part("optimizer", memory)?,
-            Memory::Found(memory) => out.part("optimizer and rates", memory)?,
+            Memory::Found(memory) => out.part("optimizer and rates", &**memory)?,
         }
         out.part("clipping", &self.thresholds)?;
         out.text("course", &crate::command::write::json(&self.course)?)?;
@@ -68,7 +68,7 @@ impl<M: Checkpoint> RunState<M> {
         let mut from = StateReader::new(&state);
         let (step, params) = (from.count("step")?, from.tree("params")?);
         let memory = if config.training.finds_rates() {
-            Memory::Found(from.part("optimizer and rates")?)
+            Memory::Found(Box::new(from.part("optimizer and rates")?))
         } else {
             Memory::Given(from.part("optimizer")?)
         };
