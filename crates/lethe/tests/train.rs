@@ -174,6 +174,16 @@ fn a_folder_of_another_run_is_refused() {
 }
 
 #[test]
+fn a_checkpoint_without_its_ledger_is_refused() {
+    let place = place(TABLE);
+    assert_eq!(place.run("train run.toml -o out").code, 0);
+    std::fs::remove_file(place.path("out/run.ledger")).unwrap();
+    let run = place.run("train run.toml -o out");
+    assert_eq!(run.code, 1, "{}", run.stdout);
+    assert!(run.stderr.contains("counts 0 steps, the checkpoint beside it 40"), "{}", run.stderr);
+}
+
+#[test]
 fn the_plan_alone_touches_nothing() {
     let place = place(TABLE);
     let run = place.run("train run.toml -o out --plan");

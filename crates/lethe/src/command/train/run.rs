@@ -200,8 +200,11 @@ where
         let Prepared { config, plan, params, step, .. } = prepared;
         let checkpoint = checkpoint_path(&prepared.folder);
         report::atomic::create_parent(&checkpoint)?;
-        let ledger = ledger_path(&prepared.folder);
-        let ledger = LedgerFile::open_or_create(ledger, plan.relation(), plan.unit())?;
+        let ledger = LedgerFile::open_or_create(
+            ledger_path(&prepared.folder),
+            plan.relation(),
+            plan.unit(),
+        )?;
         let found = match &prepared.rates {
             Some(settings) => Some(HyFreeStep {
                 step: step.clone(),
@@ -227,6 +230,15 @@ where
             Some(seed) => RunKey::seeded(seed, state.step),
             None => RunKey::private()?,
         };
+        let charged = ledger.ledger().n_charges();
+        if charged < state.step {
+            let what = format!(
+                "it counts {charged} steps, the checkpoint beside it {}: an older copy, or the ledger of another run; \
+                 no statement could be made",
+                state.step
+            );
+            return Err(Error::file(ledger_path(&prepared.folder), what));
+        }
         let left = affordable(plan, ledger.ledger(), state.step)?;
         Ok(Run {
             prepared,
