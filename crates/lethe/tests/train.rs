@@ -57,6 +57,9 @@ fn a_private_run_leaves_a_model_and_a_statement_within_its_target() {
         let accuracy = result["test_accuracy"].as_f64().unwrap();
         assert!(losses || 0.8 < accuracy, "{result}");
         assert_eq!((result["steps"].as_u64(), result["charges"].as_u64()), (Some(40), Some(40)));
+        let said = place.run("epsilon ledger out/run.ledger --delta 1e-5");
+        assert!(said.stdout.contains("40 charges"), "{}", said.stderr);
+        assert!(run.stdout.contains(said.stdout.trim_start_matches("40 charges\n")));
         let ledger = dp_core::LedgerFile::read(place.path("out/run.ledger")).unwrap();
         assert_eq!(ledger.phases().len(), if losses { 3 } else { 1 });
         let weights = tape_nn::load::safetensors::read(
@@ -81,6 +84,8 @@ fn a_seeded_run_repeats_and_states_nothing() {
         assert_eq!(run.code, 0, "{}", run.stderr);
         assert!(run.stdout.contains("no privacy statement can be made"), "{}", run.stdout);
         assert!(place.json(&format!("{folder}/result.json"))["epsilon"].is_null());
+        let said = place.run(&format!("epsilon ledger {folder}/run.ledger --delta 1e-5"));
+        assert!(said.code == 1 && said.stderr.contains("known seed"), "{}", said.stderr);
     }
     let bytes = |folder: &str| std::fs::read(place.path(&format!("{folder}/model.safetensors")));
     assert_eq!(bytes("a").unwrap(), bytes("b").unwrap());

@@ -6,6 +6,7 @@ mod calibrate;
 mod curve;
 mod explain;
 mod flags;
+mod ledger;
 mod phase;
 mod run;
 mod spec;
@@ -41,6 +42,9 @@ enum Command {
     /// Draw what a test of `was this record in the data` can reach at best.
     #[command(allow_negative_numbers = true)]
     Tradeoff(Box<tradeoff::Flags>),
+    /// Print the privacy statement of a ledger file, or every reason why there is none.
+    #[command(allow_negative_numbers = true)]
+    Ledger(ledger::Flags),
     /// Answer for each run of a file, JSON lines or CSV.
     #[command(allow_negative_numbers = true)]
     Batch(batch::Flags),
@@ -54,6 +58,7 @@ impl Flags {
             Some(Command::Curve(flags)) => flags.outcome(session),
             Some(Command::Explain(flags)) => flags.outcome(),
             Some(Command::Tradeoff(flags)) => flags.outcome(session),
+            Some(Command::Ledger(flags)) => flags.outcome(),
             Some(Command::Batch(flags)) => flags.outcome(session),
         }
     }
