@@ -202,6 +202,7 @@ pub enum Error {
         why: &'static str,
     },
     /// From fits of losses.
+    #[cfg(feature = "tensor")]
     #[error(transparent)]
     Fit(#[from] hessian_lr::Error),
     /// From the trees of parameters and gradients.

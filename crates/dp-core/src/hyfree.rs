@@ -5,18 +5,13 @@
 //! the losses cost is in the plan ([`crate::PlanBuilder::losses`]) and is charged together with the gradient of their batch.
 //!
 //! [`HyFree`] is arithmetic on released numbers: it owns no model, no tensor and no key.
-#![cfg_attr(
-    feature = "tensor",
-    doc = "[`HyFreeStep`] answers it for any objective and any chain of transformations."
-)]
+//! [`HyFreeStep`] answers it for any objective and any chain of transformations.
 
 mod bound;
-#[cfg(feature = "tensor")]
 mod driver;
 mod ladder;
 mod policy;
 mod probe;
-#[cfg(feature = "tensor")]
 mod saved;
 mod settings;
 mod state;
@@ -26,7 +21,6 @@ use probe::{Fit, Points};
 use settings::MOST_CENTERS;
 use state::Round;
 
-#[cfg(feature = "tensor")]
 pub use driver::{HyFreeState, HyFreeStep, HyFreeUpdate};
 pub use policy::{Estimate, Outcome};
 pub use settings::{Evidence, Farthest, Gated, PaperLike, RatePolicy, RlRule, Settings, Start};

@@ -7,6 +7,7 @@ pub mod calibrate;
 mod clip;
 pub mod error;
 pub mod event;
+#[cfg(feature = "tensor")]
 pub mod hyfree;
 pub mod ledger;
 mod losses;

@@ -4,10 +4,7 @@
 
 mod budget;
 mod controller;
-#[cfg(feature = "tensor")]
 mod driver;
-#[cfg(feature = "tensor")]
 mod guarantee;
 mod normals;
-#[cfg(feature = "tensor")]
 pub(crate) mod polynomial;

@@ -14,6 +14,7 @@ mod audit;
 mod battery;
 mod brackets;
 mod golden;
+#[cfg(feature = "tensor")]
 mod hyfree;
 #[cfg(all(unix, feature = "tensor"))]
 mod kill;

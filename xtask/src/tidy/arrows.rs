@@ -14,7 +14,7 @@ report      -> none
 tensor-tree -> report
 tape-nn     -> tensor-tree
 hessian-lr  -> tensor-tree [tensor]
-dp-core     -> report, tensor-tree [tensor], tape-nn [tensor], hessian-lr
+dp-core     -> report, tensor-tree [tensor], tape-nn [tensor], hessian-lr [tensor]
 dp-filters  -> tensor-tree, dp-core
 unlearn     -> hessian-lr, tensor-tree [tensor], tape-nn [tensor], dp-core [private]
 slope2      -> tensor-tree [tree]
