@@ -7,7 +7,7 @@ use report::figures::{Better, Figure};
 use report::interrupt::Interrupt;
 use report::progress::Progress;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine;
 
 /// One call of the benchmark program.
@@ -38,6 +38,26 @@ pub struct Session {
 }
 
 impl Session {
+    /// The peers' environment where peers are wanted; none, with a note, where it cannot be had.
+    ///
+    /// # Errors
+    /// Those of `prepare` that say something else than that.
+    pub(crate) fn peers_if_possible<T>(
+        &self,
+        prepare: impl FnOnce(&Path, &mut dyn FnMut(&str)) -> Result<T>,
+    ) -> Result<Option<T>> {
+        if !self.peers {
+            return Ok(None);
+        }
+        match prepare(&self.path("peers"), &mut |line| self.progress.note(line)) {
+            Err(Error::Worker { reason }) => {
+                self.progress.note(format!("no peer is measured: {reason}"));
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
     /// A session of the workspace at `root`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Answer, Setting};
 use crate::error::{Error, Result};
 use crate::machine::cpu_seconds;
-use crate::peers::client::{Client, Ready};
+use crate::peers::client::{Client, Ready, say};
 
 /// One request, as [`Request`](super::Request) writes it.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -61,13 +61,6 @@ fn answer(asked: &Asked) -> Result<Answer> {
         answer.wall_s.push(wall.elapsed().as_secs_f64());
     }
     Ok(answer)
-}
-
-fn say(output: &mut impl Write, line: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string(line).map_err(|e| Error::Worker { reason: e.to_string() })?;
-    writeln!(output, "{text}")
-        .and_then(|()| output.flush())
-        .map_err(|e| Error::Worker { reason: e.to_string() })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::step::{Mode, Parts, step};
 use super::{Shape, Subject};
 use crate::error::{Error, Result};
 use crate::machine::{cpu_seconds, memory};
+use crate::peers::client::say;
 
 /// The first line a worker writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -100,11 +101,4 @@ impl Subject {
             }
         }
     }
-}
-
-fn say(output: &mut impl Write, line: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string(line).map_err(|e| Error::Worker { reason: e.to_string() })?;
-    writeln!(output, "{text}")
-        .and_then(|()| output.flush())
-        .map_err(|e| Error::Worker { reason: e.to_string() })
 }

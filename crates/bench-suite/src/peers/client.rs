@@ -27,6 +27,17 @@ pub struct Ready {
     pub versions: BTreeMap<String, String>,
 }
 
+/// What a measuring process of ours says: one line, at once.
+///
+/// # Errors
+/// [`Error::Worker`] if nobody listens.
+pub(crate) fn say(output: &mut impl Write, line: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(line).map_err(|e| Error::Worker { reason: e.to_string() })?;
+    writeln!(output, "{text}")
+        .and_then(|()| output.flush())
+        .map_err(|e| Error::Worker { reason: e.to_string() })
+}
+
 /// A running measuring process. It is killed when dropped.
 #[derive(Debug)]
 pub struct Client {

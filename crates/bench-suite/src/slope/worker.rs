@@ -13,7 +13,7 @@ use super::simulate::{Kind, Simulation};
 use super::work::{Prepared, Shape, Work, worst_gap};
 use crate::error::{Error, Result};
 use crate::machine::{cpu_seconds, forget_peak, memory};
-use crate::peers::client::{Client, Ready};
+use crate::peers::client::{Client, Ready, say};
 
 /// Where the design comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,13 +130,6 @@ fn answer(problem: &Problem<'_, ()>, request: &Request) -> Result<Answer> {
         write_floats(file, &coefficients)?;
     }
     Ok(Answer { cpu_s, wall_s, rss_bytes, peak_rss_bytes, heap_bytes, gap })
-}
-
-fn say(output: &mut impl Write, line: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string(line).map_err(|e| Error::Worker { reason: e.to_string() })?;
-    writeln!(output, "{text}")
-        .and_then(|()| output.flush())
-        .map_err(|e| Error::Worker { reason: e.to_string() })
 }
 
 #[cfg(test)]

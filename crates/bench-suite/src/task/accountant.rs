@@ -8,12 +8,13 @@ use report::figures::Better;
 use report::html::Section;
 
 use crate::accountant::peers::Environment;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::{Session, Spread};
 
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {
-    let environment = if session.peers { prepare(session)? } else { None };
+    let environment =
+        session.peers_if_possible(|folder, note| Environment::prepare(folder, note))?;
     let mut section = Section::new("Accountants").paragraph(
         "Epsilon of many Gaussian releases on Poisson samples. Every library answers in a process of its own, warm, on one \
          thread, asked in turn so that a drift of the machine's speed meets all alike; times are medians of process CPU time.",
@@ -28,17 +29,6 @@ pub(super) fn run(session: &Session) -> Result<Section> {
         section = section.section(below::run(session, environment.as_ref())?);
     }
     Ok(section)
-}
-
-fn prepare(session: &Session) -> Result<Option<Environment>> {
-    match Environment::prepare(&session.path("peers"), |line| session.progress.note(line)) {
-        Ok(environment) => Ok(Some(environment)),
-        Err(Error::Worker { reason }) => {
-            session.progress.note(format!("no peer is measured: {reason}"));
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Appends a figure.

@@ -29,7 +29,8 @@ pub(super) fn run(session: &Session) -> Result<Section> {
          a ratio of .1 and a share of .01; `/10` is a tenth of the largest useful strength, a path has 50 strengths down to `/50`, \
          the grid 90 cells: shares .01, .05, .25, ratios .25, .5, .75, ten levels down to `/10`.",
     );
-    let environment = if session.peers { prepare(session)? } else { None };
+    let environment =
+        session.peers_if_possible(|folder, note| Environment::prepare(folder, note))?;
     for group in Group::ALL {
         let cases: Vec<Case> = group.cases();
         let wanted: Vec<&Case> = cases.iter().filter(|case| session.wants(case.name)).collect();
@@ -46,18 +47,6 @@ pub(super) fn run(session: &Session) -> Result<Section> {
         section = section.section(part);
     }
     Ok(section)
-}
-
-/// The peers' environment; none, with a note, where it cannot be had.
-fn prepare(session: &Session) -> Result<Option<Environment>> {
-    match Environment::prepare(&session.path("peers"), |line| session.progress.note(line)) {
-        Ok(environment) => Ok(Some(environment)),
-        Err(Error::Worker { reason }) => {
-            session.progress.note(format!("no peer is measured: {reason}"));
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// The results of all cases of a group, from an earlier call where they may be.

@@ -75,7 +75,7 @@ impl Trials {
     /// exceed about `ln(n / ln(2 / failure))`.
     ///
     /// # Errors
-    /// None at present beyond those of [`binomial::at_least`].
+    /// Those of [`Confidence::shared_by`], which halving a valid confidence does not meet.
     ///
     /// # Source
     /// arXiv 2006.07709 (the test), arXiv 1905.02383, proposition 2.4.

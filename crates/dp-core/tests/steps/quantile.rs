@@ -112,9 +112,11 @@ fn thresholds_move_towards_the_quantile_and_the_noise_moves_with_them() {
     for step in 0..400 {
         run.adapt(9, &mut thresholds, seeded(step)).unwrap();
     }
-    // Nine norms: the median is the fifth, around which a threshold goes back and forth.
+    // Nine norms: the median is the fifth, around which a threshold goes back and forth by exp(0.2 (5 - 4.5) / B).
+    let back_and_forth = (0.2 * 0.5 / B).exp() * (1.0 + 1e-12);
     let [threshold] = thresholds.thresholds() else { panic!("{thresholds:?}") };
-    assert!(norms[4] / 1.2 < *threshold && *threshold < norms[4] * 1.2, "{threshold} {norms:?}");
+    let ratio = threshold / norms[4];
+    assert!(1.0 / back_and_forth <= ratio && ratio <= back_and_forth, "{threshold} {norms:?}");
     assert!(run.ledger.statement(&RdpAccountant::new(), delta()).is_err(), "counts had no noise");
 
     // The release of an empty batch is noise of the present threshold.
