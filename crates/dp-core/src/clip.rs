@@ -1,5 +1,6 @@
 //! Per-sample clipping: functions, styles, and the sum that only a mechanism can open.
 
+use candle_core::DType;
 use tensor_tree::{Collective, Groups, PerSample, Tree};
 
 use crate::{ClipNorm, Error, NeighboringRelation, Result};
@@ -293,7 +294,7 @@ pub struct ClipDiagnostics {
 /// [`crate::validate()`] does.
 ///
 /// # Errors
-/// If the groups do not cover the leaves. A sample with NaN or infinity contributes exactly zero.
+/// If the groups do not cover the leaves; [`Error::HalfPrecisionSum`]. A sample with NaN or infinity contributes exactly zero.
 ///
 /// # Source
 /// arXiv 1607.00133, Algorithm 1; arXiv 2210.00038 for the single backward pass.
@@ -325,6 +326,11 @@ pub(crate) fn clip_and_measure(
     let squared_norms = grads.squared_norms(&clipping.groups)?;
     let factors = clipping.factors(&squared_norms)?;
     let sum = grads.weighted_sum(&clipping.groups, &factors)?;
+    if let Some((name, _)) =
+        sum.iter().find(|(_, leaf)| matches!(leaf.dtype(), DType::F16 | DType::BF16))
+    {
+        return Err(Error::HalfPrecisionSum { name: name.to_owned() });
+    }
     Ok((ClippedSum { sum, clip: clipping.total }, Measured { squared_norms, factors }))
 }
 
@@ -334,7 +340,7 @@ impl ClippedSum {
     /// # Errors
     /// From the back-end.
     pub fn empty(params: &Tree, clipping: &Clipping) -> Result<Self> {
-        Ok(ClippedSum { sum: params.zeros_like()?, clip: clipping.total })
+        Ok(ClippedSum { sum: params.zeros_like()?.widen()?, clip: clipping.total })
     }
 
     /// The most by which the sum can change between neighboring data sets, in L2 norm.

@@ -53,6 +53,14 @@ pub enum Error {
         /// The accountant's name.
         accountant: &'static str,
     },
+    /// Per-sample gradients were added up in half precision, whose rounding changes a sum by more than its bound.
+    #[error(
+        "the clipped sum of `{name}` is in half precision, whose rounding no noise covers: per-sample gradients must be added in f32 or f64"
+    )]
+    HalfPrecisionSum {
+        /// The leaf.
+        name: String,
+    },
     /// A release would exceed the budget of a privacy filter; it must not be made.
     #[error(
         "divergence {asked} of order {order} is more than what is left of the budget {budget}: {spent} is spent"

@@ -15,6 +15,7 @@ use tensor_tree::{
 use crate::battery::networks::{Batch, Net, Row, Sample, Sizes, Tokens, rows};
 
 mod charge;
+mod halves;
 mod noise;
 mod processes;
 mod quantile;

@@ -83,7 +83,8 @@ impl<N: Network> TapeLoss for Classifier<N> {
     type Batch = LabeledBatch;
 
     fn losses(&self, cx: &Context<'_>, batch: &LabeledBatch) -> Result<Losses> {
-        cross_entropy(&self.network.forward(cx, &batch.inputs)?, &batch.labels, None)
+        let inputs = cx.input(&batch.inputs)?;
+        cross_entropy(&self.network.forward(cx, &inputs)?, &batch.labels, None)
     }
 
     fn frozen(&self) -> &Tree {

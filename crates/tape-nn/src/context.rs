@@ -42,6 +42,33 @@ impl<'a> Context<'a> {
         self
     }
 
+    /// The parameters that are trained.
+    pub(crate) fn trainable(&self) -> &Tree {
+        self.trainable
+    }
+
+    /// The same pass at other parameters of the same names.
+    pub(crate) fn at<'b>(&self, trainable: &'b Tree, frozen: &'b Tree) -> Context<'b>
+    where
+        'a: 'b,
+    {
+        Context { trainable, frozen, ..self.clone() }
+    }
+
+    /// An input of floats in the type of the parameters.
+    pub(crate) fn input(&self, x: &Tensor) -> Result<Tensor> {
+        let leaf = self.trainable.iter().chain(self.frozen.iter()).next();
+        match leaf.map(|(_, leaf)| leaf.dtype()) {
+            Some(dtype) if x.dtype().is_float() => Ok(x.to_dtype(dtype)?),
+            _ => Ok(x.clone()),
+        }
+    }
+
+    /// Whether heads make the gradient of their logits twice.
+    pub(crate) fn two_pass_heads(&self) -> bool {
+        self.tape.as_ref().is_some_and(Tape::two_pass_heads)
+    }
+
     /// The parameter's tensor, and the tape if its gradient is wanted.
     pub(crate) fn leaf(&self, param: &Param) -> Result<Leaf> {
         let (tensor, tape) = match self.trainable.get(param.name()) {

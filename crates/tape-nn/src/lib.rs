@@ -13,6 +13,7 @@ mod context;
 mod error;
 pub mod generate;
 mod graph;
+mod head;
 mod kernel;
 pub mod layer;
 pub mod load;
@@ -47,7 +48,7 @@ pub use layer::{
     max_pool2d, to_channels_first, to_channels_last,
 };
 pub use layer::{Direction, Gru, Lstm, RecurrentConfig, gru, lstm};
-pub use objective::{TapeLoss, Taped};
+pub use objective::{MixedPrecision, TapeLoss, Taped, TwoPass};
 pub use param::{Builder, Param};
 pub use record::TapeGrads;
 pub use tape::Tape;

@@ -1,5 +1,8 @@
 //! Gradients of whole models: one forward and one backward pass, on a tape.
 
+mod mixed;
+mod two_pass;
+
 use candle_core::{DType, Tensor};
 use tensor_tree::{
     Differentiable, Losses, Objective, Pass, PerSampleDifferentiable, ProbePoint, Reduction, Tree,
@@ -9,6 +12,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::record::TapeGrads;
 use crate::tape::Tape;
+
+pub use mixed::MixedPrecision;
+pub use two_pass::TwoPass;
 
 /// A model with its loss, written in layers of this crate.
 pub trait TapeLoss {
@@ -30,6 +36,17 @@ pub trait TapeLoss {
     /// The samples' numbers in the data set, which key their dropout masks: one for each sample of the batch.
     /// Without them, a pass in training is an error in every layer that drops something.
     fn sample_ids<'b>(&self, _batch: &'b Self::Batch) -> Option<&'b [u64]> {
+        None
+    }
+
+    /// Whether the gradient of a head's logits is made twice instead of kept; see [`TwoPass`].
+    fn two_pass_heads(&self) -> bool {
+        false
+    }
+
+    /// What the backward pass multiplies losses by, so that small gradients do not vanish in half precision, if by anything. It is
+    /// taken out of every result: a power of two, or results are rounded once more. See [`MixedPrecision`].
+    fn loss_scale(&self) -> Option<f64> {
         None
     }
 }
@@ -125,16 +142,23 @@ impl<L: TapeLoss> Differentiable for Taped<L> {
             return Ok((no_losses()?, params.zeros_like()?));
         }
         let tape = Tape::summing(device_of(params)?)?;
+        let tape = tape.with_two_pass_heads(self.0.two_pass_heads());
         let losses = self.pass(params, Some(&tape), batch, pass)?;
         let kept = detached(&losses);
         if !any_counts(&losses)? {
             return Ok((kept, params.zeros_like()?));
         }
-        let total = (&losses.sum * coefficients(&losses, reduction)?)?.sum_all()?;
+        let scale = self.0.loss_scale();
+        let seeds = (coefficients(&losses, reduction)? * scale.unwrap_or(1.0))?;
+        let total = (&losses.sum * seeds)?.sum_all()?;
         drop(losses);
         total.backward()?;
         drop(total);
-        Ok((kept, tape.into_sum(params)?))
+        let grads = tape.into_sum(params)?;
+        match scale {
+            Some(scale) => Ok((kept, grads.scale(1.0 / scale)?)),
+            None => Ok((kept, grads)),
+        }
     }
 }
 
@@ -158,12 +182,14 @@ impl<L: TapeLoss> PerSampleDifferentiable for Taped<L> {
         let mut at_first = None;
         for point in points {
             let tape = Tape::recording(device_of(&point.params)?)?;
+            let tape = tape.with_two_pass_heads(self.0.two_pass_heads());
             let losses = self.pass(&point.params, Some(&tape), batch, pass)?;
             if !any_counts(&losses)? {
                 at_first.get_or_insert(detached(&losses));
                 continue;
             }
-            let seeds = (coefficients(&losses, Reduction::Sum)? * point.weight)?;
+            let seeds = point.weight * self.0.loss_scale().unwrap_or(1.0);
+            let seeds = (coefficients(&losses, Reduction::Sum)? * seeds)?;
             at_first.get_or_insert(detached(&losses));
             let total = (&losses.sum * seeds)?.sum_all()?;
             drop(losses);
@@ -178,6 +204,7 @@ impl<L: TapeLoss> PerSampleDifferentiable for Taped<L> {
             true => TapeGrads::zeros(&first.params, n),
             false => TapeGrads::join(parts, &first.params, n)?,
         };
+        let grads = grads.with_unit(self.0.loss_scale().map(|scale| 1.0 / scale));
         Ok((losses, grads))
     }
 }

@@ -23,6 +23,7 @@ pub struct Tape {
     anchor: Tensor,
     /// Bytes of per-sample gradients that may still be kept.
     budget: Arc<AtomicUsize>,
+    two_pass_heads: bool,
 }
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Tape {
     fn with(content: Content, device: &Device) -> Result<Self> {
         let anchor = Var::zeros(1, DType::F32, device)?.as_tensor().clone();
         let budget = Arc::new(AtomicUsize::new(KEEP_BYTES));
-        Ok(Tape { shared: Arc::new(Mutex::new(content)), anchor, budget })
+        Ok(Tape { shared: Arc::new(Mutex::new(content)), anchor, budget, two_pass_heads: false })
     }
 
     /// Lets layers keep at most `bytes` of per-sample gradients between norms and sums (256 MiB unless set).
@@ -62,6 +63,17 @@ impl Tape {
     pub fn with_keep_budget(self, bytes: usize) -> Self {
         self.budget.store(bytes, Ordering::Relaxed);
         self
+    }
+
+    /// Lets losses that have the head of a network in them make the gradient of the logits twice, a few samples at a time,
+    /// instead of keeping it between norms and sums; see [`crate::TwoPass`].
+    #[must_use]
+    pub fn with_two_pass_heads(self, two_pass_heads: bool) -> Self {
+        Tape { two_pass_heads, ..self }
+    }
+
+    pub(crate) fn two_pass_heads(&self) -> bool {
+        self.two_pass_heads
     }
 
     /// Takes `bytes` from the budget, if it has them. Backward passes run in one thread in a fixed order,

@@ -6,6 +6,7 @@ use tape_nn::net::CnnConfig;
 
 mod conformance;
 mod half;
+mod memory;
 mod pretrained;
 
 /// A convolutional network that is small enough for differences.

@@ -135,8 +135,9 @@ pub trait PerSample {
     /// # Errors
     /// If a leaf is in no group.
     fn squared_norms(&self, groups: &Groups) -> Result<Vec<Vec<f64>>>;
-    /// `sum_i factors[group of leaf][i] * g_i` for each leaf. A sample whose factors are all zero
-    /// contributes nothing, even if its gradient is not finite.
+    /// `sum_i factors[group of leaf][i] * g_i` for each leaf, of its type, or in `f32` where that is a half: sums of halves would
+    /// be rounded by more than one sample adds. A sample whose factors are all zero contributes nothing, even if its
+    /// gradient is not finite.
     ///
     /// # Errors
     /// If the factors have the wrong shape.

@@ -175,6 +175,17 @@ impl Tree {
         self.map(|_, leaf| Ok(leaf.to_dtype(dtype)?))
     }
 
+    /// The same values, leaves in half precision as `f32`: the types in which sums over many terms are made.
+    ///
+    /// # Errors
+    /// From the back-end.
+    pub fn widen(&self) -> Result<Tree> {
+        self.map(|_, leaf| match leaf.dtype() {
+            DType::F16 | DType::BF16 => Ok(leaf.to_dtype(DType::F32)?),
+            _ => Ok(leaf.clone()),
+        })
+    }
+
     /// All leaves on another device.
     ///
     /// # Errors

@@ -20,6 +20,15 @@ pub enum Mode {
     Clipped,
     /// The complete private step.
     Private,
+    /// The complete private step, with the gradient of a language model's logits made twice instead of kept.
+    PrivateTwoPass,
+}
+
+impl Mode {
+    /// Whether noise is added.
+    fn is_private(self) -> bool {
+        matches!(self, Mode::Private | Mode::PrivateTwoPass)
+    }
 }
 
 /// Seconds of wall time spent in each part of a step.
@@ -72,7 +81,7 @@ pub(crate) fn step<L: TapeLoss>(
     };
     let tape = match mode {
         Mode::Plain => Tape::summing(&Device::Cpu)?,
-        Mode::Clipped | Mode::Private => Tape::recording(&Device::Cpu)?,
+        _ => Tape::recording(&Device::Cpu)?.with_two_pass_heads(mode == Mode::PrivateTwoPass),
     };
     let cx = Context::recording(params, loss.frozen(), &tape);
     let losses = loss.losses(&cx, batch)?;
@@ -104,7 +113,7 @@ pub(crate) fn step<L: TapeLoss>(
         parts.norms = lap();
         let sum = per_sample.weighted_sum(clipping.groups(), &factors)?;
         parts.sums = lap();
-        let sum = if mode == Mode::Private {
+        let sum = if mode.is_private() {
             let key = Key::from_seed(3).child(Label::Step(index));
             sum.map(|name, leaf| key.child(Label::Leaf(name)).add_normal(leaf, 1.0))?
         } else {
@@ -115,7 +124,7 @@ pub(crate) fn step<L: TapeLoss>(
     };
     let rate = match mode {
         Mode::Plain => 1e-4,
-        Mode::Clipped | Mode::Private => 1e-4 / n as f64,
+        _ => 1e-4 / n as f64,
     };
     let params = params.descend(&grads, &Rates::uniform(rate))?;
     parts.optimizer = lap();

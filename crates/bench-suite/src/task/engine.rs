@@ -19,6 +19,9 @@ use crate::session::{Session, Spread};
 const ROUNDS: u64 = 15;
 const WARM_UP: u64 = 2;
 
+/// The private step that makes the gradient of its logits twice.
+const TWO_PASS: &str = "private two-pass";
+
 /// Times and memory of one configuration.
 #[derive(Clone, Debug, Default)]
 struct Row {
@@ -123,9 +126,12 @@ fn measure(
 ) -> Result<BTreeMap<String, Row>> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut sources: Vec<(String, Source)> = Vec::new();
-    for (label, mode) in
-        [("plain", Mode::Plain), ("clipped", Mode::Clipped), ("private", Mode::Private)]
-    {
+    let mut modes =
+        vec![("plain", Mode::Plain), ("clipped", Mode::Clipped), ("private", Mode::Private)];
+    if let Shape::Gpt { .. } = shape {
+        modes.push((TWO_PASS, Mode::PrivateTwoPass));
+    }
+    for (label, mode) in modes {
         sources.push((label.into(), Source::Own(Client::start(shape, mode, 1)?)));
         let all = Source::Own(Client::start(shape, mode, threads)?);
         sources.push((format!("{label}, {threads} threads"), all));
@@ -211,6 +217,7 @@ fn ratios(session: &Session, name: &str, rows: &BTreeMap<String, Row>) -> Result
     let kept = " keeping memory";
     let pairs = [
         ("clipped-over-plain", row("clipped"), row("plain").map(Row::cpu_ms)),
+        ("two-pass-over-private", row(TWO_PASS), row("private").map(Row::cpu_ms)),
         ("private-over-opacus", row("private"), best_opacus("")),
         ("private-over-opacus-keeping-memory", row("private"), best_opacus(kept)),
         ("plain-over-torch", row("plain"), torch("")),
@@ -223,6 +230,7 @@ fn ratios(session: &Session, name: &str, rows: &BTreeMap<String, Row>) -> Result
     }
     for (label, ours, theirs) in [
         ("memory-private-over-plain", row("private"), row("plain")),
+        ("memory-two-pass-over-private", row(TWO_PASS), row("private")),
         ("memory-plain-over-torch", row("plain"), row("torch")),
         ("memory-plain-over-torch-keeping-memory", row("plain"), row("torch keeping memory")),
     ] {

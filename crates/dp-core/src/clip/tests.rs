@@ -57,6 +57,23 @@ fn open(sum: ClippedSum) -> Tree {
     mechanism.privatize(sum, Key::from_seed(0)).unwrap().0
 }
 
+#[test]
+fn a_sum_in_half_precision_is_refused() {
+    let grads: Vec<Tree> = (0..3).map(|seed| gradient(seed, 1.0)).collect();
+    let one = ClipNorm::new(1.0).unwrap();
+    for (dtype, refused) in
+        [(DType::F16, true), (DType::BF16, true), (DType::F32, false), (DType::F64, false)]
+    {
+        let given: Vec<Tree> = grads.iter().map(|g| g.to_dtype(dtype).unwrap()).collect();
+        let clipping =
+            Clipping::new(ClipFunction::default(), &ClipStyle::Flat, &given[0], one).unwrap();
+        match clip_and_sum(Given(given), &clipping) {
+            Err(Error::HalfPrecisionSum { name }) => assert!(refused && name == "a.bias"),
+            other => assert!(!refused && other.is_ok(), "{other:?}"),
+        }
+    }
+}
+
 fn sum(grads: &[Tree], clipping: &Clipping) -> Tree {
     open(clip_and_sum(Given(grads.to_vec()), clipping).unwrap())
 }

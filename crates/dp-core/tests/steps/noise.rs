@@ -4,7 +4,7 @@ use super::*;
 
 /// Mean and variance of `n` values within five standard errors: those of the mean are `std / sqrt(n)`, those of
 /// the variance `std^2 sqrt(2 / n)` (a chi-square with `n` degrees of freedom has variance `2 n`).
-fn check_normal(what: &str, noise: &[f64], std: f64) {
+pub(super) fn check_normal(what: &str, noise: &[f64], std: f64) {
     let n = noise.len() as f64;
     let mean = noise.iter().sum::<f64>() / n;
     let variance = noise.iter().map(|x| x * x).sum::<f64>() / n;
@@ -28,7 +28,7 @@ fn wide(dtype: DType) -> Tree {
 }
 
 /// Never asked for a gradient: its batches are empty.
-struct NoSamples(Tree);
+pub(super) struct NoSamples(pub(super) Tree);
 
 impl TapeLoss for NoSamples {
     type Batch = ();

@@ -278,11 +278,6 @@ fn chained<T: Real>(grad: &Tensor, mut kept: Vec<T>, activation: Activation) -> 
 }
 
 /// `g w`: the gradient of the input of a linear map.
-pub(crate) fn input_gradient<T: Real>(g: &Tensor, weight: &Tensor, rows: usize) -> Result<Tensor> {
-    let d = weight.dims()[1];
-    Ok(tensor_tree::host::from_vec(input_gradient_vec::<T>(g, weight, rows)?, (rows, d))?)
-}
-
 fn input_gradient_vec<T: Real>(g: &Tensor, weight: &Tensor, rows: usize) -> Result<Vec<T>> {
     let (hg, hw) = (Host::of(g)?, Host::of(weight)?);
     let (vg, vw) = (hg.view(), hw.view());

@@ -1,6 +1,6 @@
 //! Tests of the losses.
 
-use candle_core::Var;
+use candle_core::{Device, Var};
 
 use super::*;
 use crate::{Builder, Tape, linear};

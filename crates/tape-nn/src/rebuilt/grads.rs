@@ -65,7 +65,7 @@ impl PerSample for SampleGrads {
     }
 }
 
-/// A weighted sum of trees that may lack leaves.
+/// A weighted sum of trees that may lack leaves, in `f32` where they are in halves.
 pub(super) struct Sum {
     like: Tree,
     sums: BTreeMap<String, Tree>,
@@ -85,7 +85,7 @@ impl Sum {
         if factor == 0.0 {
             return Ok(());
         }
-        let leaf = Tree::from_leaves([(name, leaf.clone())])?;
+        let leaf = Tree::from_leaves([(name, leaf.clone())])?.widen()?;
         let sum = match self.sums.get(name) {
             Some(sum) => sum.add_scaled(factor, &leaf)?,
             None => leaf.scale(factor)?,
@@ -96,9 +96,12 @@ impl Sum {
 
     /// The sum, zero where nothing was added.
     pub(super) fn finish(self) -> Result<Tree> {
-        Ok(self.like.map(|name, leaf| match self.sums.get(name) {
-            Some(sum) => Ok(sum.leaf(name)?.clone()),
-            None => Ok(leaf.zeros_like()?),
-        })?)
+        Ok(self
+            .like
+            .map(|name, leaf| match self.sums.get(name) {
+                Some(sum) => Ok(sum.leaf(name)?.clone()),
+                None => Ok(leaf.zeros_like()?),
+            })?
+            .widen()?)
     }
 }

@@ -332,7 +332,8 @@ impl<M: VarModel> Differentiable for Rebuilt<M> {
             Reduction::Mean => inverse(n),
             Reduction::WeightedMean => inverse(total),
         };
-        Ok((losses, sum.finish()?.scale(scale)?))
+        let sum = sum.finish()?.scale(scale)?;
+        Ok((losses, sum.zip_map(params, |sum, leaf| Ok(sum.to_dtype(leaf.dtype())?))?))
     }
 }
 

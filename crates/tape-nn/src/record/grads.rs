@@ -18,6 +18,8 @@ pub struct TapeGrads {
     leaves: BTreeMap<String, Leaf>,
     n_samples: usize,
     cache: norms::Cache,
+    /// What every gradient is to be multiplied by, if by anything.
+    unit: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -38,12 +40,17 @@ impl Leaf {
         }
     }
 
-    /// `sum_i factors[i] * g_i` on the leaf's device and of its type; zeros without uses, as for an empty batch.
+    /// `sum_i factors[i] * g_i` on the leaf's device, in `f32` if the leaf is in halves, else of its type; zeros
+    /// without uses, as for an empty batch.
     fn sum(&self, uses: &[Use<'_>], factors: Option<&[f64]>) -> Result<Tensor> {
+        let dtype = match self.dtype {
+            DType::F16 | DType::BF16 => DType::F32,
+            dtype => dtype,
+        };
         if uses.is_empty() {
-            return Ok(Tensor::zeros(self.shape.clone(), self.dtype, &self.device)?);
+            return Ok(Tensor::zeros(self.shape.clone(), dtype, &self.device)?);
         }
-        Ok(summed(uses, factors, &self.shape)?.to_device(&self.device)?.to_dtype(self.dtype)?)
+        Ok(summed(uses, factors, &self.shape)?.to_device(&self.device)?.to_dtype(dtype)?)
     }
 }
 
@@ -59,7 +66,7 @@ pub(crate) fn sums(records: &[Record], params: &Tree) -> Result<Tree> {
         if uses.is_empty() {
             missing.push(name.to_owned());
         } else {
-            tree.insert(name, Leaf::of(leaf).sum(&uses, None)?)?;
+            tree.insert(name, Leaf::of(leaf).sum(&uses, None)?.to_dtype(leaf.dtype())?)?;
         }
     }
     if missing.is_empty() { Ok(tree) } else { Err(Error::NotRecorded { names: missing }) }
@@ -101,7 +108,23 @@ impl TapeGrads {
     pub(crate) fn zeros(params: &Tree, n_samples: usize) -> Self {
         let leaves = params.iter().map(|(name, leaf)| (name.to_owned(), Leaf::of(leaf))).collect();
         let records = Mutex::new(Vec::new());
-        TapeGrads { records, leaves, n_samples, cache: norms::Cache::new(0) }
+        TapeGrads { records, leaves, n_samples, cache: norms::Cache::new(0), unit: None }
+    }
+
+    /// The same gradients times `unit`.
+    pub(crate) fn with_unit(self, unit: Option<f64>) -> Self {
+        TapeGrads { unit, ..self }
+    }
+
+    /// Factors that take the unit in, `None` where all are one.
+    fn in_unit(&self, factors: Option<&[f64]>) -> Option<Vec<f64>> {
+        match (factors, self.unit) {
+            (None, None) => None,
+            (None, Some(unit)) => Some(vec![unit; self.n_samples]),
+            (Some(factors), unit) => {
+                Some(factors.iter().map(|f| f * unit.unwrap_or(1.0)).collect())
+            }
+        }
     }
 
     /// Joins the records of several passes over the same samples: gradients are added per sample.
@@ -148,7 +171,8 @@ impl TapeGrads {
         let mut tree = Tree::new();
         for (name, leaf) in &self.leaves {
             let records = self.records_of(name);
-            tree.insert(name.as_str(), leaf.sum(&uses_of(&records, name), None)?)?;
+            let sum = leaf.sum(&uses_of(&records, name), self.in_unit(None).as_deref())?;
+            tree.insert(name.as_str(), sum)?;
         }
         Ok(tree)
     }
@@ -165,7 +189,7 @@ impl TapeGrads {
             let mut rows = Vec::with_capacity(self.n_samples);
             for i in 0..self.n_samples {
                 let mut factors = vec![0.0; self.n_samples];
-                factors[i] = 1.0;
+                factors[i] = self.unit.unwrap_or(1.0);
                 rows.push(summed(&uses, Some(&factors), &leaf.shape)?);
             }
             let stacked = if rows.is_empty() {
@@ -188,6 +212,7 @@ impl PerSample for TapeGrads {
 
     fn squared_norms(&self, groups: &Groups) -> tensor_tree::Result<Vec<Vec<f64>>> {
         let mut out = vec![vec![0.0; self.n_samples]; groups.len()];
+        let square = self.unit.map_or(1.0, |unit| unit * unit);
         for name in self.leaves.keys() {
             let group = groups.of(name)?;
             let records = self.records_of(name);
@@ -195,7 +220,7 @@ impl PerSample for TapeGrads {
             drop(records);
             self.release(name);
             for (sum, part) in out[group].iter_mut().zip(norms) {
-                *sum += part;
+                *sum += square * part;
             }
         }
         Ok(out)
@@ -214,12 +239,13 @@ impl PerSample for TapeGrads {
         }
         let mut tree = Tree::new();
         for (name, leaf) in &self.leaves {
-            let factors = &factors[groups.of(name)?];
+            let factors = self.in_unit(Some(&factors[groups.of(name)?]));
+            let factors = factors.as_deref();
             let sum = match self.cache.take(name) {
-                Some(kept) => leaf.sum(&[Use::Deferred { grads: &*kept }], Some(factors))?,
+                Some(kept) => leaf.sum(&[Use::Deferred { grads: &*kept }], factors)?,
                 None => {
                     let records = self.records_of(name);
-                    leaf.sum(&uses_of(&records, name), Some(factors))?
+                    leaf.sum(&uses_of(&records, name), factors)?
                 }
             };
             tree.insert(name.as_str(), sum)?;

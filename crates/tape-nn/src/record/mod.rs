@@ -1,6 +1,7 @@
 //! What a layer leaves on the tape, and how per-sample norms and weighted sums come out of it.
 
 pub(crate) mod deferred;
+mod grad;
 mod grads;
 mod kept;
 mod linear;
@@ -14,8 +15,10 @@ use candle_core::{DType, Shape, Tensor};
 use tensor_tree::host::{Host, Real, from_vec};
 
 use crate::error::{Error, Result};
+use crate::head::SoftmaxHead;
 use crate::kernel::gram::accumulate;
 use deferred::Deferred;
+use grad::Grad;
 
 pub use grads::TapeGrads;
 pub(crate) use grads::sums;
@@ -35,6 +38,14 @@ pub(crate) enum Record {
         /// `[batch, positions, outputs]`.
         g: Tensor,
         /// Factor of each sample's `g` that was not yet applied.
+        scale: Option<Arc<Vec<f64>>>,
+    },
+    /// As `Linear`, of the head of a network with its loss, which makes `g` when asked for it.
+    Head {
+        weight: Option<Name>,
+        bias: Option<Name>,
+        head: Arc<SoftmaxHead>,
+        /// Factor of each sample's `g`.
         scale: Option<Arc<Vec<f64>>>,
     },
     /// Rows taken from a table.
@@ -58,8 +69,8 @@ pub(crate) enum Record {
 /// One way in which a record contributes to a leaf.
 #[derive(Clone, Copy, Debug)]
 enum Use<'a> {
-    Weight { x: &'a Tensor, g: &'a Tensor, scale: Option<&'a Arc<Vec<f64>>> },
-    Bias { g: &'a Tensor, scale: Option<&'a Arc<Vec<f64>>> },
+    Weight { x: &'a Tensor, g: Grad<'a>, scale: Option<&'a Arc<Vec<f64>>> },
+    Bias { g: Grad<'a>, scale: Option<&'a Arc<Vec<f64>>> },
     Table { rows: &'a [u32], padding: Option<u32>, g: &'a Tensor, n_rows: usize },
     Kept { grads: &'a Tensor },
     Deferred { grads: &'a dyn Deferred },
@@ -77,11 +88,18 @@ impl Record {
     fn uses(&self) -> Vec<(&Name, Use<'_>)> {
         match self {
             Record::Linear { weight, bias, x, g, scale } => {
-                let scale = scale.as_ref();
+                let (scale, g) = (scale.as_ref(), Grad::Kept(g));
                 let weight = weight
                     .as_ref()
                     .zip(x.as_ref())
                     .map(|(name, x)| (name, Use::Weight { x, g, scale }));
+                let bias = bias.as_ref().map(|name| (name, Use::Bias { g, scale }));
+                weight.into_iter().chain(bias).collect()
+            }
+            Record::Head { weight, bias, head, scale } => {
+                let (scale, g) = (scale.as_ref(), Grad::Head(head));
+                let weight =
+                    weight.as_ref().map(|name| (name, Use::Weight { x: &head.x, g, scale }));
                 let bias = bias.as_ref().map(|name| (name, Use::Bias { g, scale }));
                 weight.into_iter().chain(bias).collect()
             }
@@ -103,7 +121,8 @@ impl Record {
                 Record::Table { name, rows, padding, g: wide(g)?, n_rows }
             }
             Record::Kept { name, grads } => Record::Kept { name, grads: wide(grads)? },
-            deferred @ Record::Deferred { .. } => deferred,
+            // Those are made in a wide type.
+            other @ (Record::Deferred { .. } | Record::Head { .. }) => other,
         })
     }
 
@@ -114,6 +133,7 @@ impl Record {
             Record::Linear { x, g, .. } => x.as_ref().map_or(0, of) + of(g),
             Record::Table { g, .. } => of(g),
             Record::Kept { grads, .. } => of(grads),
+            Record::Head { head, .. } => of(&head.x),
             Record::Deferred { .. } => 0,
         }
     }
@@ -130,7 +150,8 @@ impl Record {
 impl Use<'_> {
     fn n_samples(&self) -> usize {
         match self {
-            Use::Weight { g, .. } | Use::Bias { g, .. } | Use::Table { g, .. } => g.dims()[0],
+            Use::Weight { g, .. } | Use::Bias { g, .. } => g.n_samples(),
+            Use::Table { g, .. } => g.dims()[0],
             Use::Kept { grads } => grads.dims()[0],
             Use::Deferred { grads } => grads.n_samples(),
         }
@@ -138,7 +159,8 @@ impl Use<'_> {
 
     fn dtype(&self) -> DType {
         match self {
-            Use::Weight { g, .. } | Use::Bias { g, .. } | Use::Table { g, .. } => g.dtype(),
+            Use::Weight { g, .. } | Use::Bias { g, .. } => g.dtype(),
+            Use::Table { g, .. } => g.dtype(),
             Use::Kept { grads } => grads.dtype(),
             Use::Deferred { grads } => grads.dtype(),
         }
@@ -147,8 +169,8 @@ impl Use<'_> {
     fn leaf_shape(&self) -> Shape {
         let last = |t: &Tensor| t.dims().last().copied().unwrap_or(1);
         match self {
-            Use::Weight { x, g, .. } => Shape::from((last(g), last(x))),
-            Use::Bias { g, .. } => Shape::from(last(g)),
+            Use::Weight { x, g, .. } => Shape::from((g.width(), last(x))),
+            Use::Bias { g, .. } => Shape::from(g.width()),
             Use::Table { g, n_rows, .. } => Shape::from((*n_rows, last(g))),
             Use::Kept { grads } => Shape::from(&grads.dims()[1..]),
             Use::Deferred { grads } => grads.leaf_shape(),
@@ -186,9 +208,9 @@ fn summed_typed<T: Real>(
     for u in uses {
         match u {
             Use::Weight { x, g, scale } => {
-                linear::add_weight(&mut out, !first, x, g, *scale, factors)?;
+                linear::add_weight(&mut out, !first, x, *g, *scale, factors)?;
             }
-            Use::Bias { g, scale } => linear::add_bias(&mut out, g, *scale, factors)?,
+            Use::Bias { g, scale } => linear::add_bias(&mut out, *g, *scale, factors)?,
             Use::Table { rows, padding, g, .. } => {
                 table::add(&mut out, rows, *padding, g, factors)?;
             }

@@ -1,5 +1,6 @@
 //! Squared norms of per-sample gradients: ghost, direct or mixed, chosen for each leaf.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,6 +8,7 @@ use candle_core::DType;
 use tensor_tree::host::{Host, Real, View};
 
 use super::deferred::Deferred;
+use super::grad::{self, Opened};
 use super::rows::Rows;
 use super::{Use, summed, table};
 use crate::error::{Error, Result};
@@ -112,12 +114,11 @@ fn typed<T: Real>(uses: &[Use<'_>], leaf: &str, cache: &Cache) -> Result<Vec<f64
 }
 
 /// A linear use on the host.
-struct Pair<T> {
+struct Pair<'a> {
     x: Host,
-    g: Host,
+    g: Opened<'a>,
     t: usize,
     scale: Option<Arc<Vec<f64>>>,
-    marker: std::marker::PhantomData<T>,
 }
 
 /// All linear uses of one sample, stacked along the positions.
@@ -128,85 +129,96 @@ struct Stacked<'a, T: Real> {
     factor: f64,
 }
 
-impl<T: Real> Pair<T> {
-    fn of(u: &Use<'_>) -> Result<Option<Self>> {
+impl<'a> Pair<'a> {
+    fn of(u: &Use<'a>) -> Result<Option<Self>> {
         let Use::Weight { x, g, scale } = u else { return Ok(None) };
-        let (n, p) = (g.dims()[0], g.dims().last().copied().unwrap_or(1));
-        let t = g.elem_count() / (n * p).max(1);
-        Ok(Some(Pair {
-            x: Host::of(x)?,
-            g: Host::of(g)?,
-            t,
-            scale: scale.cloned(),
-            marker: std::marker::PhantomData,
-        }))
+        let (x, t) = (Host::of(x)?, g.positions());
+        Ok(Some(Pair { x, g: g.open()?, t, scale: scale.cloned() }))
+    }
+
+    fn view(&'a self) -> (View<'a>, grad::View<'a>) {
+        (self.x.view(), self.g.view())
     }
 }
 
 fn weights<T: Real>(uses: &[Use<'_>], n: usize, leaf: &str, cache: &Cache) -> Result<Vec<f64>> {
     let dims = uses[0].leaf_shape().dims().to_vec();
     let (p, d) = (dims[0], dims[1]);
-    let pairs = pairs::<T>(uses)?;
-    let views: Vec<(View<'_>, View<'_>)> = pairs.iter().map(|q| (q.x.view(), q.g.view())).collect();
-    let slices = slices(&views)?;
+    let pairs = pairs(uses)?;
+    let views: Vec<_> = pairs.iter().map(Pair::view).collect();
+    let sides = sides::<T>(&pairs, &views)?;
     let t: usize = pairs.iter().map(|q| q.t).sum();
     if t != 1 && (!ghost_is_smaller(t, p, d) || product_is_faster(t, p, d)) {
         let size = p * d;
         if cache.reserve(n * size * std::mem::size_of::<T>()) {
             let one = |i| {
-                let sample = stack(&pairs, &slices, i, d, p);
+                let sample = stack(&sides, i, d, p)?;
                 let (g, x) = (Mat::new(&sample.g, sample.t, p), Mat::new(&sample.x, sample.t, d));
                 let gradient = fresh_product(g.t(), x, T::of(sample.factor), Threads::One);
                 let norm = inner(&gradient, &gradient);
-                (gradient, norm)
+                Ok((gradient, norm))
             };
-            let (grads, norms): (Vec<Vec<T>>, Vec<f64>) = map_indices(n, one).into_iter().unzip();
+            let made: Result<Vec<(Vec<T>, f64)>> = map_indices(n, one).into_iter().collect();
+            let (grads, norms): (Vec<Vec<T>>, Vec<f64>) = made?.into_iter().unzip();
             if norms.iter().all(|x| x.is_finite()) {
                 cache.put(leaf, Rows { grads, norms: norms.clone(), leaf: uses[0].leaf_shape() });
                 return Ok(norms);
             }
         }
     }
-    Ok(map_indices_with(n, Scratch::default, |scratch, i| {
-        let sample = stack(&pairs, &slices, i, d, p);
+    let norms = map_indices_with(n, Scratch::default, |scratch, i| {
+        let sample = stack(&sides, i, d, p)?;
         let norm = one_norm(scratch, &sample, d, p);
-        if norm.is_finite() { norm } else { careful_norm(&sample, d, p) }
-    }))
+        Ok(if norm.is_finite() { norm } else { careful_norm(&sample, d, p) })
+    });
+    norms.into_iter().collect()
 }
 
-fn pairs<T: Real>(uses: &[Use<'_>]) -> Result<Vec<Pair<T>>> {
+fn pairs<'a>(uses: &[Use<'a>]) -> Result<Vec<Pair<'a>>> {
     uses.iter().filter_map(|u| Pair::of(u).transpose()).collect()
 }
 
-fn slices<'a, T: Real>(views: &'a [(View<'_>, View<'_>)]) -> Result<Vec<(&'a [T], &'a [T])>> {
-    views.iter().map(|(x, g)| Ok((x.slice::<T>()?, g.slice::<T>()?))).collect()
+/// What [`stack`] takes of one use.
+struct Side<'a, T> {
+    x: &'a [T],
+    g: &'a grad::View<'a>,
+    t: usize,
+    scale: Option<&'a [f64]>,
+}
+
+fn sides<'a, T: Real>(
+    pairs: &'a [Pair<'a>],
+    views: &'a [(View<'a>, grad::View<'a>)],
+) -> Result<Vec<Side<'a, T>>> {
+    let side = |(pair, (x, g)): (&'a Pair<'a>, &'a (View<'a>, grad::View<'a>))| {
+        let scale = pair.scale.as_ref().map(|scale| scale.as_slice());
+        Ok(Side { x: x.slice::<T>()?, g, t: pair.t, scale })
+    };
+    pairs.iter().zip(views).map(side).collect()
 }
 
 fn stack<'a, T: Real>(
-    pairs: &[Pair<T>],
-    slices: &[(&'a [T], &'a [T])],
+    sides: &'a [Side<'a, T>],
     i: usize,
     d: usize,
     p: usize,
-) -> Stacked<'a, T> {
-    let part = |k: usize| {
-        let t = pairs[k].t;
-        let (x, g) = slices[k];
-        let scale = pairs[k].scale.as_ref().map_or(1.0, |s| s[i]);
-        (&x[i * t * d..(i + 1) * t * d], &g[i * t * p..(i + 1) * t * p], scale)
+) -> Result<Stacked<'a, T>> {
+    let part = |side: &'a Side<'a, T>| {
+        let x = Cow::from(&side.x[i * side.t * d..(i + 1) * side.t * d]);
+        let g = side.g.rows::<T>(i..i + 1, Threads::One)?;
+        Ok::<_, Error>(Stacked { x, g, t: side.t, factor: side.scale.map_or(1.0, |s| s[i]) })
     };
-    if pairs.len() == 1 {
-        let (x, g, factor) = part(0);
-        return Stacked { x: x.into(), g: g.into(), t: pairs[0].t, factor };
+    if let [only] = sides {
+        return part(only);
     }
-    let (mut xs, mut gs) = (Vec::new(), Vec::new());
-    for k in 0..pairs.len() {
-        let (x, g, factor) = part(k);
-        xs.extend_from_slice(x);
+    let t = sides.iter().map(|side| side.t).sum();
+    let (mut xs, mut gs) = (Vec::with_capacity(t * d), Vec::with_capacity(t * p));
+    for side in sides {
+        let Stacked { x, g, factor, .. } = part(side)?;
+        xs.extend_from_slice(&x);
         gs.extend(g.iter().map(|v| *v * T::of(factor)));
     }
-    let t = pairs.iter().map(|q| q.t).sum();
-    Stacked { x: xs.into(), g: gs.into(), t, factor: 1.0 }
+    Ok(Stacked { x: xs.into(), g: gs.into(), t, factor: 1.0 })
 }
 
 fn direct<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize, out: &mut [T]) {
@@ -258,28 +270,33 @@ fn careful_norm<T: Real>(sample: &Stacked<'_, T>, d: usize, p: usize) -> f64 {
 }
 
 fn biases<T: Real>(uses: &[Use<'_>], n: usize, leaf: &str, cache: &Cache) -> Result<Vec<f64>> {
-    let hosts = hosts(uses)?;
-    let views: Vec<View<'_>> = hosts.iter().map(Host::view).collect();
-    let slices: Vec<&[T]> = views.iter().map(|v| v.slice::<T>()).collect::<Result<_, _>>()?;
+    let mut opened = Vec::with_capacity(uses.len());
+    let mut positions = 0;
+    for u in uses {
+        let Use::Bias { g, scale } = u else { continue };
+        positions += g.positions();
+        opened.push((g.open()?, *scale));
+    }
+    let parts: Vec<_> = opened.iter().map(|(g, scale)| (g.view(), *scale)).collect();
     let p = uses[0].leaf_shape().elem_count();
-    let sums: Vec<Vec<T>> = map_indices(n, |i| {
+    let sums: Result<Vec<Vec<T>>> = map_indices(n, |i| {
         let mut sum = vec![T::default(); p];
-        for (u, g) in uses.iter().zip(&slices) {
-            let size = g.len() / n;
-            let part = &g[i * size..(i + 1) * size];
-            match u {
-                Use::Bias { scale: Some(scale), .. } => {
-                    let mut own = vec![T::default(); p];
-                    add_rows(&mut own, part);
-                    accumulate(&mut sum, T::of(scale[i]), &own);
-                }
-                _ => add_rows(&mut sum, part),
+        for (g, scale) in &parts {
+            let part = g.rows::<T>(i..i + 1, Threads::One)?;
+            if let Some(scale) = scale {
+                let mut own = vec![T::default(); p];
+                add_rows(&mut own, &part);
+                accumulate(&mut sum, T::of(scale[i]), &own);
+            } else {
+                add_rows(&mut sum, &part);
             }
         }
-        sum
-    });
+        Ok(sum)
+    })
+    .into_iter()
+    .collect();
+    let sums = sums?;
     let norms: Vec<f64> = sums.iter().map(|sum| inner(sum, sum)).collect();
-    let positions: usize = slices.iter().map(|g| g.len() / (n * p).max(1)).sum();
     let bytes = n * p * std::mem::size_of::<T>();
     if 1 < positions && norms.iter().all(|x| x.is_finite()) && cache.reserve(bytes) {
         cache.put(leaf, Rows { grads: sums, norms: norms.clone(), leaf: uses[0].leaf_shape() });
@@ -309,12 +326,8 @@ fn kept<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
 fn hosts(uses: &[Use<'_>]) -> Result<Vec<Host>> {
     uses.iter()
         .filter_map(|u| {
-            let tensor = match u {
-                Use::Weight { g, .. } | Use::Bias { g, .. } | Use::Table { g, .. } => g,
-                Use::Kept { grads } => grads,
-                Use::Deferred { .. } => return None,
-            };
-            Some(Host::of(tensor).map_err(Into::into))
+            let Use::Kept { grads } = u else { return None };
+            Some(Host::of(grads).map_err(Into::into))
         })
         .collect()
 }
@@ -340,14 +353,14 @@ fn tables_and_weights<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
         .map(|((rows, padding, _), v)| Ok((*rows, *padding, v.slice::<T>()?)))
         .collect::<Result<_>>()?;
     let norms = table::squared_norms(&lookups, n, width);
-    let pairs = pairs::<T>(uses)?;
+    let pairs = pairs(uses)?;
     if pairs.is_empty() {
         return Ok(norms);
     }
-    let views: Vec<(View<'_>, View<'_>)> = pairs.iter().map(|q| (q.x.view(), q.g.view())).collect();
-    let slices = slices(&views)?;
-    Ok(map_indices_with(n, Scratch::default, |scratch, i| {
-        let sample = stack(&pairs, &slices, i, width, n_rows);
+    let views: Vec<_> = pairs.iter().map(Pair::view).collect();
+    let sides = sides::<T>(&pairs, &views)?;
+    let norms = map_indices_with(n, Scratch::default, |scratch, i| {
+        let sample = stack(&sides, i, width, n_rows)?;
         let parts = norms[i] + one_norm(scratch, &sample, width, n_rows);
         let used: Vec<table::Lookup<'_, T>> = lookups
             .iter()
@@ -363,14 +376,15 @@ fn tables_and_weights<T: Real>(uses: &[Use<'_>], n: usize) -> Result<Vec<f64>> {
         let cross = used.iter().map(|u| table::cross(u, &sample.x, &sample.g, width, n_rows));
         let total = parts + 2.0 * sample.factor * cross.sum::<f64>();
         if parts * 0.01 <= total || !total.is_finite() {
-            return total;
+            return Ok(total);
         }
         // The parts cancel, and the sum of their norms with it most of its digits.
         let mut out = vec![T::default(); n_rows * width];
         direct(&sample, width, n_rows, &mut out);
         used.iter().for_each(|u| u.add_to(&mut out, width));
-        inner(&out, &out)
-    }))
+        Ok(inner(&out, &out))
+    });
+    norms.into_iter().collect()
 }
 
 /// Any other mixture of uses: each sample's gradient is made and measured.

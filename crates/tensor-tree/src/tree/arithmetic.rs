@@ -129,6 +129,11 @@ fn lin_comb(alpha: f64, a: &Tensor, beta: f64, b: &Tensor) -> Result<Tensor> {
     match (a.dtype(), b.dtype()) {
         (DType::F32, DType::F32) if on_host(a) && on_host(b) => typed::<f32>(alpha, a, beta, b),
         (DType::F64, DType::F64) if on_host(a) && on_host(b) => typed::<f64>(alpha, a, beta, b),
+        // Halves are rounded once, at the end.
+        (DType::F16 | DType::BF16, _) => {
+            let (x, y) = (a.to_dtype(DType::F32)?, b.to_dtype(DType::F32)?);
+            Ok(((x * alpha)? + (y * beta)?)?.to_dtype(a.dtype())?)
+        }
         _ => Ok(((a * alpha)? + (b.to_dtype(a.dtype())? * beta)?)?),
     }
 }
