@@ -53,7 +53,7 @@ impl fmt::Display for EpsilonBound {
         match self {
             EpsilonBound::Upper(upper) => write!(f, "at most {}", RoundedUp(*upper)),
             EpsilonBound::Bracket { lower, upper } => {
-                write!(f, "at most {} (and at least {lower:.6})", RoundedUp(*upper))
+                write!(f, "at most {} (and at least {})", RoundedUp(*upper), RoundedDown(*lower))
             }
             EpsilonBound::Estimate(value) => write!(f, "about {value:.6} (an estimate)"),
         }
@@ -71,6 +71,20 @@ impl fmt::Display for RoundedUp {
             self.0 * (1.0 + 1e-9)
         };
         write!(f, "{up:.6}")
+    }
+}
+
+/// Prints six decimals of what is certainly not more.
+struct RoundedDown(f64);
+
+impl fmt::Display for RoundedDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let down = if self.0 < 1e9 {
+            ((self.0 * (1.0 - 1e-9) * 1e6).floor() / 1e6).max(0.0)
+        } else {
+            self.0 * (1.0 - 1e-9)
+        };
+        write!(f, "{down:.6}")
     }
 }
 
@@ -149,6 +163,14 @@ mod tests {
     fn an_estimate_is_never_a_guarantee() {
         assert_eq!(EpsilonBound::Estimate(1.0).guarantee(), None);
         assert_eq!(DeltaBound::Estimate { ln: -3.0 }.ln_guarantee(), None);
+    }
+
+    #[test]
+    fn printed_lower_bounds_are_rounded_down() {
+        let shown = |x: f64| EpsilonBound::Bracket { lower: x, upper: x }.to_string();
+        assert_eq!(shown(4.137_162_914), "at most 4.137163 (and at least 4.137162)");
+        assert_eq!(shown(0.0), "at most 0.000000 (and at least 0.000000)");
+        assert_eq!(shown(f64::INFINITY), "at most inf (and at least inf)");
     }
 
     #[test]

@@ -118,18 +118,40 @@ fn search_sample_rate(
 /// The largest number of repetitions of `step` that stays within the target; 0 if not even one does.
 ///
 /// # Errors
-/// [`Error::CalibrationLimit`] if every number that 64 bits can hold fits; [`Error::EstimateOnly`]; what the
-/// accountant returns.
+/// As [`steps_of`].
 pub fn steps(accountant: &dyn Accountant, target: Target, step: &DpEvent) -> Result<u64> {
+    steps_of(accountant, target, |n| Ok(step.clone().repeated(n)))
+}
+
+/// The largest number of steps whose history stays within the target; 0 if not even one does.
+///
+/// `history` maps a number of steps, at least 1, to everything that will be released; epsilon must rise with it.
+///
+/// # Errors
+/// [`Error::CalibrationLimit`] if every number that 64 bits can hold fits; [`Error::EstimateOnly`]; what `history` and the
+/// accountant return.
+pub fn steps_of(
+    accountant: &dyn Accountant,
+    target: Target,
+    history: impl Fn(u64) -> Result<DpEvent>,
+) -> Result<u64> {
+    search_steps(accountant, target, &history)
+}
+
+fn search_steps(
+    accountant: &dyn Accountant,
+    target: Target,
+    history: &dyn Fn(u64) -> Result<DpEvent>,
+) -> Result<u64> {
     let wanted = target.epsilon.get();
-    let epsilon = |n: u64| epsilon_of(accountant, &step.clone().repeated(n), target.delta);
+    let epsilon = |n: u64| epsilon_of(accountant, &history(n)?, target.delta);
     let over = |value: f64| wanted < value;
     // A step may hold several equal events: their number overflows first.
     let epsilon = |n: u64| match epsilon(n) {
         Err(Error::CountOverflow { .. }) => Ok(f64::INFINITY),
         other => other,
     };
-    let seed = accountant.seed().map(|seed| steps(seed, target, step));
+    let seed = accountant.seed().map(|seed| search_steps(seed, target, history));
     let seed = seed.and_then(Result::ok).unwrap_or(0).max(1);
     // Enclose the answer by growing strides from the seed, upwards or downwards.
     let at_seed = epsilon(seed)?;

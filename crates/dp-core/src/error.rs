@@ -179,6 +179,26 @@ pub enum Error {
     /// A batch was drawn with the key of another step, so it may be one of several that somebody chose from.
     #[error("the batch was drawn with the key of another step")]
     BatchOfAnotherStep,
+    /// A batch was drawn as that of another process than the one that uses it, so it may be one of several that somebody
+    /// chose from, or the same as that of another process.
+    #[error(
+        "the batch was drawn as that of process {drawn}, but this is process {here} of its group"
+    )]
+    BatchOfAnotherProcess {
+        /// The rank it was drawn with.
+        drawn: usize,
+        /// The rank of the process.
+        here: usize,
+    },
+    /// The file of a ledger is not the one that charges are written to any more.
+    #[error(
+        "the ledger `{}` was renamed, removed or replaced by another file while a run wrote to it: put back the file with the most charges",
+        .path.display()
+    )]
+    LedgerReplaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// The ledger protects something else than the plan says, so its epsilon would be another's.
     #[error("the ledger has {what} `{found}`, the step's plan `{expected}`")]
     LedgerOfAnotherPlan {

@@ -206,8 +206,9 @@ impl PoissonSampler {
     /// The record numbers of one batch, in increasing order: the same whenever it is drawn with the same key.
     ///
     /// # Privacy
-    /// The batch belongs to the step of this key; [`crate::PrivateStep`] refuses it with any other. A step consumes its
-    /// key, so nobody can draw until a batch pleases, nor train on one batch twice.
+    /// The batch belongs to the step of this key; [`crate::PrivateStep`] refuses it with any other, and consumes the key: no batch is
+    /// trained on twice. Amplification holds for batches that nobody chose: whoever looks at a batch must use it, also if it is
+    /// empty, and neither throws the key away nor draws with another one.
     pub fn draw(&self, key: &StepKey) -> Sampled<Vec<usize>> {
         self.draw_as(key, 0)
     }
@@ -215,13 +216,13 @@ impl PoissonSampler {
     /// The share of process `rank`, which has records of its own.
     ///
     /// # Privacy
-    /// Each process must draw with its own rank. With the same one for all, a record would join a batch together with
-    /// those of the same number on other processes, and not independently of them.
+    /// Each process draws with its own rank, and [`crate::PrivateStep`] refuses any other. With the same one for all, a record would
+    /// join a batch together with those of the same number on other processes, and not independently of them.
     pub fn draw_as(&self, key: &StepKey, rank: u32) -> Sampled<Vec<usize>> {
         let mut rng = key.sampling(rank).rng();
         let rate = self.rate.get();
         let batch = (0..self.n_samples).filter(|_| below(rate, || rng.next_u64())).collect();
-        Sampled { batch, draw: Draw { rate: self.rate, step: key.fingerprint() } }
+        Sampled { batch, draw: Draw { rate: self.rate, step: key.fingerprint(), rank } }
     }
 }
 
@@ -259,6 +260,7 @@ pub struct Sampled<B> {
 pub struct Draw {
     rate: SampleRate,
     step: u64,
+    rank: u32,
 }
 
 impl Draw {
@@ -266,6 +268,12 @@ impl Draw {
     #[must_use]
     pub fn rate(self) -> SampleRate {
         self.rate
+    }
+
+    /// The process that the batch was drawn for.
+    #[must_use]
+    pub fn rank(self) -> usize {
+        self.rank as usize
     }
 
     /// Whether the batch was drawn with this key.

@@ -84,8 +84,7 @@ scalar!(
 scalar!(
     /// Standard deviation of the noise divided by the L2 sensitivity. Zero is allowed for tests and
     /// gives no guarantee: every accountant answers infinity.
-    NoiseMultiplier, "noise multiplier", "finite and not negative",
-    |value| value.is_finite() && 0.0 <= value
+    NoiseMultiplier, "noise multiplier", "between 0 and 1e100", |value| (0.0..=1e100).contains(&value)
 );
 scalar!(
     /// Scale of Laplace noise divided by the L1 sensitivity.

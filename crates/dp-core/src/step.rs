@@ -112,7 +112,8 @@ impl PrivateStep {
         })
     }
 
-    /// The same with dropout masks drawn from the step's key.
+    /// The same with dropout masks drawn from the step's key. The proof that samples are not coupled must then be one of passes in
+    /// training ([`Validated::covers_training`]), or ledgers are marked.
     #[must_use]
     pub fn with_dropout(self) -> Self {
         PrivateStep { dropout: true, ..self }
@@ -140,7 +141,8 @@ impl PrivateStep {
     /// `ledger` first.
     ///
     /// # Errors
-    /// [`Error::LedgerOfAnotherPlan`], [`Error::BatchOfAnotherStep`] and [`Error::KeysDiffer`] before anything is computed; or
+    /// [`Error::LedgerOfAnotherPlan`], [`Error::BatchOfAnotherStep`], [`Error::BatchOfAnotherProcess`] and [`Error::KeysDiffer`]
+    /// before anything is computed; or
     /// if the objective fails, the trees do not fit, or the charge cannot be recorded. After an error no gradient exists;
     /// the charge may.
     pub fn run<O: PerSampleDifferentiable>(
@@ -291,8 +293,16 @@ impl PrivateStep {
         let event = release(self.mechanism.noise_multiplier(), counted, n_losses, self.losses)?;
         self.clipping.groups().check(&first.params)?;
         self.check_ledger(ledger.ledger())?;
-        if batch.draw.is_some_and(|draw| !draw.belongs_to(&key)) {
-            return Err(Error::BatchOfAnotherStep);
+        if let Some(draw) = batch.draw {
+            if !draw.belongs_to(&key) {
+                return Err(Error::BatchOfAnotherStep);
+            }
+            if draw.rank() != group.rank() {
+                return Err(Error::BatchOfAnotherProcess {
+                    drawn: draw.rank(),
+                    here: group.rank(),
+                });
+            }
         }
         if let Extra::Diagnostics(_) = extra {
             ledger.mark(Mark::DiagnosticsReleased)?;
@@ -360,8 +370,11 @@ impl PrivateStep {
     }
 
     fn is_validated(&self, points: &[ProbePoint]) -> bool {
-        let proof = self.validated.as_ref();
-        proof.is_some_and(|proof| points.iter().all(|point| proof.covers(&point.params)))
+        let covers = |proof: &Validated| {
+            (!self.dropout || proof.covers_training())
+                && points.iter().all(|point| proof.covers(&point.params))
+        };
+        self.validated.as_ref().is_some_and(covers)
     }
 
     /// Noise for one relation under a statement about another would be a wrong claim.

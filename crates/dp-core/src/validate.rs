@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
-use tensor_tree::{Groups, Pass, PerSample, PerSampleDifferentiable, ProbePoint, Tree};
+use tensor_tree::{Groups, Key, Pass, PerSample, PerSampleDifferentiable, ProbePoint, Tree};
 
 use crate::{Error, Result};
 
@@ -69,7 +69,7 @@ impl std::fmt::Display for Problem {
 /// The proof that [`validate`] found nothing wrong with some leaves. Only `validate` makes one.
 ///
 /// ```compile_fail,E0451
-/// let unseen = dp_core::Validated { leaves: Default::default(), losses: true };
+/// let unseen = dp_core::Validated { leaves: Default::default(), losses: true, training: true };
 /// ```
 ///
 /// # Privacy
@@ -78,12 +78,20 @@ impl std::fmt::Display for Problem {
 pub struct Validated {
     leaves: BTreeMap<String, Vec<usize>>,
     losses: bool,
+    training: bool,
 }
 
 impl Validated {
-    fn of(params: &Tree, losses: bool) -> Self {
+    fn of(params: &Tree, losses: bool, training: bool) -> Self {
         let leaf = |(name, leaf): (&str, &Tensor)| (name.to_owned(), leaf.dims().to_vec());
-        Validated { leaves: params.iter().map(leaf).collect(), losses }
+        Validated { leaves: params.iter().map(leaf).collect(), losses, training }
+    }
+
+    /// Whether passes in training were looked at too, which a step with dropout needs: what a model does there can couple samples
+    /// although it does not in evaluation. They were unless the probe batches allow none, as without the numbers that key dropout masks.
+    #[must_use]
+    pub fn covers_training(&self) -> bool {
+        self.training
     }
 
     /// Whether the loss of each sample was seen to depend on that sample alone too, which a release of losses needs. A loss can
@@ -105,9 +113,10 @@ impl Validated {
 
 /// Checks every leaf of `params` on a probe batch.
 ///
-/// `together` is a batch, `alone` the same samples in batches of one, in the same order. A sample's gradient must be the
-/// same in both, up to `1e-3` relative; whether its loss is too, the proof says. Takes a backward pass of the whole batch for each sample, so a few samples are
-/// enough. Their values must differ, and no gradient should vanish at `params`: what is equal or zero hides a coupling.
+/// `together` is a batch, `alone` the same samples (with the same numbers) in batches of one, in the same order. A sample's gradient
+/// must be the same in both, up to `1e-3` relative, in evaluation and, if the batches allow one, in a pass of training with fixed
+/// dropout masks; whether its loss is too, the proof says. Takes two backward passes of the whole batch for each sample, so a few
+/// samples are enough. Their values must differ, and no gradient should vanish at `params`: what is equal or zero hides a coupling.
 ///
 /// # Privacy
 /// Looks at gradients without noise: use made-up or public samples. A step without the proof marks its ledger
@@ -128,7 +137,7 @@ pub fn validate<O: PerSampleDifferentiable>(
     must_be("number of single samples", "at least two", 2 <= alone.len(), alone.len())?;
     let mut problems: Vec<Problem> = params.iter().filter_map(by_name_and_size).collect();
     let leaves = Groups::per_leaf(params);
-    let probe = Probe { objective, params, leaves: &leaves };
+    let probe = Probe { objective, params, leaves: &leaves, pass: Pass::Eval };
     match probe.norms(together) {
         Err(Error::Tree(tensor_tree::Error::NotDifferentiated { leaves })) => {
             for leaf in leaves {
@@ -140,11 +149,24 @@ pub fn validate<O: PerSampleDifferentiable>(
         Err(other) => return Err(other),
         Ok(joint) => problems.extend(probe.compare(&joint, together, alone)?),
     }
-    if problems.is_empty() {
-        Ok(Validated::of(params, probe.has_losses_alone(together, alone)?))
-    } else {
-        Err(Error::Untrainable { problems })
+    if !problems.is_empty() {
+        return Err(Error::Untrainable { problems });
     }
+    let mut losses = probe.has_losses_alone(together, alone)?;
+    // One key for all batches: masks then depend on the sample alone.
+    let training = Probe { pass: Pass::Train { key: Key::from_seed(0) }, ..probe };
+    let covered = match training.norms(together) {
+        Err(_) => false,
+        Ok(joint) => {
+            let problems = training.compare(&joint, together, alone)?;
+            if !problems.is_empty() {
+                return Err(Error::Untrainable { problems });
+            }
+            losses = losses && training.has_losses_alone(together, alone)?;
+            true
+        }
+    };
+    Ok(Validated::of(params, losses, covered))
 }
 
 /// What can be said of a leaf without a gradient.
@@ -163,12 +185,13 @@ struct Probe<'a, O> {
     objective: &'a O,
     params: &'a Tree,
     leaves: &'a Groups,
+    pass: Pass,
 }
 
 impl<O: PerSampleDifferentiable> Probe<'_, O> {
     fn per_sample(&self, batch: &O::Batch) -> Result<O::PerSample> {
         let points = ProbePoint::single(self.params);
-        Ok(self.objective.per_sample(&points, batch, Pass::Eval)?.1)
+        Ok(self.objective.per_sample(&points, batch, self.pass)?.1)
     }
 
     /// Squared norms, `[leaf][sample]`.
@@ -186,7 +209,7 @@ impl<O: PerSampleDifferentiable> Probe<'_, O> {
     /// Whether each loss in the batch is that of its sample alone.
     fn has_losses_alone(&self, together: &O::Batch, alone: &[O::Batch]) -> Result<bool> {
         let of = |batch: &O::Batch| -> Result<Vec<f64>> {
-            let losses = self.objective.losses(self.params, batch, Pass::Eval)?.per_sample()?;
+            let losses = self.objective.losses(self.params, batch, self.pass)?.per_sample()?;
             let losses = losses.to_dtype(DType::F64).and_then(|losses| losses.to_vec1::<f64>());
             Ok(losses.map_err(tensor_tree::Error::from)?)
         };

@@ -239,7 +239,7 @@ fn nothing_and_everything_have_exact_answers() {
         let delta = PldAccountant::new().delta(&nothing, Epsilon::new(0.0).unwrap()).unwrap();
         assert!(delta.value() <= 0.0);
     }
-    for everything in [DpEvent::NonPrivate, step(1e-9, 0.0), step(1.0, 0.0).repeated(3)] {
+    for everything in [DpEvent::NonPrivate, step(1.0, 0.0).repeated(3)] {
         assert!(bracket(&everything, 0.1).lower.is_infinite());
         let delta = PldAccountant::new().delta(&everything, Epsilon::new(9.0).unwrap()).unwrap();
         assert!(1.0 <= delta.value());
@@ -250,6 +250,54 @@ fn nothing_and_everything_have_exact_answers() {
     let laplace = DpEvent::laplace(2.0).unwrap().repeated(3);
     let pure = PldAccountant::new().optimize(&laplace, zero).unwrap();
     assert!((pure.upper - 1.5).abs() < 1e-9);
+}
+
+#[test]
+fn a_sample_without_noise_hides_who_is_not_in_it() {
+    let delta_at_nine = |event: &DpEvent| match PldAccountant::new()
+        .delta(event, Epsilon::new(9.0).unwrap())
+        .unwrap()
+    {
+        dp_core::DeltaBound::Bracket { ln_lower, ln_upper } => (ln_lower.exp(), ln_upper.exp()),
+        other => panic!("{other:?}"),
+    };
+    let shown = 1.0 - 0.99_f64.powi(7);
+    let sampled = step(0.01, 0.0).repeated(7);
+    let (lower, upper) = delta_at_nine(&sampled);
+    assert!(lower <= shown && shown <= upper && upper - lower < 1e-10);
+    let epsilon = bracket(&sampled, shown * 0.999);
+    assert!(epsilon.lower.is_infinite() && epsilon.tolerance < 1.0);
+    assert!(bracket(&sampled, shown * 1.001).upper <= 0.0);
+    // Beside other releases, what is known is one side only.
+    let mixed = DpEvent::Composed(vec![sampled, step(0.1, 1.0).repeated(5)]);
+    let (lower, upper) = delta_at_nine(&mixed);
+    assert!(lower <= shown && 1.0 <= upper);
+    let (below, above) = (bracket(&mixed, shown * 0.999), bracket(&mixed, shown * 1.001));
+    assert!(below.lower.is_infinite() && above.lower <= 0.0 && above.upper.is_infinite());
+}
+
+#[test]
+fn noise_of_any_size_has_an_answer() {
+    for noise in [1e-100, 1e-12, 1e-3, 1e8, 1e20, 1e40, 1e60, 1e80, 1e100] {
+        for (rate, steps) in [(1.0, 1), (0.01, 1), (0.01, 1000), (1e-6, 1_000_000)] {
+            let found = bracket(&step(rate, noise).repeated(steps), 1e-6);
+            assert!(found.lower <= found.upper, "{noise} {rate} {steps}: {found:?}");
+            if 1e8 <= noise {
+                assert!(found.upper < 1e-3, "{noise} {rate} {steps}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_width_too_small_to_reach_gives_a_bracket_about_as_narrow_as_possible() {
+    let history = step(0.01, 1.0).repeated(1000);
+    let delta = Delta::new(1e-5).unwrap();
+    for relative in [1e-9, 1e-10, 1e-12, 1e-15] {
+        let accountant = PldAccountant::with_tolerance(0.0, relative).unwrap();
+        let found = accountant.optimize(&history, delta).unwrap();
+        assert!(found.upper - found.lower < 1e-5, "{relative}: {found:?}");
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ use dp_core::{
     RdpAccountant, RunKey, validate,
 };
 use tape_nn::{Context, Linear, Param, TapeLoss, Taped};
-use tensor_tree::{Key, Losses, ProbePoint, SingleProcess, Tree};
+use tensor_tree::checkpoint::{self, StateReader, StateWriter};
+use tensor_tree::{Key, Losses, ProbePoint, Rates, SingleProcess, Tree};
 
 const FOLDER: &str = "DP_CORE_KILL_TEST_FOLDER";
 const KILLS: usize = 50;
@@ -60,12 +61,38 @@ fn ledger(folder: &Path) -> PathBuf {
     folder.join("run.ledger")
 }
 
+fn checkpoint(folder: &Path) -> PathBuf {
+    folder.join("run.safetensors")
+}
+
+fn header() -> checkpoint::Header {
+    checkpoint::Header { kind: "kill test".into(), config: String::new() }
+}
+
+/// The parameters that were saved last, and after how many steps; none before the first.
+fn saved(folder: &Path) -> Option<(u64, Tree)> {
+    let path = checkpoint(folder);
+    if !path.exists() {
+        return None;
+    }
+    let state = checkpoint::read(&path, &header()).unwrap();
+    let mut reader = StateReader::new(&state);
+    Some((reader.count("step").unwrap(), reader.tree("params").unwrap()))
+}
+
+fn save(folder: &Path, step: u64, params: &Tree) {
+    let mut out = StateWriter::new();
+    out.count("step", step).unwrap();
+    out.tree("params", params).unwrap();
+    checkpoint::write(&checkpoint(folder), &header(), &out.finish()).unwrap();
+}
+
 fn journal(folder: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(folder.join("journal")).unwrap()
 }
 
-/// Not a test by itself: the process that the next test kills. Takes steps until it is killed, and writes, unbuffered, a
-/// line before each and one with the first values of the release after it.
+/// Not a test by itself: the process that the next test kills. Goes on from the checkpoint, takes steps until it is killed, writes,
+/// unbuffered, a line before each and one with the first values of the release after it, and saves the parameters.
 #[test]
 #[ignore = "heavy: the process that the kill test starts and kills"]
 fn steps_until_killed() {
@@ -74,7 +101,8 @@ fn steps_until_killed() {
     let mut ledger =
         LedgerFile::open_or_create(ledger(&folder), plan.relation(), plan.unit()).unwrap();
     let mut keys = RunKey::private().unwrap();
-    let params = Tree::from_leaves([("weight", rows(1).ones_like().unwrap())]).unwrap();
+    let first = || (0, Tree::from_leaves([("weight", rows(1).ones_like().unwrap())]).unwrap());
+    let (mut n, mut params) = saved(&folder).unwrap_or_else(first);
     let clipping =
         Clipping::new(ClipFunction::default(), &ClipStyle::Flat, &params, plan.clip_norm());
     let layer = Linear::new(Param::named("weight", &[1, WIDTH]), None);
@@ -84,17 +112,20 @@ fn steps_until_killed() {
     let validated = validate(&objective, &params, &probe, &alone).unwrap();
     let step = PrivateStep::new(&plan, clipping.unwrap()).unwrap().with_validated(validated);
     let sampler = plan.sampler().unwrap();
-    let points = ProbePoint::single(&params);
     let mut journal = journal(&folder);
     loop {
         journal.write_all(b"begin\n").unwrap();
         let key = keys.next_step();
         let batch = sampler.draw(&key).map(|_| rows(0));
+        let points = ProbePoint::single(&params);
         let grads = step.run(&objective, &points, batch, key, &SingleProcess, &mut ledger).unwrap();
         let leaf = grads.leaf("weight").unwrap();
         let first: Vec<f64> = leaf.squeeze(0).unwrap().narrow(0, 0, 3).unwrap().to_vec1().unwrap();
         let print: String = first.iter().map(|x| format!("{:016x}", x.to_bits())).collect();
         journal.write_all(format!("done {print}\n").as_bytes()).unwrap();
+        params = params.descend(&grads, &Rates::uniform(0.1)).unwrap();
+        n += 1;
+        save(&folder, n, &params);
     }
 }
 
@@ -130,7 +161,7 @@ fn a_private_run_killed_at_random_moments_never_counts_too_little_or_repeats_noi
     let (plan, accountant) = (plan(), RdpAccountant::new());
     let mut waits = [0f64; KILLS];
     Key::from_seed(11).fill_uniform(&mut waits);
-    let mut charged_before = 0;
+    let (mut charged_before, mut saved_before, mut n_lost) = (0, 0, 0);
     for (kill, wait) in waits.into_iter().enumerate() {
         let begun_before = read_journal(folder).0;
         let mut child = start(folder);
@@ -161,8 +192,14 @@ fn a_private_run_killed_at_random_moments_never_counts_too_little_or_repeats_noi
         let released = plan.step_event().repeated(prints.len() as u64);
         let spent = accountant.epsilon(&released, plan.delta()).unwrap().value();
         assert!(spent <= epsilon, "kill {kill}: {epsilon} is below {spent}");
-        charged_before = charged;
+        // A checkpoint is the old one or the new one, never half of one, and knows of no step that was not charged.
+        let n_saved = saved(folder).map_or(0, |(n, _)| n);
+        assert!(saved_before <= n_saved && n_saved <= charged, "kill {kill}: {n_saved} {charged}");
+        n_lost += u64::from(n_saved - saved_before < charged - charged_before);
+        (charged_before, saved_before) = (charged, n_saved);
     }
+    // Some kills came between a charge and its checkpoint: steps that were done again, and charged again.
+    assert!(0 < n_lost, "no kill fell within a step");
     let (_, prints) = read_journal(folder);
     let distinct: BTreeSet<&String> = prints.iter().collect();
     assert_eq!(distinct.len(), prints.len(), "noise came twice");

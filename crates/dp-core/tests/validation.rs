@@ -2,10 +2,16 @@
 
 use candle_core::{DType, Device, Tensor};
 use dp_core::validate::{Problem, Reason};
-use dp_core::{Error, validate};
+use dp_core::{
+    ClipFunction, ClipStyle, Clipping, Delta, Error, PrivacyPlan, PrivateStep, RdpAccountant,
+    Refusal, RunKey, Unsampled, validate,
+};
 use tape_nn::loss::linear_cross_entropy;
-use tape_nn::{Activation, Context, Linear, Param, TapeLoss, Taped};
-use tensor_tree::{Key, Label, Losses, Tree};
+use tape_nn::{Activation, Context, Linear, Param, TapeGrads, TapeLoss, Taped};
+use tensor_tree::{
+    Differentiable, Key, Label, Losses, Objective, Pass, PerSampleDifferentiable, ProbePoint,
+    Reduction, SingleProcess, Tree,
+};
 
 use crate::battery::networks::{Batch, Sample, Sizes, Tokens, rows};
 
@@ -87,6 +93,110 @@ fn probe() -> (Pair, Vec<Pair>) {
     let y = Tensor::new(&[0i64, 1, 1], &Device::Cpu).unwrap();
     let alone = (0..3).map(|i| (x.narrow(0, i, 1).unwrap(), y.narrow(0, i, 1).unwrap())).collect();
     ((x, y), alone)
+}
+
+/// One model in evaluation and another in training, as batch normalisation has it.
+struct Switching {
+    eval: Taped<Model>,
+    /// None: an error.
+    train: Option<Taped<Model>>,
+}
+
+impl Switching {
+    fn at(&self, pass: Pass) -> tensor_tree::Result<&Taped<Model>> {
+        match pass {
+            Pass::Eval => Ok(&self.eval),
+            Pass::Train { .. } => {
+                let none = tensor_tree::Error::EmptyTree { what: "sample numbers" };
+                self.train.as_ref().ok_or(none)
+            }
+        }
+    }
+}
+
+impl Objective for Switching {
+    type Batch = Pair;
+    fn losses(&self, params: &Tree, batch: &Pair, pass: Pass) -> tensor_tree::Result<Losses> {
+        self.at(pass)?.losses(params, batch, pass)
+    }
+}
+
+impl Differentiable for Switching {
+    fn value_and_grad(
+        &self,
+        params: &Tree,
+        batch: &Pair,
+        pass: Pass,
+        reduction: Reduction,
+    ) -> tensor_tree::Result<(Losses, Tree)> {
+        self.at(pass)?.value_and_grad(params, batch, pass, reduction)
+    }
+}
+
+impl PerSampleDifferentiable for Switching {
+    type PerSample = TapeGrads;
+    fn per_sample(
+        &self,
+        points: &[ProbePoint],
+        batch: &Pair,
+        pass: Pass,
+    ) -> tensor_tree::Result<(Losses, TapeGrads)> {
+        self.at(pass)?.per_sample(points, batch, pass)
+    }
+}
+
+#[test]
+fn a_model_that_couples_its_samples_in_training_alone_is_refused() {
+    let (eval, params) = model(Batchwise::Not);
+    let (train, _) = model(Batchwise::Centered);
+    let (together, alone) = probe();
+    let switching = Switching { eval, train: Some(train) };
+    match validate(&switching, &params, &together, &alone) {
+        Err(Error::Untrainable { problems }) => {
+            assert!(problems.iter().any(|p| p.leaf == "fc1.weight"), "{problems:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let (eval, _) = model(Batchwise::Not);
+    let proof = validate(&eval, &params, &together, &alone).unwrap();
+    assert!(proof.covers_training());
+}
+
+#[test]
+fn without_a_pass_in_training_a_step_with_dropout_has_no_proof() {
+    let (eval, params) = model(Batchwise::Not);
+    let switching = Switching { eval, train: None };
+    let (together, alone) = probe();
+    let proof = validate(&switching, &params, &together, &alone).unwrap();
+    assert!(!proof.covers_training() && proof.covers(&params));
+    let plan = PrivacyPlan::builder()
+        .n_samples(100)
+        .expected_batch_size(3.0)
+        .steps(10)
+        .delta(1e-5)
+        .noise_multiplier(1.0)
+        .clip_norm(1.0)
+        .build(&RdpAccountant::new())
+        .unwrap();
+    let clipping =
+        Clipping::new(ClipFunction::default(), &ClipStyle::Flat, &params, plan.clip_norm());
+    let step = PrivateStep::new(&plan, clipping.unwrap()).unwrap().with_validated(proof);
+    let marked = |step: PrivateStep, objective: &dyn Fn() -> Switching| {
+        let mut ledger = plan.ledger();
+        let key = RunKey::seeded(1, 0).next_step();
+        let points = ProbePoint::single(&params);
+        let batch = Unsampled(together.clone());
+        step.run(&objective(), &points, batch, key, &SingleProcess, &mut ledger).unwrap();
+        let Err(Error::NoGuarantee { reasons }) =
+            ledger.statement(&RdpAccountant::new(), Delta::new(1e-5).unwrap())
+        else {
+            panic!("seeded noise has a statement")
+        };
+        reasons.contains(&Refusal::NotValidated)
+    };
+    let both = || Switching { eval: model(Batchwise::Not).0, train: Some(model(Batchwise::Not).0) };
+    assert!(!marked(step.clone(), &both), "evaluation is proven");
+    assert!(marked(step.with_dropout(), &both), "training is not");
 }
 
 fn problems(objective: &Taped<Model>, params: &Tree) -> Vec<(String, Reason)> {

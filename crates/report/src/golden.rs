@@ -1,6 +1,7 @@
 //! Files of golden values, for tests: numbers that independent implementations gave.
 //!
-//! A test stops at what it cannot read, so these functions panic. What is absent is skipped, with a line that names it.
+//! A test stops at what it cannot read, so these functions panic. What is absent from a folder that [`FOLDER`] names is skipped, with a
+//! line that names it; what is absent from the repository's own folder is a failure, or a test could pass without checking anything.
 
 #![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
@@ -14,13 +15,13 @@ pub const FOLDER: &str = "GOLDEN_DIR";
 /// The parsed file `name` of the folder that [`FOLDER`] names, else of `own`; none if it is not there.
 ///
 /// # Panics
-/// If the file is there and cannot be read.
+/// If the file is there and cannot be read, or is not there and no folder was named.
 #[must_use]
 pub fn file(own: impl AsRef<Path>, name: &str) -> Option<Value> {
     let folder = std::env::var_os(FOLDER).map_or_else(|| own.as_ref().to_owned(), PathBuf::from);
     let path = folder.join(name);
     if !path.exists() {
-        eprintln!("skipped: no file {}", path.display());
+        skip(&format!("no file {}", path.display()));
         return None;
     }
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -30,14 +31,19 @@ pub fn file(own: impl AsRef<Path>, name: &str) -> Option<Value> {
 /// The cases of a section; none if it is not there.
 ///
 /// # Panics
-/// If the section is no list.
+/// If the section is no list, or is not there and no folder was named.
 #[must_use]
 pub fn section<'a>(file: &'a Value, name: &str) -> Option<&'a [Value]> {
     let Some(section) = file.get(name) else {
-        eprintln!("skipped: no section `{name}`");
+        skip(&format!("no section `{name}`"));
         return None;
     };
     Some(section.as_array().unwrap_or_else(|| panic!("section `{name}` is not a list")))
+}
+
+fn skip(what: &str) {
+    assert!(std::env::var_os(FOLDER).is_some(), "{what} among the repository's own golden values");
+    eprintln!("skipped: {what}");
 }
 
 /// A number, where infinities are text; none if it is missing or null.

@@ -49,7 +49,7 @@ impl CentralLimit {
                 * match *curve {
                     Curve::Gaussian { rho } => 2.0 * rho,
                     Curve::SampledGaussian { q, s } => q * q * s.powi(-2).exp_m1(),
-                    Curve::Infinite => f64::INFINITY,
+                    Curve::Revealed { .. } => f64::INFINITY,
                     Curve::Laplace { .. } | Curve::SampledLaplace { .. } => {
                         return Err(Error::UnsupportedEvent {
                             accountant: self.name(),

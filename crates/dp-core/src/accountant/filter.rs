@@ -11,7 +11,9 @@ use crate::{Delta, DpEvent, Error, RdpAccountant, RenyiOrder, Result};
 ///
 /// # Privacy
 /// If every release was admitted first, everything released together is `(epsilon, delta)`-private for the target,
-/// however the events were chosen. A refusal changes nothing: a smaller event may still be admitted.
+/// however the events were chosen. A refusal changes nothing: a smaller event may still be admitted. Sampling is credited, which
+/// holds where neighbors differ by adding or removing one record; where one is replaced, ask about
+/// [`DpEvent::without_amplification`].
 ///
 /// # Source
 /// arXiv 2008.11193, theorem 4.3 (the filter, one fixed order); arXiv 2004.00010, proposition 12 (the budget).

@@ -1,4 +1,4 @@
-//! The accountant of the distribution of the privacy loss: a proven bracket, as narrow as wanted.
+//! The accountant of the distribution of the privacy loss: a bracket of upper and lower bound, as narrow as wanted.
 
 use crate::accountant::rdp::RdpAccountant;
 use crate::accountant::rdp::curve::Curve;
@@ -27,8 +27,8 @@ use pass::{Guess, Phase, Question};
 ///
 /// # Privacy
 /// The result is [`EpsilonBound::Bracket`] under add-or-remove-one, both directions composed separately. Both ends
-/// are proven but for the rounding of special functions; transforms and sums are covered by slack. Where no grid
-/// fits (epsilon of many hundreds), the upper end is the Renyi accountant's; [`PldEpsilon::method`] says so.
+/// are derived; rounding in special functions, transforms and sums is allowed for by slack, which is not a proof
+/// (`docs/accountants.md` says what is). Where no grid fits (epsilon of many hundreds), the upper end is the Renyi accountant's; [`PldEpsilon::method`] says so.
 ///
 /// # Source
 /// Upper bounds arXiv 2207.04380 (connect the dots) in a form that keeps masses; tilting, the window and the lower
@@ -129,7 +129,8 @@ impl PldAccountant {
         let found = |lower: f64, upper: f64, method| PldEpsilon {
             lower,
             upper,
-            tolerance: tolerance(upper.min(f64::MAX)),
+            // At what is known of epsilon, if that is finite.
+            tolerance: tolerance([upper, lower].into_iter().find(|x| x.is_finite()).unwrap_or(0.0)),
             method,
         };
         let exact = |value: f64| {
@@ -141,8 +142,16 @@ impl PldAccountant {
         if history.is_empty() {
             return Ok(exact(0.0));
         }
-        if history.is_infinite() || delta.ln() == f64::NEG_INFINITY {
+        if delta.ln() == f64::NEG_INFINITY {
             return Ok(exact(history.pure()));
+        }
+        if history.is_infinite() {
+            let (ln_delta, alone) = history.revealed();
+            return Ok(match delta.ln() < ln_delta {
+                true => exact(f64::INFINITY),
+                false if alone => exact(0.0),
+                false => found(0.0, f64::INFINITY, PldMethod::Exact),
+            });
         }
         if let Some(mu) = history.gaussian_mu() {
             return Ok(exact(gdp::epsilon(mu, delta.ln())));
@@ -210,7 +219,9 @@ impl Accountant for PldAccountant {
             return exact(f64::NEG_INFINITY);
         }
         if history.is_infinite() {
-            return exact(0.0);
+            let (ln_delta, alone) = history.revealed();
+            let upper = if alone { ln_delta + CLOSED_FORM_ERROR } else { 0.0 };
+            return bracket(ln_delta - CLOSED_FORM_ERROR, upper);
         }
         if let Some(mu) = history.gaussian_mu() {
             return exact(gdp::ln_delta(mu, at));
@@ -259,7 +270,7 @@ fn phases(history: &History) -> Option<Vec<Phase>> {
             Curve::SampledGaussian { q, s } => Step::Gaussian { q, s },
             Curve::Laplace { b } => Step::Laplace { q: 1.0, b },
             Curve::SampledLaplace { q, b } => Step::Laplace { q, b },
-            Curve::Infinite => return None,
+            Curve::Revealed { .. } => return None,
         };
         // Above, counts are not exact as floating-point numbers, nor does any grid fit.
         if (1_u64 << 40) < count {

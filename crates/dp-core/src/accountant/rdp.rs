@@ -194,9 +194,24 @@ impl History {
 
     pub(super) fn is_infinite(&self) -> bool {
         self.0.iter().any(|(curve, _)| {
-            matches!(curve, Curve::Infinite)
+            matches!(curve, Curve::Revealed { .. })
                 || matches!(curve, Curve::Gaussian { rho } if rho.is_infinite())
         })
+    }
+
+    /// `ln` of the probability that a release without noise shows who is in its sample: no epsilon has a smaller delta. And
+    /// whether there are no other releases, so that any epsilon has this one.
+    pub(super) fn revealed(&self) -> (f64, bool) {
+        let mut ln_hidden = 0.0;
+        let mut alone = true;
+        for (curve, count) in &self.0 {
+            match curve {
+                Curve::Revealed { q } => ln_hidden += *count as f64 * (-q).ln_1p(),
+                Curve::Gaussian { rho } if rho.is_infinite() => ln_hidden = f64::NEG_INFINITY,
+                _ => alone = false,
+            }
+        }
+        ((-ln_hidden.exp_m1()).ln(), alone)
     }
 
     fn at(&self, m: f64) -> f64 {

@@ -3,6 +3,7 @@
 //! Source: arXiv 1807.01647, theorem 2 (remove), and the same argument for the reverse pair (add).
 
 use super::gdp;
+use super::rdp::curve::ln_mixture;
 
 /// The pair of a release of the whole data set, from which sampling starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,7 +61,7 @@ pub(super) fn ln_delta(base: Base, q: f64, epsilon: f64) -> f64 {
 /// The epsilon, at least 0, of both directions.
 pub(super) fn epsilon(base: Base, q: f64, ln_delta: f64) -> f64 {
     let rest = ln_delta - q.ln();
-    let remove = if 0.0 <= rest { 0.0 } else { sampled(q, base.epsilon(rest)) };
+    let remove = if 0.0 <= rest { 0.0 } else { ln_mixture(q, base.epsilon(rest)) };
     if ln_delta_add(base, q, remove) <= ln_delta {
         return remove;
     }
@@ -89,14 +90,5 @@ fn unsampled(q: f64, epsilon: f64) -> f64 {
         (epsilon.exp_m1() / q).ln_1p()
     } else {
         epsilon - q.ln() + (-(1.0 - q) * (-epsilon).exp()).ln_1p()
-    }
-}
-
-/// `ln(1 + q (exp(eps) - 1))`, the inverse.
-fn sampled(q: f64, epsilon: f64) -> f64 {
-    if epsilon < 600.0 {
-        (q * epsilon.exp_m1()).ln_1p()
-    } else {
-        epsilon + q.ln() + ((1.0 - q) / q * (-epsilon).exp()).ln_1p()
     }
 }

@@ -22,6 +22,9 @@ const COMPACT_AFTER: u64 = 4096;
 /// for it: it is counted if it is complete and dropped if it is not. Damage anywhere else is an error.
 /// A step that is done again after a restart is charged again.
 ///
+/// A file that is renamed, removed or replaced while it is written is an error of the next charge, whose line it lacks
+/// ([`Error::LedgerReplaced`]); a charge after that writes the whole ledger under the name again.
+///
 /// The file belongs to one writer at a time; `<name>.lock` beside it enforces that. Symbolic links are followed first, so
 /// that all names of one file have one lock. Hard links are not: give a ledger one name.
 ///
@@ -181,10 +184,17 @@ impl LedgerFile {
         }
         let text = text(lines);
         let done = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
-        done.map_err(|source| {
-            self.damaged = true;
-            io_error("write", &self.path, source)
-        })
+        // Another file under the name does not have the line: renaming or removing takes the name away, not the file.
+        let there = done.and_then(|()| Ok((self.file.metadata()?.len(), fs::metadata(&self.path))));
+        let replaced = || Err(Error::LedgerReplaced { path: self.path.clone() });
+        let result = match there {
+            Ok((ours, Ok(named))) if ours == named.len() => return Ok(()),
+            Ok((_, Ok(_))) => replaced(),
+            Ok((_, Err(error))) if error.kind() == io::ErrorKind::NotFound => replaced(),
+            Ok((_, Err(source))) | Err(source) => Err(io_error("write", &self.path, source)),
+        };
+        self.damaged = true;
+        result
     }
 }
 

@@ -1,11 +1,9 @@
 //! The planner: a target and all numbers of a run but one, from which the missing one follows.
 
-use super::losses::joint;
-use super::{PlanBuilder, PrivacyPlan, missing};
+use super::builder::missing;
+use super::{PlanBuilder, PrivacyPlan};
 use crate::calibrate::{self, Target};
-use crate::{
-    Accountant, Delta, DpEvent, Error, NeighboringRelation, NoiseMultiplier, Result, SampleRate,
-};
+use crate::{Accountant, Error, Result, SampleRate};
 
 impl PlanBuilder {
     /// Finds whichever of noise, steps and sample rate is missing, so that the run spends at most the target epsilon,
@@ -39,20 +37,15 @@ impl PlanBuilder {
     /// ```
     pub fn solve(mut self, accountant: &dyn Accountant) -> Result<PrivacyPlan> {
         let epsilon = self.target_epsilon.ok_or(missing("a target epsilon"))?;
-        let Some(noise) = self.noise_multiplier else { return self.build(accountant) };
-        let noise = NoiseMultiplier::new(noise)?;
-        let delta = Delta::new(self.delta.ok_or(missing("delta"))?)?;
-        let target = Target::new(epsilon, delta.get())?;
-        let n_samples = self.n_samples.ok_or(missing("the number of samples"))?;
+        if self.noise_multiplier.is_none() {
+            return self.build(accountant);
+        }
+        let target = Target::new(epsilon, self.delta.ok_or(missing("delta"))?)?;
         let has_rate = self.sample_rate.is_some() || self.expected_batch_size.is_some();
         let has_length = self.steps.is_some() || self.epochs.is_some();
-        let clip_counts = self.clip_counts()?;
-        let step = |rate: SampleRate| -> DpEvent {
-            let event = Box::new(joint(noise, clip_counts, None));
-            match self.relation {
-                NeighboringRelation::AddOrRemoveOne => DpEvent::PoissonSampled { rate, event },
-                NeighboringRelation::ReplaceOne => *event,
-            }
+        let history = |builder: PlanBuilder| {
+            let plan = builder.draft()?;
+            Ok(plan.accounted(plan.event()))
         };
         match (has_rate, has_length) {
             (true, true) => return self.build(accountant),
@@ -60,15 +53,15 @@ impl PlanBuilder {
                 return Err(missing("a sample rate or a number of steps beside the noise"));
             }
             (true, false) => {
-                let (rate, _) = self.batch(n_samples)?;
-                match calibrate::steps(accountant, target, &step(rate))? {
+                let with = |steps| history(self.clone().steps(steps));
+                match calibrate::steps_of(accountant, target, with)? {
                     0 => return Err(Error::ZeroSteps),
                     steps => self.steps = Some(steps),
                 }
             }
             (false, true) => {
-                let history = |rate: SampleRate| Ok(step(rate).repeated(self.length(rate)?));
-                self.sample_rate = Some(calibrate::sample_rate(accountant, target, history)?.get());
+                let with = |rate: SampleRate| history(self.clone().sample_rate(rate.get()));
+                self.sample_rate = Some(calibrate::sample_rate(accountant, target, with)?.get());
             }
         }
         self.target_epsilon = None;

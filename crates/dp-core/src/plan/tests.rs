@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Charge, RdpAccountant};
+use crate::{Charge, Error, PldAccountant, RdpAccountant, Result};
 
 fn complete() -> PlanBuilder {
     PrivacyPlan::builder()
@@ -162,4 +162,31 @@ fn under_replace_one_the_planner_takes_no_credit_for_sampling() {
     let plan = base.clone().solve(&accountant).unwrap();
     let whole = PlanBuilder { expected_batch_size: None, ..base }.sample_rate(1.0);
     assert_eq!(plan.steps(), whole.solve(&accountant).unwrap().steps());
+}
+
+#[test]
+fn what_is_solved_for_stays_within_the_target_with_losses_and_counts_and_hardly_below() {
+    let accountant = PldAccountant::new();
+    let schedule = LossSchedule { period: 5, first: 12, each: 3 };
+    let base = || {
+        PrivacyPlan::builder()
+            .n_samples(10_000)
+            .clip_norm(1.0)
+            .delta(1e-5)
+            .noise_multiplier(1.0)
+            .losses(schedule)
+            .loss_noise_multiplier(8.0)
+            .clip_count_noise(4.0)
+            .target_epsilon(3.0)
+    };
+    let plan = base().expected_batch_size(100.0).solve(&accountant).unwrap();
+    assert!(plan.epsilon().value() <= 3.0, "{}", plan.epsilon());
+    let longer = PlanBuilder { target_epsilon: None, ..base() };
+    let longer = longer.expected_batch_size(100.0).steps(plan.steps() + 1);
+    assert!(3.0 < longer.build(&accountant).unwrap().epsilon().value());
+    let plan = base().steps(1000).solve(&accountant).unwrap();
+    let epsilon = plan.epsilon().value();
+    assert!((2.99..=3.0).contains(&epsilon), "{epsilon}");
+    let alone = base().relation(NeighboringRelation::ReplaceOne).expected_batch_size(100.0);
+    assert!(matches!(alone.solve(&accountant), Err(Error::ZeroSteps)));
 }

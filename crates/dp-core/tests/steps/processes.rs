@@ -111,6 +111,16 @@ fn shards_of_a_batch_on_two_processes_give_what_the_whole_batch_gives_in_one() {
 }
 
 #[test]
+fn a_batch_drawn_as_that_of_another_process_is_refused_before_the_charge() {
+    let mut run = run_of(&plan(), DType::F64);
+    let (key, points) = (seeded(4), ProbePoint::single(&run.params));
+    let drawn = plan().sampler().unwrap().draw_as(&key, 3).map(|_| run.batch(&samples(2)));
+    let got = run.step.run(&run.net, &points, drawn, key, &SingleProcess, &mut run.ledger);
+    assert!(matches!(got, Err(Error::BatchOfAnotherProcess { drawn: 3, here: 0 })), "{got:?}");
+    assert_eq!(run.ledger.n_charges(), 0);
+}
+
+#[test]
 fn processes_with_other_keys_or_settings_are_refused_before_the_charge() {
     let run = || run_of(&plan(), DType::F64);
     let with_margin = || {

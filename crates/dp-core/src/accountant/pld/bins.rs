@@ -11,6 +11,7 @@ use std::f64::consts::TAU;
 
 use super::super::gdp::normal_mass;
 use super::super::normal::tail_quantile;
+use super::super::rdp::curve::ln_mixture;
 
 /// A step with a monotone privacy loss: `P = (1 - q) Q + q N` against `Q`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,13 +61,7 @@ impl Step {
     /// The loss where the unsampled loss is `e`.
     fn loss(self, e: f64) -> f64 {
         let q = self.rate();
-        if 1.0 <= q {
-            e
-        } else if e < 30.0 {
-            (q * e.exp_m1()).ln_1p()
-        } else {
-            e + q.ln() + ((1.0 - q) / q * (-e).exp()).ln_1p()
-        }
+        if 1.0 <= q { e } else { ln_mixture(q, e) }
     }
 
     /// The range of losses outside which either tail has at most `exp(ln_cut)` under "present" above and under

@@ -19,6 +19,8 @@ pub(super) struct Found {
 
 /// Grids at most.
 const PASSES_MAX: u32 = 6;
+/// Doublings of the first grid, if it is too long.
+const COARSER_MAX: u32 = 24;
 /// A grid has at least this many bins over the range of one step.
 const BINS_MIN: f64 = 64.0;
 
@@ -62,8 +64,9 @@ pub(super) fn search(
             .and_then(|p| p.bounds(&mut transforms, wanted));
         let bounds = match pass {
             Ok(bounds) => bounds,
-            Err(Failed::TooLong) if found.is_none() && coarser < 4 => {
+            Err(Failed::TooLong) if found.is_none() && coarser < COARSER_MAX => {
                 coarser += 1;
+                n_passes -= 1; // it ended before anything was computed
                 width *= 2.0;
                 continue;
             }

@@ -15,8 +15,8 @@ pub(in crate::accountant) enum Curve {
     Laplace { b: f64 },
     /// One Laplace release on a Poisson sample.
     SampledLaplace { q: f64, b: f64 },
-    /// No protection.
-    Infinite,
+    /// No protection for whom a Poisson sample of rate `q` contains; `q` is 1 without sampling.
+    Revealed { q: f64 },
 }
 
 /// Why an event has no curve.
@@ -26,7 +26,7 @@ impl Curve {
     /// The curve of an event out of [`DpEvent::phases`].
     pub(in crate::accountant) fn of(event: &DpEvent) -> Result<Curve, NoCurve> {
         match event {
-            DpEvent::NonPrivate => Ok(Curve::Infinite),
+            DpEvent::NonPrivate => Ok(Curve::Revealed { q: 1.0 }),
             DpEvent::Gaussian { noise_multiplier } => Ok(gaussian(noise_multiplier.get().powi(-2))),
             DpEvent::Laplace { scale } => Ok(Curve::Laplace { b: scale.get() }),
             DpEvent::PoissonSampled { rate, event } => sampled(rate.get(), event),
@@ -41,7 +41,7 @@ impl Curve {
             Curve::SampledGaussian { q, s } => sampled_gaussian(q, s, m),
             Curve::Laplace { b } => laplace(b, m),
             Curve::SampledLaplace { q, b } => sampled_laplace(q, b, m),
-            Curve::Infinite => f64::INFINITY,
+            Curve::Revealed { .. } => f64::INFINITY,
         }
     }
 
@@ -65,7 +65,11 @@ impl Curve {
 }
 
 fn gaussian(precision: f64) -> Curve {
-    if precision.is_finite() { Curve::Gaussian { rho: precision / 2.0 } } else { Curve::Infinite }
+    if precision.is_finite() {
+        Curve::Gaussian { rho: precision / 2.0 }
+    } else {
+        Curve::Revealed { q: 1.0 }
+    }
 }
 
 /// Several Gaussian answers on one sample are one Gaussian answer: precisions add. Then one sampling.
@@ -79,7 +83,7 @@ fn sampled(q: f64, event: &DpEvent) -> Result<Curve, NoCurve> {
         return Ok(gaussian(precision));
     }
     let s = precision.powf(-0.5);
-    Ok(if 0.0 < s { Curve::SampledGaussian { q, s } } else { Curve::Infinite })
+    Ok(if 0.0 < s { Curve::SampledGaussian { q, s } } else { Curve::Revealed { q } })
 }
 
 fn precision(event: &DpEvent) -> Result<f64, NoCurve> {
@@ -99,8 +103,8 @@ fn precision(event: &DpEvent) -> Result<f64, NoCurve> {
     }
 }
 
-/// `ln(1 - q + q exp(e))` for `e >= 0`.
-fn ln_mixture(q: f64, e: f64) -> f64 {
+/// `ln(1 - q + q exp(e))`.
+pub(in crate::accountant) fn ln_mixture(q: f64, e: f64) -> f64 {
     if e < 600.0 {
         (q * e.exp_m1()).ln_1p()
     } else {

@@ -214,6 +214,28 @@ fn marks_are_stored_once() {
 }
 
 #[test]
+fn a_file_replaced_while_it_is_written_is_an_error_at_once_and_loses_nothing_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("run.ledger"), folder.path().join("copy"));
+    let replace = |path: &Path| std::fs::rename(&copy, path).unwrap();
+    let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+    for happens in [&replace as &dyn Fn(&Path), &remove] {
+        let mut file = start(&path);
+        for _ in 0..3 {
+            file.charge(&step(1.0)).unwrap();
+        }
+        std::fs::copy(&path, &copy).unwrap();
+        happens(&path);
+        let error = file.charge(&step(1.0)).unwrap_err();
+        assert!(matches!(error, Error::LedgerReplaced { .. }), "{error}");
+        file.charge(&step(1.0)).unwrap();
+        assert_eq!(LedgerFile::read(&path).unwrap().n_charges(), 5);
+        drop(file);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
 fn a_failed_write_is_repaired_before_the_next_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger");

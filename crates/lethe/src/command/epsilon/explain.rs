@@ -94,7 +94,7 @@ fn meaning(run: &Run, delta: Delta, answer: &Answer) -> String {
     };
     let verb = match answer.epsilon {
         EpsilonBound::Estimate(_) => "It is estimated, not certain, that",
-        _ => "It is certain that",
+        _ => "By a bound, up to rounding:",
     };
     let factor = if upper < 700.0 { at_most(upper.exp(), 4) } else { format!("e^{upper:.1}") };
     format!(
@@ -107,8 +107,8 @@ fn meaning(run: &Run, delta: Delta, answer: &Answer) -> String {
 fn why(flag: AccountantFlag) -> &'static str {
     match flag {
         AccountantFlag::Pld => {
-            "The accountant adds up distributions of the privacy loss. Both ends are proven but for the rounding of special \
-             functions, which the last printed digit covers; where no grid fits (epsilon of many hundreds) the upper end is \
+            "The accountant adds up distributions of the privacy loss. Both ends are derived bounds; rounding in special functions and \
+             transforms is allowed for, and what of it is proven stands in docs/accountants.md. Where no grid fits (epsilon of many hundreds) the upper end is \
              that of Renyi divergences. Removing and adding a record are accounted for separately, and the larger one counts."
         }
         AccountantFlag::Rdp => {
