@@ -13,6 +13,9 @@ use crate::kalman::{KalmanStep, ScalarKalman};
 const ONE: f64 = 1e-12;
 
 /// How much of each new gradient the estimate takes.
+///
+/// # Privacy
+/// Public numbers, whatever they are: a gain changes neither sensitivity nor noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum KalmanGain {
     /// The same `kappa` at every step, in `(0, 1]`.
@@ -22,6 +25,9 @@ pub enum KalmanGain {
 }
 
 /// How far along the last displacement the second gradient is taken, in multiples of it: `gamma`.
+///
+/// # Privacy
+/// Whatever `gamma` and `c` are, combined gradients are clipped to the same norm: noise and epsilon do not change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -35,6 +41,9 @@ pub enum LookAhead {
 }
 
 /// What the first estimate is.
+///
+/// # Privacy
+/// Both are post-processing of released gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

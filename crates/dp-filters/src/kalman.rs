@@ -36,6 +36,9 @@ pub struct ScalarKalman {
 }
 
 /// One step of a [`ScalarKalman`].
+///
+/// # Privacy
+/// A function of the three variances and of the number of steps alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KalmanStep {
     /// `kappa_t`, in `(0, 1)`: the weight of the new observation.

@@ -31,6 +31,9 @@ pub struct PerGroup<T> {
 }
 
 /// Memory of [`PerGroup`]: that of each group.
+///
+/// # Privacy
+/// As private as the parts: for those of this crate, functions of released gradients.
 #[derive(Clone, Debug)]
 pub struct PerGroupState<S>(Vec<S>);
 

@@ -4,6 +4,9 @@ use crate::error::{Result, check};
 use crate::filter::{Filter, Gain};
 
 /// A filter's answer to one frequency.
+///
+/// # Privacy
+/// A function of the coefficients alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Response {
     /// Cycles per step, from 0 to 0.5.

@@ -79,6 +79,30 @@ fn the_second_moment_is_of_raw_gradients_or_of_filtered_ones() {
     }
 }
 
+/// A constant gradient: both moments are known, and without a filter so are the directions.
+#[test]
+fn denominators_are_those_of_their_formulas() {
+    let params = leaf(&[0.0; 4]);
+    let g = [0.5, -0.1, 2.0, 0.01];
+    let of = |denominator: Denominator| {
+        let adam = adam(Recipe::None.filter(), MODES[0]).with_denominator(denominator).unwrap();
+        let mut state = adam.init(&params).unwrap();
+        for _ in 0..4 {
+            adam.update(leaf(&g), &params, &mut state).unwrap();
+        }
+        values(&adam.update(leaf(&g), &params, &mut state).unwrap())
+    };
+    let check = |denominator: Denominator, below: &dyn Fn(f64) -> f64| {
+        for (got, g) in of(denominator).iter().zip(g) {
+            assert!((got - g / below(g)).abs() <= 1e-12 * got.abs(), "{denominator:?}: {got}");
+        }
+    };
+    check(Denominator::Sum { eps: 0.2 }, &|g| g.abs() + 0.2);
+    check(Denominator::AtLeast { least: 0.2 }, &|g| g.abs().max(0.2));
+    let free = Denominator::NoiseFree { noise_std: 0.3, floor: 0.02 };
+    check(free, &|g| (g * g - 0.09).max(0.02).sqrt());
+}
+
 /// What is taken off is a number: the difference of two denominators, each the first moment over the direction. It is compared with the
 /// second moment of noise alone, measured over many coordinates.
 #[test]

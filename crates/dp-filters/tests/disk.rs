@@ -1,8 +1,11 @@
 //! DiSK: where gradients are taken, and what becomes of them.
 
 use candle_core::DType;
-use dp_core::{ClipFunction, PrivacyPlan, RunKey, Unsampled};
-use dp_filters::{Disk, FilteredStep, LookAhead, LowPass, Recipe, ScalarKalman, Start};
+use dp_core::hyfree::{HyFree, HyFreeStep, Settings};
+use dp_core::{ClipFunction, PrivacyPlan, RdpAccountant, RunKey, Unsampled};
+use dp_filters::{
+    Disk, FilteredStep, LookAhead, LowPass, Recipe, ScalarKalman, Start, hyfree_step,
+};
 use proptest::prelude::*;
 use tensor_tree::conformance::check_transform;
 use tensor_tree::{
@@ -217,6 +220,49 @@ fn the_driver_is_points_step_filter_optimizer_and_descent() {
         let driven = train_steps(&driver, &problem, &plan);
         let by_hand: Vec<Vec<u64>> = by_hand.iter().map(|(_, params)| bits(params)).collect();
         assert_eq!(driven, by_hand);
+    }
+}
+
+#[test]
+fn a_step_with_private_rates_takes_its_gradient_where_the_filter_wants_it() {
+    let settings = Settings { period: 2, ..Settings::default() };
+    let builder = PrivacyPlan::builder().n_samples(N as u64).expected_batch_size(5.0).steps(10);
+    let builder = builder.delta(1e-3).clip_norm(1.0).noise_multiplier(0.5);
+    let builder = builder.losses(settings.schedule()).loss_noise_multiplier(0.2);
+    let plan = builder.build(&RdpAccountant::new()).unwrap();
+    let (problem, function) = (problem(N, 3, 0.5, 4), ClipFunction::automatic());
+    for look_ahead in [LookAhead::Auto, LookAhead::Fixed(0.5)] {
+        let disk = Disk::new(0.3, look_ahead).unwrap();
+        let driver = HyFreeStep {
+            step: step(&plan, function, &start()),
+            controller: HyFree::new(settings.clone(), &plan).unwrap(),
+            chain: disk.then(AdamW::default()),
+        };
+        let mut params = start();
+        let (mut state, mut by_hand) = (driver.init(&params).unwrap(), disk.init(&params).unwrap());
+        let (mut keys, mut again) = (RunKey::seeded(8, 0), RunKey::seeded(8, 0));
+        for t in 0..6 {
+            let key = keys.next_step();
+            let batch = plan.sampler().unwrap().draw(&key).batch().clone();
+            let parts = plan.sampler().unwrap().draw(&key).map(|batch| vec![batch]);
+            let (one, mut ledger) = (&SingleProcess, plan.ledger());
+            let update =
+                hyfree_step(&driver, &problem, &params, parts, key, one, &mut ledger, &mut state)
+                    .unwrap();
+            let points = disk.points(&params, &mut by_hand).unwrap();
+            let grads = private((&plan, function), &problem, &points, &batch, again.next_step());
+            assert_eq!(bits(&update.grads), bits(&grads), "{look_ahead:?}, step {t}");
+            disk.update(grads, &params, &mut by_hand).unwrap();
+            params = update.params;
+        }
+        // An error after the charge leaves the state as it was.
+        let before = state.chain.0.step();
+        let far = leaf(&[f64::MAX; 3]);
+        let parts = Unsampled(vec![vec![0]]);
+        let (key, one, mut ledger) = (keys.next_step(), &SingleProcess, plan.ledger());
+        let failed = hyfree_step(&driver, &problem, &far, parts, key, one, &mut ledger, &mut state);
+        assert!(failed.is_err());
+        assert_eq!((state.chain.0.step(), state.rates.step()), (before, 6));
     }
 }
 

@@ -35,7 +35,7 @@ fn a_filter_by_whose_gain_one_cannot_divide_is_refused_and_says_why() {
         assert!(matches!(refused(&[-0.5], &b).0, Error::NoInput));
     }
     // A zero at z = 1, exactly and but for rounding.
-    for b in [vec![0.1, -0.1], vec![0.1, 0.2, -0.1 - 0.2]] {
+    for b in [vec![0.1, -0.1], vec![0.1, 0.2, -0.3]] {
         let (error, text) = refused(&[-0.5], &b);
         assert!(matches!(error, Error::ZeroDcGain { .. }), "{text}");
         assert!(text.contains("zero at z = 1"), "{text}");
@@ -209,4 +209,19 @@ proptest! {
         prop_assert!((named.re - pole).abs() <= 1e-9 && named.im.abs() <= 1e-9, "{}", named);
         prop_assert!((named.modulus() - far).abs() <= 1e-9);
     }
+}
+
+/// What is read from a file is checked as what is written in code.
+#[cfg(feature = "serde")]
+#[test]
+fn filters_are_checked_when_they_are_read() {
+    for recipe in Recipe::ALL {
+        let text = serde_json::to_string(&recipe.filter()).unwrap();
+        assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), recipe.filter());
+        let name = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(name, format!("\"{}\"", recipe.name()));
+    }
+    let read = |text: &str| serde_json::from_str::<Filter>(text).unwrap_err().to_string();
+    assert!(read(r#"{"a": [-2.0], "b": [1.0]}"#).contains("pole 2 has modulus 2"));
+    assert!(read(r#"{"a": [], "b": [1.0], "c": 0}"#).contains("unknown field"));
 }

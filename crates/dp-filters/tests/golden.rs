@@ -23,14 +23,16 @@ fn file() -> Option<Value> {
 }
 
 fn near(what: &str, got: f64, want: f64) {
-    assert!((got - want).abs() <= TOLERANCE * want.abs().max(1e-3), "{what}: {got}, want {want}");
+    all_near(what, &[got], &[want]);
 }
 
-fn all_near(what: &str, got: &[f64], want: &Value) {
-    let want = numbers(want);
+/// Each number to 1e-9 of itself, or where it is small beside the largest to 1e-12 of that.
+fn all_near(what: &str, got: &[f64], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}");
+    let largest = want.iter().fold(1.0f64, |largest, x| largest.max(x.abs()));
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        near(&format!("{what}, {i}"), *got, want);
+        let tolerance = TOLERANCE * want.abs().max(1e-3 * largest);
+        assert!((got - want).abs() <= tolerance, "{what}, {i}: {got}, want {want}");
     }
 }
 
@@ -156,15 +158,15 @@ impl<'a> Problem<'a> {
                 )
                 .unwrap();
             let grads = driver.chain.gradient(&update.grads, t as u64).unwrap();
-            all_near(&at("private gradient"), &values(&grads), &run["private_grad"][t]);
+            all_near(&at("private gradient"), &values(&grads), &numbers(&run["private_grad"][t]));
             // The filter once more, by itself.
             filter.points(&params, &mut filter_state).unwrap();
             let filtered = filter.update(grads, &params, &mut filter_state).unwrap();
             if let Some(want) = run.get("filtered") {
-                all_near(&at("filtered"), &values(&filtered), &want[t]);
+                all_near(&at("filtered"), &values(&filtered), &numbers(&want[t]));
             }
             params = update.params;
-            all_near(&at("x"), &values(&params), &run["x"][t]);
+            all_near(&at("x"), &values(&params), &numbers(&run["x"][t]));
         }
         assert_eq!(ledger.n_charges(), array(&self.value["batches"]).len() as u64);
     }
@@ -228,10 +230,10 @@ fn golden_doppler_gains_are_reproduced() {
         near(name, filter.noise_power_gain(), number(run, "/noise_power_gain"));
         near(name, filter.dc_gain(), number(run, "/dc_gain"));
         let n = array(&run["impulse_response"]).len();
-        all_near(name, &filter.impulse_response(n), &run["impulse_response"]);
+        all_near(name, &filter.impulse_response(n), &numbers(&run["impulse_response"]));
         let c = filter.first_gains(array(&run["c"]).len());
         let c: Vec<f64> = c.iter().map(|gain| gain.step_response).collect();
-        all_near(name, &c, &run["c"]);
+        all_near(name, &c, &numbers(&run["c"]));
     });
 }
 
@@ -270,8 +272,8 @@ fn golden_kalman_gains_are_reproduced() {
             let column = |f: fn(&dp_filters::KalmanStep) -> f64| -> Vec<f64> {
                 steps.iter().map(f).collect()
             };
-            all_near("gain", &column(|step| step.gain), &case["gain"]);
-            all_near("variance", &column(|step| step.variance), &case["posterior_var"]);
+            all_near("gain", &column(|step| step.gain), &numbers(&case["gain"]));
+            all_near("variance", &column(|step| step.variance), &numbers(&case["posterior_var"]));
             near("stationary gain", kalman.stationary_gain(), of("stationary_gain"));
             n_cases += 1;
         }

@@ -7,6 +7,9 @@ use tensor_tree::{Checkpoint, Error, Result, StateReader, StateWriter};
 use super::Filter;
 
 /// Gains of a filter at one step.
+///
+/// # Privacy
+/// Functions of the coefficients and of the number of steps alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gain {
     /// The step, counted from 0.
@@ -28,6 +31,9 @@ impl Gain {
 }
 
 /// Memory of the recursions behind [`Gain`]: in doubles, whatever the type of gradients.
+///
+/// # Privacy
+/// As [`Gain`]: no gradient enters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gains {
     step: u64,

@@ -8,6 +8,9 @@ use crate::error::{Result, check};
 use crate::filter::Filter;
 
 /// Where in Adam the filter stands.
+///
+/// # Privacy
+/// Both are post-processing of released gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -24,6 +27,9 @@ pub enum AdamMode {
 }
 
 /// By what the first moment is divided, `vhat` being the second moment after bias correction.
+///
+/// # Privacy
+/// All are post-processing: the noise that is taken off is known from the plan, not measured. Epsilon stays what it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
