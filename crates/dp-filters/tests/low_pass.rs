@@ -71,6 +71,22 @@ fn the_exponential_average_is_adams_first_moment() {
 }
 
 #[test]
+fn a_gradient_that_changes_steadily_comes_out_late_by_the_mean_age() {
+    let ramp = |t: u32| leaf(&[5.0 + f64::from(t), -0.25 * f64::from(t)]);
+    for recipe in Recipe::ALL {
+        let filter = recipe.filter();
+        let age = filter.mean_age();
+        let low = LowPass::new(filter);
+        let grads: Vec<Tree> = (0..4000).map(ramp).collect();
+        let got = values(run(&low, &grads).last().unwrap());
+        // 0.9927^4000 of the beginning is left at most; rounding of numbers up to 4000 is amplified by 1 / (1 + sum a) < 500.
+        let late = 3999.0 - age;
+        assert!((got[0] - (5.0 + late)).abs() < 1e-6, "{}: {}", recipe.name(), got[0]);
+        assert!((got[1] + 0.25 * late).abs() < 1e-6, "{}: {}", recipe.name(), got[1]);
+    }
+}
+
+#[test]
 fn without_bias_correction_the_gain_must_be_one() {
     let error = LowPass::uncorrected(Recipe::SecondOrderLowGain.filter()).unwrap_err();
     assert!(matches!(error, Error::NotUnitGain { gain } if (gain - 0.3162).abs() < 1e-4));
