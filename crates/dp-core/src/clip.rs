@@ -346,10 +346,7 @@ impl ClippedSum {
     /// The most by which the sum can change between neighboring data sets, in L2 norm.
     #[must_use]
     pub fn sensitivity(&self, relation: NeighboringRelation) -> f64 {
-        match relation {
-            NeighboringRelation::AddOrRemoveOne => self.clip.get(),
-            NeighboringRelation::ReplaceOne => 2.0 * self.clip.get(),
-        }
+        relation.sensitivity(self.clip)
     }
 
     /// The sum over both sets of samples, which must be disjoint: micro-batches of one batch.

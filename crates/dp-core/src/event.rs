@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::{Error, NoiseMultiplier, Result, SampleRate, Scale};
+use crate::{ClipNorm, Error, NoiseMultiplier, Result, SampleRate, Scale};
 
 pub(crate) mod encoding;
 
@@ -18,6 +18,17 @@ pub enum NeighboringRelation {
     AddOrRemoveOne,
     /// Same size, one unit differs. A clipped sum has sensitivity `2C`; sampling is given no credit.
     ReplaceOne,
+}
+
+impl NeighboringRelation {
+    /// The most by which a sum of gradients, each clipped to `clip`, differs between neighbors.
+    #[must_use]
+    pub fn sensitivity(self, clip: ClipNorm) -> f64 {
+        match self {
+            NeighboringRelation::AddOrRemoveOne => clip.get(),
+            NeighboringRelation::ReplaceOne => 2.0 * clip.get(),
+        }
+    }
 }
 
 impl fmt::Display for NeighboringRelation {

@@ -134,6 +134,15 @@ impl PrivateStep {
         &self.clipping
     }
 
+    /// Standard deviation of the noise in each coordinate of the private gradient: noise multiplier times sensitivity over expected batch
+    /// size. A public number. Under [`PrivateStep::run_adapting`] it follows the thresholds and is another one.
+    #[must_use]
+    pub fn noise_std(&self) -> f64 {
+        let relation = self.mechanism.relation();
+        let sensitivity = relation.sensitivity(self.clipping.total());
+        self.mechanism.noise_multiplier().get() * sensitivity / self.expected_batch_size.get()
+    }
+
     /// The private gradient of one batch at `points` (one point of weight one for most methods).
     ///
     /// # Privacy

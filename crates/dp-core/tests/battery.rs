@@ -13,6 +13,7 @@ use tensor_tree::{
 };
 
 pub(crate) mod networks;
+mod points;
 mod two_pass;
 
 use networks::{Batch, Net, Row, Sample, Sizes, Tokens, rows};
@@ -33,22 +34,31 @@ struct Case {
     sizes: Sizes,
     dtype: DType,
     pass: Pass,
+    /// A second point and its weight; the parameters have the rest of 1.
+    second: Option<(Tree, f64)>,
 }
 
 impl Case {
     fn new(row: &Row, sizes: Sizes, dtype: DType) -> Case {
         let (net, params) = row.build(sizes, dtype);
         let pass = Pass::Train { key: Key::from_seed(77) };
-        Case { name: row.name, net, params, sizes, dtype, pass }
+        Case { name: row.name, net, params, sizes, dtype, pass, second: None }
     }
 
     fn batch(&self, samples: &[Sample]) -> Batch {
         Batch::new(samples, self.sizes, self.dtype)
     }
 
+    fn points(&self) -> Vec<ProbePoint> {
+        let Some((params, weight)) = self.second.clone() else {
+            return ProbePoint::single(&self.params).to_vec();
+        };
+        let first = ProbePoint { params: self.params.clone(), weight: 1.0 - weight };
+        vec![first, ProbePoint { params, weight }]
+    }
+
     fn grads(&self, samples: &[Sample]) -> TapeGrads {
-        let points = ProbePoint::single(&self.params);
-        self.net.per_sample(&points, &self.batch(samples), self.pass).unwrap().1
+        self.net.per_sample(&self.points(), &self.batch(samples), self.pass).unwrap().1
     }
 
     fn norms(&self, samples: &[Sample], groups: &Groups) -> Vec<Vec<f64>> {
@@ -141,8 +151,12 @@ fn check_book_keeping(case: &Case, samples: &[Sample]) {
         }
     }
     let batch = case.batch(samples);
-    let (_, ordinary) =
-        case.net.value_and_grad(&case.params, &batch, case.pass, Reduction::Sum).unwrap();
+    let mut ordinary = case.params.zeros_like().unwrap();
+    for point in case.points() {
+        let (_, there) =
+            case.net.value_and_grad(&point.params, &batch, case.pass, Reduction::Sum).unwrap();
+        ordinary = ordinary.add_scaled(point.weight, &there).unwrap();
+    }
     let ones = vec![vec![1.0; n]; leaves.len()];
     let unclipped = case.grads(samples).weighted_sum(&leaves, &ones).unwrap();
     close(&format!("{name}: plain sum"), distance(&ordinary, &unclipped), 0.0, tolerance, largest);

@@ -4,6 +4,7 @@
 
 mod collective;
 mod objective;
+pub mod polynomial;
 
 use candle_core::{DType, Device, Tensor};
 

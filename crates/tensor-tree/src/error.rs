@@ -85,6 +85,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A step of a method came before another one that it needs.
+    #[error("{step} came before {needs}")]
+    OutOfOrder {
+        /// What was done.
+        step: &'static str,
+        /// What had to be done first.
+        needs: &'static str,
+    },
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(String),

@@ -139,6 +139,15 @@ impl Tree {
         }
     }
 
+    /// Whether both have the same names and share their tensors: then their values are the same, and none have to be compared.
+    #[must_use]
+    pub fn shares_tensors(&self, other: &Tree) -> bool {
+        let same = |((name, leaf), (other, tensor)): ((&str, &Tensor), (&str, &Tensor))| {
+            name == other && leaf.id() == tensor.id()
+        };
+        self.len() == other.len() && self.iter().zip(other.iter()).all(same)
+    }
+
     /// Splits the leaves in those for which `keep` holds and the others.
     #[must_use]
     pub fn partition(&self, mut keep: impl FnMut(&str) -> bool) -> (Tree, Tree) {
@@ -183,6 +192,17 @@ impl Tree {
         self.map(|_, leaf| match leaf.dtype() {
             DType::F16 | DType::BF16 => Ok(leaf.to_dtype(DType::F32)?),
             _ => Ok(leaf.clone()),
+        })
+    }
+
+    /// Each leaf on the device of the leaf of that name in `like`, and of its type: memory that was read from a file is on the host.
+    /// Costs nothing where they agree.
+    ///
+    /// # Errors
+    /// As [`Tree::check_like`].
+    pub fn beside(&self, like: &Tree) -> Result<Tree> {
+        self.zip_map(like, |leaf, like| {
+            Ok(leaf.to_device(like.device())?.to_dtype(like.dtype())?)
         })
     }
 

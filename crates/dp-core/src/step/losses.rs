@@ -93,7 +93,7 @@ impl<B> PrivateLosses<B> {
             return Err(Error::LossesSpent { charged: self.charged });
         }
         let mut sum = ClippedLosses::empty(clip);
-        if same_tensors(params, &self.first.params) {
+        if params.shares_tensors(&self.first.params) {
             sum = sum.with(&self.first.losses);
         } else {
             for part in &self.parts {
@@ -116,12 +116,4 @@ fn standard_normal(key: Key) -> tensor_tree::Result<f64> {
 pub(super) fn each(losses: &Losses) -> Result<Vec<f64>> {
     let each = losses.per_sample()?.to_dtype(DType::F64).and_then(|each| each.to_vec1::<f64>());
     Ok(each.map_err(tensor_tree::Error::from)?)
-}
-
-/// Whether two trees share their tensors: then their losses are the same, and no values have to be compared.
-fn same_tensors(a: &Tree, b: &Tree) -> bool {
-    let same = |((name, leaf), (other, tensor)): ((&str, &Tensor), (&str, &Tensor))| {
-        name == other && leaf.id() == tensor.id()
-    };
-    a.len() == b.len() && a.iter().zip(b.iter()).all(same)
 }

@@ -1,131 +1,14 @@
-//! Losses `(x - c_i)' H_i (x - c_i) / 2 + quartic/4 sum_j (x - c_i)_j^4` with gradients by hand.
+//! The objective by hand, and its one leaf as numbers.
 
-use candle_core::{DType, Device, Tensor};
-use tensor_tree::{
-    Differentiable, Groups, Losses, Objective, Pass, PerSample, PerSampleDifferentiable,
-    ProbePoint, Reduction, Result, Tree,
-};
+use tensor_tree::Tree;
+use tensor_tree::conformance::polynomial;
 
-/// One loss for each sample, in one leaf `x`.
-#[derive(Clone, Debug)]
-pub(crate) struct Polynomial {
-    /// `[sample][d * d]`.
-    pub(crate) hessians: Vec<Vec<f64>>,
-    /// `[sample][d]`.
-    pub(crate) centers: Vec<Vec<f64>>,
-    pub(crate) quartic: f64,
-    /// Added to each loss.
-    pub(crate) offset: f64,
-}
-
-/// The gradient of each sample, and its length.
-pub(crate) struct Rows(Vec<Vec<f64>>, usize);
+pub(crate) use polynomial::{Polynomial, Rows};
 
 pub(crate) fn leaf(values: &[f64]) -> Tree {
-    let tensor = Tensor::from_slice(values, values.len(), &Device::Cpu).unwrap();
-    Tree::from_leaves([("x", tensor)]).unwrap()
+    polynomial::leaf(values).unwrap()
 }
 
 pub(crate) fn values(tree: &Tree) -> Vec<f64> {
-    tree.leaf("x").unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-}
-
-impl Polynomial {
-    /// `curvature |x|^2 / 2` for each of `n` samples.
-    pub(crate) fn bowl(n: usize, d: usize, curvature: f64) -> Self {
-        let hessian = (0..d * d).map(|i| if i % (d + 1) == 0 { curvature } else { 0.0 }).collect();
-        Polynomial {
-            hessians: vec![hessian; n],
-            centers: vec![vec![0.0; d]; n],
-            quartic: 0.0,
-            offset: 0.0,
-        }
-    }
-
-    pub(crate) fn loss(&self, sample: usize, x: &[f64]) -> f64 {
-        let u: Vec<f64> = x.iter().zip(&self.centers[sample]).map(|(x, c)| x - c).collect();
-        let square: f64 = u.iter().zip(self.times(sample, &u)).map(|(u, h)| u * h).sum();
-        let fourth: f64 = u.iter().map(|u| u.powi(4)).sum();
-        self.offset + 0.5 * square + 0.25 * self.quartic * fourth
-    }
-
-    fn gradient(&self, sample: usize, x: &[f64]) -> Vec<f64> {
-        let u: Vec<f64> = x.iter().zip(&self.centers[sample]).map(|(x, c)| x - c).collect();
-        let linear = self.times(sample, &u);
-        linear.iter().zip(&u).map(|(h, u)| h + self.quartic * u.powi(3)).collect()
-    }
-
-    fn times(&self, sample: usize, u: &[f64]) -> Vec<f64> {
-        let rows = self.hessians[sample].chunks(u.len());
-        rows.map(|row| row.iter().zip(u).map(|(h, u)| h * u).sum()).collect()
-    }
-
-    fn all(&self, params: &Tree, batch: &[usize]) -> Result<Losses> {
-        let x = values(params);
-        let sum: Vec<f64> = batch.iter().map(|i| self.loss(*i, &x)).collect();
-        let weight = Tensor::ones(sum.len(), DType::F64, &Device::Cpu)?;
-        Ok(Losses { sum: Tensor::from_vec(sum, weight.shape(), &Device::Cpu)?, weight })
-    }
-}
-
-impl Objective for Polynomial {
-    type Batch = Vec<usize>;
-    fn losses(&self, params: &Tree, batch: &Vec<usize>, _: Pass) -> Result<Losses> {
-        self.all(params, batch)
-    }
-}
-
-impl Differentiable for Polynomial {
-    fn value_and_grad(
-        &self,
-        params: &Tree,
-        batch: &Vec<usize>,
-        pass: Pass,
-        _: Reduction,
-    ) -> Result<(Losses, Tree)> {
-        let (losses, rows) = self.per_sample(&ProbePoint::single(params), batch, pass)?;
-        let groups = Groups::one(params);
-        let sum = rows.weighted_sum(&groups, &[vec![1.0; batch.len()]])?;
-        Ok((losses, sum))
-    }
-}
-
-impl PerSampleDifferentiable for Polynomial {
-    type PerSample = Rows;
-    fn per_sample(
-        &self,
-        points: &[ProbePoint],
-        batch: &Vec<usize>,
-        _: Pass,
-    ) -> Result<(Losses, Rows)> {
-        let at = |point: &ProbePoint, i: usize| -> Vec<f64> {
-            let gradient = self.gradient(i, &values(&point.params));
-            gradient.iter().map(|g| point.weight * g).collect()
-        };
-        let row = |i: &usize| {
-            let parts = points.iter().map(|point| at(point, *i));
-            parts.reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a + b).collect()).unwrap()
-        };
-        Ok((
-            self.all(&points[0].params, batch)?,
-            Rows(batch.iter().map(row).collect(), points[0].params.n_elements()),
-        ))
-    }
-}
-
-impl PerSample for Rows {
-    fn n_samples(&self) -> usize {
-        self.0.len()
-    }
-
-    fn squared_norms(&self, _: &Groups) -> Result<Vec<Vec<f64>>> {
-        Ok(vec![self.0.iter().map(|row| row.iter().map(|g| g * g).sum()).collect()])
-    }
-
-    fn weighted_sum(self, _: &Groups, factors: &[Vec<f64>]) -> Result<Tree> {
-        let d = self.1;
-        let part = |j: usize| self.0.iter().zip(&factors[0]).map(|(row, f)| f * row[j]).sum();
-        let sum: Vec<f64> = (0..d).map(part).collect();
-        Tree::from_leaves([("x", Tensor::from_vec(sum, d, &Device::Cpu)?)])
-    }
+    polynomial::values(tree).unwrap()
 }

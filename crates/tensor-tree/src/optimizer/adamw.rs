@@ -2,7 +2,6 @@
 
 use candle_core::{DType, Tensor};
 
-use super::state_beside;
 use crate::checkpoint::{Checkpoint, StateReader, StateWriter};
 use crate::error::{Error, Result};
 use crate::host::{CHUNK, Host, Real, from_vec};
@@ -64,8 +63,7 @@ impl Transform for AdamW {
 
     fn update(&self, grads: Tree, params: &Tree, state: &mut AdamWState) -> Result<Tree> {
         params.check_like(&grads)?;
-        let (old_first, old_second) =
-            (state_beside(&state.first, &grads)?, state_beside(&state.second, &grads)?);
+        let (old_first, old_second) = (state.first.beside(&grads)?, state.second.beside(&grads)?);
         let step = state.step + 1;
         // The exponent is large only where the power is zero anyway.
         #[allow(clippy::cast_precision_loss, reason = "steps stay below 2^53")]

@@ -1,6 +1,5 @@
 //! Gradient descent, plain and with momentum.
 
-use super::state_beside;
 use crate::checkpoint::{Checkpoint, StateReader, StateWriter};
 use crate::error::{Error, Result};
 use crate::transform::Transform;
@@ -70,7 +69,7 @@ impl Transform for Momentum {
 
     fn update(&self, grads: Tree, params: &Tree, state: &mut MomentumState) -> Result<Tree> {
         params.check_like(&grads)?;
-        let old = state_beside(&state.momentum, &grads)?;
+        let old = state.momentum.beside(&grads)?;
         let momentum = old.lin_comb(self.decay, 1.0 - self.damping, &grads)?;
         let direction =
             if self.nesterov { grads.add_scaled(self.decay, &momentum)? } else { momentum.clone() };

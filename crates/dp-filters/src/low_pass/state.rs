@@ -1,0 +1,104 @@
+//! What a filter remembers: earlier gradients, earlier results, and its gains.
+
+use std::collections::VecDeque;
+
+use tensor_tree::{Checkpoint, Result, StateReader, StateWriter, Tree};
+
+use crate::filter::{Filter, Gain, Gains, other_filter};
+
+/// Memory of a [`crate::LowPass`]. What lies before the first step is zero and takes no memory.
+///
+/// # Privacy
+/// A function of released gradients: it may be shown and saved.
+#[derive(Clone, Debug, Default)]
+pub struct LowPassState {
+    gains: Gains,
+    /// `m_{t-1}, m_{t-2}, ...`: `na` at most.
+    outputs: VecDeque<Tree>,
+    /// `g_{t-1}, g_{t-2}, ...`: `nb` at most.
+    inputs: VecDeque<Tree>,
+}
+
+impl LowPassState {
+    /// Steps taken.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.gains.step()
+    }
+
+    /// How many trees are kept now: `na + nb` after the first steps.
+    #[must_use]
+    pub fn n_buffers(&self) -> usize {
+        self.outputs.len() + self.inputs.len()
+    }
+
+    /// `m_t`, the gains of the step, and the state after it. This state is left alone.
+    pub(super) fn advanced(&self, filter: &Filter, grads: Tree) -> Result<(Tree, Gain, Self)> {
+        let (na, nb) = (filter.a().len(), filter.b().len().saturating_sub(1));
+        self.check(na, nb)?;
+        let mut next = self.clone();
+        let gain = next.gains.next(filter);
+        let b0 = filter.b().first().copied().unwrap_or(0.0);
+        let past = filter.a().iter().map(|a| -a).zip(&self.outputs);
+        let mut past = past.chain(filter.b().iter().skip(1).copied().zip(&self.inputs));
+        // One pass for the first pair, one for each other.
+        let mut sum = match past.next() {
+            Some((factor, tree)) => grads.lin_comb(b0, factor, &tree.beside(&grads)?)?,
+            None => grads.scale(b0)?,
+        };
+        for (factor, tree) in past {
+            sum = sum.add_scaled(factor, &tree.beside(&grads)?)?;
+        }
+        push(&mut next.inputs, grads, nb);
+        push(&mut next.outputs, sum.clone(), na);
+        Ok((sum, gain, next))
+    }
+
+    fn check(&self, na: usize, nb: usize) -> Result<()> {
+        self.gains.check(na)?;
+        let seen = |n: usize| usize::try_from(self.step()).map_or(n, |t| t.min(n));
+        for (what, found, n) in
+            [("results", self.outputs.len(), na), ("gradients", self.inputs.len(), nb)]
+        {
+            if found != seen(n) {
+                return Err(other_filter(what, seen(n), found));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push(past: &mut VecDeque<Tree>, newest: Tree, n: usize) {
+    if n == 0 {
+        return;
+    }
+    past.truncate(n - 1);
+    past.push_front(newest);
+}
+
+fn save(out: &mut StateWriter, name: &str, past: &VecDeque<Tree>) -> Result<()> {
+    out.scope(name, |out| {
+        out.count("#trees", past.len() as u64)?;
+        past.iter().enumerate().try_for_each(|(r, tree)| out.tree(&r.to_string(), tree))
+    })
+}
+
+fn load(from: &mut StateReader<'_>, name: &str) -> Result<VecDeque<Tree>> {
+    from.scope(name, |from| (0..from.count("#trees")?).map(|r| from.tree(&r.to_string())).collect())
+}
+
+impl Checkpoint for LowPassState {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.part("gains", &self.gains)?;
+        save(out, "outputs", &self.outputs)?;
+        save(out, "inputs", &self.inputs)
+    }
+
+    fn load(from: &mut StateReader<'_>) -> Result<Self> {
+        Ok(LowPassState {
+            gains: from.part("gains")?,
+            outputs: load(from, "outputs")?,
+            inputs: load(from, "inputs")?,
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Private training steps with filters: points, private gradient, filter, optimizer and descent in their order.
+
+use dp_core::hyfree::{HyFreeState, HyFreeStep, HyFreeUpdate};
+use dp_core::{Charge, Drawn, PrivateStep, StepKey};
+use tensor_tree::{
+    Chain, Collective, PerSampleDifferentiable, ProbePoint, Rates, Result as TreeResult, Transform,
+    Tree,
+};
+
+use crate::disk::{Disk, DiskState};
+use crate::error::Result;
+use crate::low_pass::{FilteredAdam, LowPass};
+use crate::per_group::PerGroup;
+
+/// A transformation that says where the gradients that it is given are to be taken.
+///
+/// A chain asks its first link; a link behind another one sees what that one makes, not gradients of samples.
+pub trait TakesPoints: Transform {
+    /// The points of the next step, with weights by which the gradients of each sample are combined before clipping.
+    ///
+    /// # Privacy
+    /// Functions of released values. All points belong in one call of a [`PrivateStep`].
+    ///
+    /// # Errors
+    /// If the parameters do not fit the state.
+    fn points(&self, params: &Tree, state: &mut Self::State) -> TreeResult<Vec<ProbePoint>> {
+        let _ = state;
+        Ok(ProbePoint::single(params).to_vec())
+    }
+}
+
+impl TakesPoints for LowPass {}
+impl TakesPoints for FilteredAdam {}
+impl TakesPoints for tensor_tree::Identity {}
+impl TakesPoints for tensor_tree::Sgd {}
+impl TakesPoints for tensor_tree::Momentum {}
+impl TakesPoints for tensor_tree::AdamW {}
+impl<T: Transform> TakesPoints for PerGroup<T> {}
+
+impl TakesPoints for Disk {
+    fn points(&self, params: &Tree, state: &mut DiskState) -> TreeResult<Vec<ProbePoint>> {
+        Disk::points(self, params, state)
+    }
+}
+
+impl<A: TakesPoints, B: Transform> TakesPoints for Chain<A, B> {
+    fn points(&self, params: &Tree, state: &mut Self::State) -> TreeResult<Vec<ProbePoint>> {
+        self.first.points(params, &mut state.0)
+    }
+}
+
+/// A private step followed by a chain of filters and an optimizer.
+///
+/// # Privacy
+/// One release of the [`PrivateStep`] for each step, charged before its noise is drawn; everything the chain does is post-processing. The
+/// ledger of a run with filters is that of the run without.
+///
+/// # Examples
+/// The README of this crate has a complete run.
+#[derive(Clone, Debug)]
+pub struct FilteredStep<T> {
+    /// Clipping, noise and charge.
+    pub step: PrivateStep,
+    /// Filters, then an optimizer.
+    pub chain: T,
+}
+
+/// What a step did. All of it may be shown.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The parameters after it.
+    pub params: Tree,
+    /// The private gradient, before any filter.
+    pub grads: Tree,
+    /// What was descended: what the chain made of it.
+    pub direction: Tree,
+}
+
+impl<T: TakesPoints> FilteredStep<T> {
+    /// Memory before the first step.
+    ///
+    /// # Errors
+    /// Those of the chain.
+    pub fn init(&self, params: &Tree) -> Result<T::State> {
+        Ok(self.chain.init(params)?)
+    }
+
+    /// One step on a batch that may be cut in micro-batches. On an error the state is as it was.
+    ///
+    /// # Privacy
+    /// One release of [`PrivateStep::run_in_parts`]; the rest is post-processing.
+    ///
+    /// # Errors
+    /// As [`PrivateStep::run_in_parts`], and those of the chain. The charge may have been made.
+    #[allow(clippy::too_many_arguments, reason = "those of the private step, rates and the state")]
+    pub fn run<O: PerSampleDifferentiable>(
+        &self,
+        objective: &O,
+        params: &Tree,
+        parts: impl Drawn<Vec<O::Batch>>,
+        rates: &Rates,
+        key: StepKey,
+        group: &impl Collective,
+        ledger: &mut impl Charge,
+        state: &mut T::State,
+    ) -> Result<Update> {
+        let mut next = state.clone();
+        let points = self.chain.points(params, &mut next)?;
+        let grads = self.step.run_in_parts(objective, &points, parts, key, group, ledger)?;
+        let direction = self.chain.update(grads.clone(), params, &mut next)?;
+        let params = params.descend(&direction, rates)?;
+        *state = next;
+        Ok(Update { params, grads, direction })
+    }
+}
+
+/// The same with rates from private losses: one step of a [`HyFreeStep`] whose gradient is taken where its chain wants it.
+///
+/// Losses are probed along what the filters made of the gradient.
+///
+/// # Privacy
+/// One release of [`PrivateStep::run_with_losses`]; the rest is post-processing. Where one gradient at a point beside the parameters is
+/// enough, the loss at the parameters themselves costs a forward pass more, and no more privacy.
+///
+/// # Errors
+/// As [`HyFreeStep::run_at`], and those of the chain. On an error the state is as it was; the charge may have been made.
+#[allow(clippy::too_many_arguments, reason = "those of the driver's own step")]
+pub fn hyfree_step<T: TakesPoints, O: PerSampleDifferentiable>(
+    driver: &HyFreeStep<T>,
+    objective: &O,
+    params: &Tree,
+    parts: impl Drawn<Vec<O::Batch>>,
+    key: StepKey,
+    group: &impl Collective,
+    ledger: &mut impl Charge,
+    state: &mut HyFreeState<T::State>,
+) -> Result<HyFreeUpdate> {
+    let mut next = state.clone();
+    let points = driver.chain.points(params, &mut next.chain)?;
+    let update = driver.run_at(objective, params, &points, parts, key, group, ledger, &mut next)?;
+    *state = next;
+    Ok(update)
+}

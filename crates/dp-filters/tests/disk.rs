@@ -1,0 +1,480 @@
+//! DiSK: where gradients are taken, and what becomes of them.
+
+use candle_core::DType;
+use dp_core::hyfree::{HyFree, HyFreeStep, Settings};
+use dp_core::{ClipFunction, PrivacyPlan, RdpAccountant, RunKey, Unsampled};
+use dp_filters::{
+    Disk, FilteredStep, LookAhead, LowPass, Recipe, ScalarKalman, Start, hyfree_step,
+};
+use proptest::prelude::*;
+use tensor_tree::conformance::check_transform;
+use tensor_tree::{
+    AdamW, Error, Identity, Momentum, ProbePoint, Rates, SingleProcess, Transform, Tree,
+};
+
+use crate::support::{
+    Polynomial, bits, cases, distance, leaf, normals, plan, private, problem, step, values,
+};
+
+const N: usize = 10;
+
+/// No gradient of these problems is as long, so none is clipped.
+const FAR: f64 = 1e9;
+
+const PLAIN: ClipFunction = ClipFunction::Abadi { stability: 0.0 };
+
+fn kalman() -> ScalarKalman {
+    ScalarKalman::new(1.0, 0.05, 0.5).unwrap()
+}
+
+fn start() -> Tree {
+    leaf(&[1.5, -2.0, 0.7])
+}
+
+/// Ten steps of `disk` and then `optimizer` with private gradients of `plan`; the estimates and the parameters after each step.
+fn train<T: Transform>(
+    disk: &Disk,
+    optimizer: &T,
+    problem: &Polynomial,
+    (plan, function): (&PrivacyPlan, ClipFunction),
+) -> Vec<(Tree, Tree)> {
+    let mut params = start();
+    let mut state = disk.init(&params).unwrap();
+    let mut memory = optimizer.init(&params).unwrap();
+    let mut keys = RunKey::seeded(8, 0);
+    let mut one = |_| {
+        let key = keys.next_step();
+        let batch = plan.sampler().unwrap().draw(&key).batch().clone();
+        let points = disk.points(&params, &mut state).unwrap();
+        let grads = private((plan, function), problem, &points, &batch, key);
+        let estimate = disk.update(grads, &params, &mut state).unwrap();
+        let direction = optimizer.update(estimate.clone(), &params, &mut memory).unwrap();
+        params = params.descend(&direction, &Rates::uniform(0.1)).unwrap();
+        (estimate, params.clone())
+    };
+    (0..10).map(&mut one).collect()
+}
+
+/// Noise as usual, nothing clipped.
+fn noisy() -> PrivacyPlan {
+    plan(N as u64, 5.0, 10, FAR, 1e-9)
+}
+
+/// The whole data set at every step, and no noise.
+fn whole(r: f64) -> PrivacyPlan {
+    plan(N as u64, N as f64, 10, r, 0.0)
+}
+
+#[test]
+fn the_filter_is_a_transformation() {
+    let disk = Disk::new(0.4, LookAhead::Fixed(0.8)).unwrap();
+    for disk in [Disk::default(), disk, disk.with_start(Start::Zero)] {
+        check_transform(&disk).unwrap();
+        check_transform(&disk.then(AdamW::default())).unwrap();
+    }
+    for look_ahead in [LookAhead::Auto, LookAhead::Fixed(1.0)] {
+        check_transform(&Disk::adaptive(kalman(), look_ahead).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn with_gain_one_the_run_is_the_unfiltered_one_whatever_gamma_is() {
+    let (problem, plan) = (problem(N, 3, 0.3, 4), plan(N as u64, 5.0, 10, 1.0, 0.8));
+    let step = step(&plan, ClipFunction::automatic(), &start());
+    let plain = FilteredStep { step: step.clone(), chain: AdamW::default() };
+    let want = train_steps(&plain, &problem, &plan);
+    for look_ahead in [LookAhead::Auto, LookAhead::Fixed(0.5), LookAhead::Fixed(30.0)] {
+        for start in [Start::FirstObservation, Start::Zero] {
+            let disk = Disk::new(1.0, look_ahead).unwrap().with_start(start);
+            let chain = disk.then(AdamW::default());
+            let driver = FilteredStep { step: step.clone(), chain };
+            assert_eq!(train_steps(&driver, &problem, &plan), want, "{look_ahead:?}");
+        }
+    }
+}
+
+/// Ten steps of a driver, with the batches of its sampler; the bits of the parameters after each.
+fn train_steps<T: dp_filters::TakesPoints>(
+    driver: &FilteredStep<T>,
+    problem: &Polynomial,
+    plan: &PrivacyPlan,
+) -> Vec<Vec<u64>> {
+    let mut params = start();
+    let mut state = driver.init(&params).unwrap();
+    let (mut keys, mut ledger) = (RunKey::seeded(8, 0), plan.ledger());
+    let mut one = |_| {
+        let key = keys.next_step();
+        let parts = plan.sampler().unwrap().draw(&key).map(|batch| vec![batch]);
+        let rates = Rates::uniform(0.1);
+        let update = driver
+            .run(problem, &params, parts, &rates, key, &SingleProcess, &mut ledger, &mut state)
+            .unwrap();
+        params = update.params;
+        bits(&params)
+    };
+    (0..10).map(&mut one).collect()
+}
+
+#[test]
+fn points_are_one_or_two_with_the_weights_of_the_paper() {
+    let params = start();
+    let moved = leaf(&[1.0, -1.0, 0.0]);
+    let points = |disk: &Disk, n: u64| {
+        let mut state = disk.init(&params).unwrap();
+        let mut at = disk.points(&params, &mut state).unwrap();
+        for t in 0..n {
+            let at_params = if t % 2 == 0 { &params } else { &moved };
+            disk.points(at_params, &mut state).unwrap();
+            disk.update(normals(3, 1, t), at_params, &mut state).unwrap();
+            at = disk.points(if t % 2 == 0 { &moved } else { &params }, &mut state).unwrap();
+        }
+        at
+    };
+    let is_single = |points: &[ProbePoint], at: &Tree| {
+        assert_eq!(points.len(), 1);
+        assert_eq!(points[0].weight, 1.0);
+        assert!(distance(&points[0].params, at) <= 1e-15);
+    };
+    // At the first step the points coincide.
+    for disk in [Disk::default(), Disk::default().with_start(Start::Zero)] {
+        is_single(&points(&disk, 0), &params);
+        assert!(points(&disk, 0)[0].params.shares_tensors(&params));
+    }
+    // Two points at the second: c = 0.3 / (0.7 * 0.5).
+    let two = points(&Disk::default(), 1);
+    let c = 0.3 / (0.7 * 0.5);
+    assert_eq!(two.len(), 2);
+    assert!((two[0].weight - (1.0 - c)).abs() < 1e-15 && (two[1].weight - c).abs() < 1e-15);
+    assert!(two[0].params.shares_tensors(&moved));
+    let ahead = moved.add_scaled(0.5, &moved.add_scaled(-1.0, &params).unwrap()).unwrap();
+    assert!(distance(&two[1].params, &ahead) == 0.0);
+    // c = 1: one, at the point ahead; from `auto` and from a gamma that amounts to it.
+    let ahead =
+        |gamma: f64| moved.add_scaled(gamma, &moved.add_scaled(-1.0, &params).unwrap()).unwrap();
+    for (kappa, gamma) in [(0.5, 1.0), (0.2, 4.0), (0.1, 9.0)] {
+        for look_ahead in [LookAhead::Auto, LookAhead::Fixed(gamma)] {
+            let single = points(&Disk::new(kappa, look_ahead).unwrap(), 1);
+            is_single(&single, &ahead((1.0 - kappa) / kappa));
+        }
+    }
+    // kappa = 1: one, at the parameters.
+    is_single(&points(&Disk::new(1.0, LookAhead::Fixed(0.5)).unwrap(), 3), &moved);
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    for kappa in [0.0, -0.5, 1.1, f64::NAN] {
+        let error = Disk::new(kappa, LookAhead::Auto).unwrap_err();
+        assert!(error.to_string().starts_with("kappa must be in (0, 1]"), "{error}");
+    }
+    for gamma in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+        assert!(Disk::new(0.5, LookAhead::Fixed(gamma)).is_err());
+        assert!(Disk::adaptive(kalman(), LookAhead::Fixed(gamma)).is_err());
+    }
+    for bad in [(-1.0, 1.0, 1.0), (1.0, f64::NAN, 1.0), (1.0, 1.0, 0.0), (0.0, 0.0, 1.0)] {
+        assert!(ScalarKalman::new(bad.0, bad.1, bad.2).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_gradient_without_the_question_where_to_take_it_is_refused_once_parameters_move() {
+    let disk = Disk::default();
+    let (params, moved) = (start(), leaf(&[1.0, -1.0, 0.0]));
+    let mut state = disk.init(&params).unwrap();
+    // Before anything has moved there is one point, whether asked for or not.
+    disk.update(normals(3, 1, 0), &params, &mut state).unwrap();
+    let before = state.clone();
+    let error = disk.update(normals(3, 1, 1), &moved, &mut state).unwrap_err();
+    assert!(
+        matches!(error, Error::OutOfOrder { .. }) && error.to_string().contains("Disk::points")
+    );
+    assert_eq!(state.step(), before.step());
+    // Asked for other parameters.
+    disk.points(&params, &mut state).unwrap();
+    assert!(disk.update(normals(3, 1, 1), &moved, &mut state).is_err());
+    disk.points(&moved, &mut state).unwrap();
+    disk.update(normals(3, 1, 1), &moved, &mut state).unwrap();
+    // A question is good for one step.
+    assert!(disk.update(normals(3, 1, 2), &params, &mut state).is_err());
+    // Behind another filter nobody asks it.
+    let (problem, plan) = (problem(N, 3, 0.0, 4), noisy());
+    let chain = LowPass::new(Recipe::FirstOrder.filter()).then(disk);
+    let driver = FilteredStep { step: step(&plan, PLAIN, &params), chain };
+    let (mut state, mut keys) = (driver.init(&params).unwrap(), RunKey::seeded(1, 0));
+    let mut run = |params: &Tree| {
+        let (batch, rates) = (Unsampled(vec![vec![0, 1]]), Rates::uniform(0.1));
+        let (key, mut ledger) = (keys.next_step(), plan.ledger());
+        driver.run(&problem, params, batch, &rates, key, &SingleProcess, &mut ledger, &mut state)
+    };
+    let params = run(&params).unwrap().params;
+    assert!(run(&params).is_err());
+}
+
+#[test]
+fn the_driver_is_points_step_filter_optimizer_and_descent() {
+    let (problem, plan) = (problem(N, 3, 0.3, 4), plan(N as u64, 5.0, 10, 1.0, 0.8));
+    let step = step(&plan, ClipFunction::automatic(), &start());
+    for disk in [Disk::default(), Disk::new(0.3, LookAhead::Auto).unwrap()] {
+        let by_hand = train(&disk, &AdamW::default(), &problem, (&plan, ClipFunction::automatic()));
+        let driver = FilteredStep { step: step.clone(), chain: disk.then(AdamW::default()) };
+        let driven = train_steps(&driver, &problem, &plan);
+        let by_hand: Vec<Vec<u64>> = by_hand.iter().map(|(_, params)| bits(params)).collect();
+        assert_eq!(driven, by_hand);
+    }
+}
+
+#[test]
+fn a_step_with_private_rates_takes_its_gradient_where_the_filter_wants_it() {
+    let settings = Settings { period: 2, ..Settings::default() };
+    let builder = PrivacyPlan::builder().n_samples(N as u64).expected_batch_size(5.0).steps(10);
+    let builder = builder.delta(1e-3).clip_norm(1.0).noise_multiplier(0.5);
+    let builder = builder.losses(settings.schedule()).loss_noise_multiplier(0.2);
+    let plan = builder.build(&RdpAccountant::new()).unwrap();
+    let (problem, function) = (problem(N, 3, 0.5, 4), ClipFunction::automatic());
+    for look_ahead in [LookAhead::Auto, LookAhead::Fixed(0.5)] {
+        let disk = Disk::new(0.3, look_ahead).unwrap();
+        let driver = HyFreeStep {
+            step: step(&plan, function, &start()),
+            controller: HyFree::new(settings.clone(), &plan).unwrap(),
+            chain: disk.then(AdamW::default()),
+        };
+        let mut params = start();
+        let (mut state, mut by_hand) = (driver.init(&params).unwrap(), disk.init(&params).unwrap());
+        let (mut keys, mut again) = (RunKey::seeded(8, 0), RunKey::seeded(8, 0));
+        for t in 0..6 {
+            let key = keys.next_step();
+            let batch = plan.sampler().unwrap().draw(&key).batch().clone();
+            let parts = plan.sampler().unwrap().draw(&key).map(|batch| vec![batch]);
+            let (one, mut ledger) = (&SingleProcess, plan.ledger());
+            let update =
+                hyfree_step(&driver, &problem, &params, parts, key, one, &mut ledger, &mut state)
+                    .unwrap();
+            let points = disk.points(&params, &mut by_hand).unwrap();
+            let grads = private((&plan, function), &problem, &points, &batch, again.next_step());
+            assert_eq!(bits(&update.grads), bits(&grads), "{look_ahead:?}, step {t}");
+            disk.update(grads, &params, &mut by_hand).unwrap();
+            params = update.params;
+        }
+        // An error after the charge leaves the state as it was.
+        let before = state.chain.0.step();
+        let far = leaf(&[f64::MAX; 3]);
+        let parts = Unsampled(vec![vec![0]]);
+        let (key, one, mut ledger) = (keys.next_step(), &SingleProcess, plan.ledger());
+        let failed = hyfree_step(&driver, &problem, &far, parts, key, one, &mut ledger, &mut state);
+        assert!(failed.is_err());
+        assert_eq!((state.chain.0.step(), state.rates.step()), (before, 6));
+    }
+}
+
+#[test]
+fn asking_changes_neither_parameters_nor_the_optimizer() {
+    let (problem, plan) = (problem(N, 3, 0.3, 4), noisy());
+    let chain = Disk::default().then(Momentum::default());
+    let driver = FilteredStep { step: step(&plan, PLAIN, &start()), chain };
+    let mut state = driver.init(&start()).unwrap();
+    let (params, mut keys) = (start(), RunKey::seeded(1, 0));
+    let run = |params: &Tree, state: &mut _, key| {
+        let (batch, rates) = (Unsampled(vec![vec![0, 1, 2]]), Rates::uniform(0.1));
+        driver
+            .run(&problem, params, batch, &rates, key, &SingleProcess, &mut plan.ledger(), state)
+            .unwrap()
+    };
+    let moved = run(&params, &mut state, keys.next_step()).params;
+    let (before, momentum) = (bits(&moved), bits(&state.1.momentum));
+    let mut asked = state.clone();
+    for _ in 0..3 {
+        dp_filters::TakesPoints::points(&driver.chain, &moved, &mut asked).unwrap();
+    }
+    assert_eq!(bits(&asked.1.momentum), momentum);
+    // The step itself leaves its argument to the bit, evaluated at two points or not, and asking thrice changes nothing.
+    let again = run(&moved, &mut asked, RunKey::seeded(1, 1).next_step());
+    let once = run(&moved, &mut state, keys.next_step());
+    assert_eq!(bits(&moved), before);
+    assert_eq!(bits(&again.params), bits(&once.params));
+    // The optimizer has moved by one update: its momentum is the one before and the estimate.
+    let estimate = state.0.estimate().unwrap();
+    let want = Momentum::default();
+    let mut one = want.init(&moved).unwrap();
+    one.momentum = leaf(&momentum.iter().map(|b| f64::from_bits(*b)).collect::<Vec<_>>());
+    want.update(estimate.clone(), &moved, &mut one).unwrap();
+    assert_eq!(bits(&state.1.momentum), bits(&one.momentum));
+}
+
+#[test]
+fn displacements_are_those_that_the_optimizer_made() {
+    let disk = Disk::default();
+    let (params, moved) = (start(), leaf(&[1.0, -1.0, 0.0]));
+    let mut state = disk.init(&params).unwrap();
+    assert!(state.displacement(&params).unwrap().is_none());
+    disk.update(normals(3, 1, 0), &params, &mut state).unwrap();
+    let d = state.displacement(&moved).unwrap().unwrap();
+    assert_eq!(values(&d), [-0.5, 1.0, -0.7]);
+    // In single precision too, where parameters are.
+    let narrow = |tree: &Tree| tree.to_dtype(DType::F32).unwrap();
+    let mut state = disk.init(&narrow(&params)).unwrap();
+    disk.update(narrow(&normals(3, 1, 0)), &narrow(&params), &mut state).unwrap();
+    let d = state.displacement(&narrow(&moved)).unwrap().unwrap();
+    assert_eq!(d.leaf("x").unwrap().dtype(), DType::F32);
+}
+
+#[test]
+fn the_start_is_the_first_gradient_or_a_part_of_it() {
+    let (g, h) = (normals(3, 1, 0), normals(3, 1, 1));
+    let estimates = |disk: Disk| {
+        let params = start();
+        let mut state = disk.init(&params).unwrap();
+        [&g, &h].map(|g| disk.update(g.clone(), &params, &mut state).unwrap())
+    };
+    let disk = Disk::new(0.25, LookAhead::Auto).unwrap();
+    let [s0, s1] = estimates(disk);
+    assert_eq!(bits(&s0), bits(&g));
+    assert_eq!(bits(&s1), bits(&g.lin_comb(0.75, 0.25, &h).unwrap()));
+    let [s0, s1] = estimates(disk.with_start(Start::Zero));
+    assert_eq!(bits(&s0), bits(&g.scale(0.25).unwrap()));
+    assert!(distance(&s1, &g.lin_comb(0.1875, 0.25, &h).unwrap()) < 1e-15);
+}
+
+#[test]
+fn an_adaptive_gain_follows_the_kalman_filter() {
+    let params = start();
+    let gains = |disk: Disk, n: u64| -> Vec<(f64, f64, f64)> {
+        let mut state = disk.init(&params).unwrap();
+        let mut one = |t: u64| {
+            let now = (disk.kappa(&state), disk.gamma(&state), disk.weight(&state));
+            disk.update(normals(3, 1, t), &params, &mut state).unwrap();
+            now
+        };
+        (0..n).map(&mut one).collect()
+    };
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-14 * b.abs();
+    // From zero with the initial variance: the gains as they are.
+    for look_ahead in [LookAhead::Auto, LookAhead::Fixed(2.0)] {
+        let disk = Disk::adaptive(kalman(), look_ahead).unwrap().with_start(Start::Zero);
+        for ((kappa, gamma, c), want) in gains(disk, 20).into_iter().zip(kalman().gains(20)) {
+            assert!(close(kappa, want.gain));
+            match look_ahead {
+                LookAhead::Auto => assert!(c == 1.0 && close(gamma, (1.0 - kappa) / kappa)),
+                LookAhead::Fixed(_) => {
+                    assert!(gamma == 2.0 && close(c, (1.0 - kappa) / (kappa * 2.0)));
+                }
+            }
+        }
+    }
+    // From the first observation: as if the initial variance were endless.
+    let vague = ScalarKalman::new(1e18, 0.05, 0.5).unwrap();
+    let disk = Disk::adaptive(kalman(), LookAhead::Auto).unwrap();
+    for ((kappa, _, c), want) in gains(disk, 20).into_iter().zip(vague.gains(20)) {
+        assert!((kappa - want.gain).abs() < 1e-12);
+        assert_eq!(c, if kappa == 1.0 { 0.0 } else { 1.0 });
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    /// Noise-free, on the whole data set, without clipping: the estimate is the gradient. With Adam behind it the parameters do not move
+    /// along the estimates, so the displacement must be the measured one.
+    #[test]
+    fn on_a_quadratic_without_noise_the_estimate_is_the_gradient(
+        kappa in 0.05..1.0f64, gamma in 0.2..3.0f64, auto in any::<bool>(), seed in 0u64..500,
+    ) {
+        let problem = problem(N, 3, 0.0, seed);
+        let look_ahead = if auto { LookAhead::Auto } else { LookAhead::Fixed(gamma) };
+        let disk = Disk::new(kappa, look_ahead).unwrap();
+        let adaptive = Disk::adaptive(kalman(), look_ahead).unwrap();
+        let decayed = AdamW { weight_decay: 0.1, ..AdamW::default() };
+        for disk in [disk, adaptive] {
+            let mut at = start();
+            let (plan, all): (_, Vec<usize>) = (whole(FAR), (0..N).collect());
+            let mut state = disk.init(&at).unwrap();
+            let mut memory = decayed.init(&at).unwrap();
+            let mut keys = RunKey::seeded(1, 0);
+            for t in 0..10 {
+                let points = disk.points(&at, &mut state).unwrap();
+                let grads = private((&plan, PLAIN), &problem, &points, &all, keys.next_step());
+                let estimate = disk.update(grads, &at, &mut state).unwrap();
+                let single = ProbePoint::single(&at);
+                let want = private((&plan, PLAIN), &problem, &single, &all, RunKey::seeded(1, 0).next_step());
+                // Weights of size c multiply gradients that cancel.
+                let size = (1.0 + 1.0 / (kappa * gamma)) * (1.0 + want.norm().unwrap());
+                prop_assert!(distance(&estimate, &want) <= 1e-12 * size, "{} {}", t, distance(&estimate, &want));
+                let direction = decayed.update(estimate, &at, &mut memory).unwrap();
+                at = at.descend(&direction, &Rates::uniform(0.2)).unwrap();
+            }
+        }
+    }
+
+    /// On quadratic losses a combined gradient does not depend on `gamma`, so neither does its clipping.
+    #[test]
+    fn on_quadratic_losses_gamma_is_irrelevant(
+        kappa in 0.1..0.95f64, gamma in 0.2..3.0f64, seed in 0u64..500,
+        function in prop::sample::select(vec![PLAIN, ClipFunction::AutoV, ClipFunction::automatic()]),
+        adam in any::<bool>(),
+    ) {
+        let problem = problem(N, 3, 0.0, seed);
+        let plan = plan(N as u64, 5.0, 10, 0.5, 0.3);
+        let runs = [LookAhead::Auto, LookAhead::Fixed(gamma)].map(|look_ahead| {
+            let disk = Disk::new(kappa, look_ahead).unwrap();
+            if adam {
+                train(&disk, &AdamW::default(), &problem, (&plan, function))
+            } else {
+                train(&disk, &Identity, &problem, (&plan, function))
+            }
+        });
+        for ((s, x), (t, y)) in runs[0].iter().zip(&runs[1]) {
+            // Rounding is amplified by the weights, by clipping of short gradients, and over the steps.
+            let scale = (1.0 + 1.0 / (kappa * gamma)).powi(2) * 1e-9;
+            prop_assert!(distance(s, t) <= scale && distance(x, y) <= scale, "{}", distance(s, t));
+        }
+        // It is relevant where losses are not quadratic.
+        let bent = Polynomial { quartic: 1.0, ..problem };
+        let [a, b] = [LookAhead::Auto, LookAhead::Fixed(0.1 * (1.0 - kappa) / kappa)].map(|look_ahead| {
+            train(&Disk::new(kappa, look_ahead).unwrap(), &Identity, &bent, (&plan, function))
+        });
+        prop_assert!(1e-9 < distance(&a[2].0, &b[2].0));
+    }
+
+    /// One gradient at the point ahead is what two with weights 0 and 1 are.
+    #[test]
+    fn one_gradient_is_enough_where_its_weight_is_one(kappa in 0.05..0.95f64, seed in 0u64..500) {
+        let problem = problem(N, 3, 0.5, seed);
+        let plan = plan(N as u64, 5.0, 10, 0.5, 0.3);
+        let disk = Disk::new(kappa, LookAhead::Auto).unwrap();
+        let function = ClipFunction::automatic();
+        let (mut state, params, moved) = (disk.init(&start()).unwrap(), start(), normals(3, seed, 7));
+        disk.update(normals(3, seed, 0), &params, &mut state).unwrap();
+        let one = disk.points(&moved, &mut state).unwrap();
+        let two = [
+            ProbePoint { params: moved.clone(), weight: 0.0 },
+            ProbePoint { params: one[0].params.clone(), weight: 1.0 },
+        ];
+        let batch: Vec<usize> = (0..6).collect();
+        let grads = |points: &[ProbePoint]| {
+            private((&plan, function), &problem, points, &batch, RunKey::seeded(2, 0).next_step())
+        };
+        prop_assert_eq!(one.len(), 1);
+        prop_assert_eq!(bits(&grads(&one)), bits(&grads(&two)));
+    }
+
+    #[test]
+    fn kalman_gains_move_to_the_stationary_one(
+        initial in 1e-3..1e3f64, process in 1e-4..10.0f64, observation in 1e-3..1e3f64,
+    ) {
+        let kalman = ScalarKalman::new(initial, process, observation).unwrap();
+        let limit = kalman.stationary_gain();
+        let gains: Vec<f64> = kalman.gains(60).iter().map(|step| step.gain).collect();
+        prop_assert!(gains.iter().all(|gain| 0.0 < *gain && *gain < 1.0));
+        let slack = 1e-12;
+        for pair in gains.windows(2) {
+            // From above they fall and stay above, from below they rise and stay below.
+            let (far, near) = (pair[0] - limit, pair[1] - limit);
+            prop_assert!(far * near >= -slack && near.abs() <= far.abs() + slack, "{:?} {}", pair, limit);
+        }
+        // It is a fixed point.
+        let variance = limit * observation;
+        prop_assert!((kalman.after(variance).gain - limit).abs() <= 1e-12);
+        let vague = ScalarKalman::new(1e3 + initial, process, observation).unwrap();
+        let start = vague.first().gain;
+        prop_assert!(limit <= start + slack);
+    }
+}
