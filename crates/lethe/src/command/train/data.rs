@@ -20,7 +20,7 @@ pub(super) struct Set {
 }
 
 /// What the network sees of a record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Inputs {
     Features {
         values: Vec<f32>,
@@ -49,8 +49,23 @@ pub(super) enum Shape {
 /// Bytes, and padding.
 const BYTES: usize = 257;
 
-/// Reads the training records, and those of the test set if there is one.
+/// Reads the training records, and those of the test set if there is one, which must be others.
 pub(super) fn read(data: &Data, model: &Model) -> Result<(Set, Option<Set>, Shape)> {
+    let (train, test, shape) = sets(data, model)?;
+    // By content, so that neither a copy nor a link nor compression hides it.
+    if test.as_ref().is_some_and(|test| test.inputs == train.inputs) {
+        let file = match data {
+            Data::Csv { test, .. } | Data::Jsonl { test, .. } => test.as_ref(),
+            Data::Idx { test, .. } => test.as_ref().map(|[images, _]| images),
+        };
+        let what = "data.test holds the records of data.train: their exact accuracy would be an answer without noise about \
+                    records that the privacy statement protects; give a file of other records, or leave data.test out";
+        return Err(Error::file(file.cloned().unwrap_or_default(), what));
+    }
+    Ok((train, test, shape))
+}
+
+fn sets(data: &Data, model: &Model) -> Result<(Set, Option<Set>, Shape)> {
     match data {
         Data::Csv { train, test, header, skip_lines, response, classes, ignore, range, ranges } => {
             let mut settings = Csv {
