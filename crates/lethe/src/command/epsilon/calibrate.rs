@@ -139,6 +139,9 @@ impl Flags {
             Unknown::Steps => {
                 let with = |steps: u64| Fill { steps: Some(steps), ..Fill::default() };
                 let found = calibrate::steps(accountant, target, &history(with(1))?);
+                // What fits are batches with a record; of disjoint ones there are more in an epoch.
+                let visits =
+                    spec.run(with(1)).map_err(refused)?.parts.pop().map(|part| part.visits);
                 match found.map_err(|e| self.out_of_reach(unknown, target.delta, e))? {
                     0 => {
                         return Err(Error::OutOfReach(format!(
@@ -146,7 +149,7 @@ impl Flags {
                             self.epsilon
                         )));
                     }
-                    steps => with(steps),
+                    n => with(visits.map_or(n, |visits| visits.steps_within(n))),
                 }
             }
         };
