@@ -137,6 +137,22 @@ fn a_record_of_shuffled_batches_counts_once_an_epoch() {
         curve.lines().skip(1).filter_map(|row| row.split(',').nth(2)).collect();
     uppers.dedup();
     assert_eq!(uppers.len(), 3, "one release more with each epoch: {uppers:?}");
+    // Larger batches make shorter epochs.
+    let said = place.runs(&format!(
+        "epsilon curve --over rate {shuffled} --steps 300 --noise 9 --delta 1e-5 --from 0.01 --to 0.04 --points 3"
+    ));
+    let curve = place.read("epsilon/curve.csv");
+    assert!(
+        said.contains("larger batches make more epochs") && !said.contains("releases"),
+        "{said}"
+    );
+    let upper = |row: &str| row.split(',').nth(2).unwrap().parse::<f64>().unwrap();
+    let uppers: Vec<f64> = curve.lines().skip(1).map(upper).collect();
+    for (upper, epochs) in uppers.iter().zip([3, 6, 12]) {
+        let (_, alone) =
+            ends(&json(&place, &format!("--rate 1 --noise 9 --delta 1e-5 --steps {epochs}")));
+        assert_eq!(*upper, alone, "{uppers:?}");
+    }
 }
 
 #[test]

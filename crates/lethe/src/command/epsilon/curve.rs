@@ -261,7 +261,14 @@ impl Flags {
             Over::Delta => spec.delta = Some(x),
             Over::Steps => {}
             Over::Noise => spec.noise = Some(x),
-            Over::Rate => (spec.rate, spec.batch) = (Some(x), None),
+            Over::Rate => {
+                // Of shuffled batches the size counts, not only the rate.
+                let batch = spec.samples.filter(|_| spec.shuffled && spec.batch.is_some());
+                (spec.rate, spec.batch) = match batch {
+                    Some(samples) => (None, Some(x * samples)),
+                    None => (Some(x), None),
+                };
+            }
         }
         let run = spec.run(Fill::default()).map_err(refused)?;
         let delta = spec.delta().map_err(refused_alone)?;

@@ -4,7 +4,9 @@ use dp_core::Delta;
 use serde_json::{Map, Value, json};
 
 use super::account::{run_json, run_lines};
+use super::phase::Part;
 use super::spec::{Run, RunSpec};
+use super::visits::Visits;
 
 /// The run in names and words, and as JSON.
 pub(super) struct Swept {
@@ -37,6 +39,15 @@ impl Swept {
         let mut all = Self::of(run, delta);
         for of_one_place in ["run", "event", "in_words", "steps"] {
             all.drop(of_one_place);
+        }
+        let by_size = |part: &Part| part.visits != Visits::Every && given.epochs.is_none();
+        if name == "rate" && run.parts.iter().any(by_size) {
+            for of_one_place in ["counted", "reading", "batches_with_a_record"] {
+                all.drop(of_one_place);
+            }
+            let words = "a record is in one batch of each epoch; larger batches make more epochs";
+            all.lines.insert(0, ("counted".to_owned(), words.to_owned()));
+            all.json["reading"] = json!(words);
         }
         let numbers = [
             ("rate", given.rate),

@@ -17,16 +17,12 @@ pub(super) enum Visits {
 impl Visits {
     /// So many passes over shuffled records, in batches that are this part of them.
     pub(super) fn of_epochs(epochs: f64, rate: f64) -> Self {
-        // Rounded down, but not because of the last digit of the quotient.
-        Visits::Epochs {
-            epochs: whole(epochs.ceil()),
-            batches: whole((1.0 / rate * (1.0 + 1e-12)).floor()),
-        }
+        Visits::Epochs { epochs: whole(epochs.ceil()), batches: whole_batches(1.0 / rate) }
     }
 
     /// So many steps in batches of this size. If the smaller last batch is left out, epochs are short and there are more of them.
     pub(super) fn of_steps(steps: u64, samples: u64, batch: f64) -> Self {
-        let batches = whole((samples as f64 / batch).floor());
+        let batches = whole_batches(samples as f64 / batch);
         Visits::Epochs { epochs: steps.div_ceil(batches), batches }
     }
 
@@ -45,6 +41,11 @@ impl Visits {
             Visits::Epochs { batches, .. } => visits.saturating_mul(batches),
         }
     }
+}
+
+/// Rounded down, but not because of the last digit of the quotient.
+fn whole_batches(in_epoch: f64) -> u64 {
+    whole((in_epoch * (1.0 + 1e-12)).floor())
 }
 
 /// At least 1, as whoever calls has checked up to rounding.
