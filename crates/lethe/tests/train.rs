@@ -202,7 +202,11 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
 fn a_test_set_of_training_records_is_refused_and_another_is_said_to_be_unprotected() {
     let place = place(TABLE);
     place.write("copy.csv", table(0..2000));
-    for test in ["points.csv", "./points.csv", "copy.csv"] {
+    let rows = table(0..2000);
+    let (header, rows) = rows.split_once('\n').unwrap();
+    let reversed = rows.lines().rev().map(|row| format!("{row}\n")).collect::<String>();
+    place.write("reversed.csv", format!("{header}\n{reversed}"));
+    for test in ["points.csv", "./points.csv", "copy.csv", "reversed.csv"] {
         place.write("run.toml", TABLE.replace("others.csv", test));
         let run = place.run("train run.toml -o out");
         assert_eq!(run.code, 1, "{test}: {}", run.stdout);
