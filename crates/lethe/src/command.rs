@@ -4,6 +4,7 @@ pub mod epsilon;
 mod outcome;
 mod session;
 pub mod slope;
+mod target;
 pub mod train;
 mod write;
 

@@ -32,6 +32,21 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// A checkpoint of a run with another configuration.
+    #[error(
+        "{}: it is of another run, with {key} = {there} and not {here}; use another --output, or restore that configuration",
+        file.display()
+    )]
+    OtherRun {
+        /// The checkpoint.
+        file: PathBuf,
+        /// The first key that differs.
+        key: String,
+        /// Its value in the configuration.
+        here: String,
+        /// Its value in the checkpoint.
+        there: String,
+    },
     /// A network, or weights for one.
     #[error(transparent)]
     Network(#[from] tape_nn::Error),

@@ -75,6 +75,87 @@ fn sampling_gets_no_credit_where_none_is_due() {
 }
 
 #[test]
+fn a_record_of_shuffled_batches_counts_once_an_epoch() {
+    let place = Place::new();
+    let of = |flags: &str| json(&place, &format!("--noise 1.1 --delta 1e-5 {flags}"));
+    let releases = |n: u32| ends(&of(&format!("--rate 1 --steps {n}")));
+    let shuffled = "--samples 60000 --batch 256 --shuffled";
+    let ten = of(&format!("{shuffled} --epochs 10"));
+    assert_eq!(ends(&ten), releases(10));
+    assert!((ends(&ten).1 - 15.78).abs() < 0.01, "{ten}");
+    assert_eq!(
+        (&ten["run"]["steps"], &ten["run"]["batches_with_a_record"]),
+        (&2344.into(), &10.into())
+    );
+    // An epoch that was begun counts, and may have 234 batches: the rest of 96 records need not make one.
+    for (flags, n) in [
+        ("--epochs 9.2", 10),
+        ("--steps 234", 1),
+        ("--steps 235", 2),
+        ("--steps 2344", 11),
+        ("--relation replace --epochs 10", 10),
+    ] {
+        assert_eq!(ends(&of(&format!("{shuffled} {flags}"))), releases(n), "{flags}");
+    }
+    let phases = "--samples 60000 --shuffled --phase batch=256,noise=1.1,epochs=2 --phase batch=512,noise=1.1,steps=118";
+    assert_eq!(ends(&json(&place, &format!("{phases} --delta 1e-5"))), releases(4));
+    // Without the size of an epoch every step counts, which is said.
+    assert_eq!(ends(&of("--rate 0.01 --steps 20 --shuffled")), releases(20));
+    let said =
+        |flags: &str| place.runs(&format!("epsilon --noise 1.1 --delta 1e-5 --shuffled {flags}"));
+    assert!(
+        said("--rate 0.01 --steps 20")
+            .contains("a record may be in every batch: all 20 steps count; with --samples")
+    );
+    let ten = said("--samples 60000 --batch 256 --epochs 10");
+    assert!(ten.contains("a record is in one batch of each epoch: 10 releases count\n"), "{ten}");
+    assert!(
+        ten.contains("2344 times: Gaussian noise") && !ten.contains("Poisson sample at"),
+        "{ten}"
+    );
+    // What is stored claims no sampling either.
+    assert!(!of(&format!("{shuffled} --epochs 1"))["run"]["event"].to_string().contains("poisson"));
+    for (flags, disjoint) in
+        [("--samples 60000 --batch 256 --epochs 10", true), ("--rate 0.01 --steps 20", false)]
+    {
+        let text =
+            place.runs(&format!("epsilon explain --noise 1.1 --delta 1e-5 --shuffled {flags}"));
+        assert_eq!(
+            text.contains("the batches of an epoch are disjoint parts of the records"),
+            disjoint,
+            "{text}"
+        );
+    }
+    // The steps that are found are all of the epochs that fit.
+    let base = format!("calibrate --epsilon 15.8 {shuffled} --noise 1.1 --delta 1e-5");
+    assert_eq!(json(&place, &base)["found"]["steps"], 2340);
+    place.runs(&format!(
+        "epsilon curve --over steps {shuffled} --epochs 3 --noise 1.1 --delta 1e-5 --points 704"
+    ));
+    let curve = place.read("epsilon/curve.csv");
+    let mut uppers: Vec<&str> =
+        curve.lines().skip(1).filter_map(|row| row.split(',').nth(2)).collect();
+    uppers.dedup();
+    assert_eq!(uppers.len(), 3, "one release more with each epoch: {uppers:?}");
+    // Larger batches make shorter epochs.
+    let said = place.runs(&format!(
+        "epsilon curve --over rate {shuffled} --steps 300 --noise 9 --delta 1e-5 --from 0.01 --to 0.04 --points 3"
+    ));
+    let curve = place.read("epsilon/curve.csv");
+    assert!(
+        said.contains("larger batches make more epochs") && !said.contains("releases"),
+        "{said}"
+    );
+    let upper = |row: &str| row.split(',').nth(2).unwrap().parse::<f64>().unwrap();
+    let uppers: Vec<f64> = curve.lines().skip(1).map(upper).collect();
+    for (upper, epochs) in uppers.iter().zip([3, 6, 12]) {
+        let (_, alone) =
+            ends(&json(&place, &format!("--rate 1 --noise 9 --delta 1e-5 --steps {epochs}")));
+        assert_eq!(*upper, alone, "{uppers:?}");
+    }
+}
+
+#[test]
 fn estimates_and_looser_accountants_say_what_they_are() {
     let place = Place::new();
     let renyi = json(&place, &format!("{USUAL} --accountant rdp"));
@@ -271,6 +352,63 @@ fn curves_are_files_whose_bounds_enclose_and_rise_or_fall() {
     );
     let run = place.run(&format!("epsilon curve --over delta {USUAL} --from 0.1 --to 2"));
     assert!(run.code == 2 && run.stderr.contains("in rising order"), "{}", run.stderr);
+}
+
+#[test]
+fn a_curve_tells_of_the_run_what_is_given_and_no_placeholder() {
+    let place = Place::new();
+    for (over, flags, given, placeholders) in [
+        (
+            "noise",
+            "--rate 0.01 --steps 1000",
+            "rate 0.01 steps 1000 relation",
+            ["noise multiplier", "of: Gaussian"],
+        ),
+        (
+            "rate",
+            "--noise 2 --epochs 10",
+            "noise 2 epochs 10 relation",
+            ["0 times", "Gaussian noise"],
+        ),
+    ] {
+        let said = place.runs(&format!(
+            "epsilon curve --over {over} {flags} --delta 1e-5 --from 0.5 --to 1 --points 3 --out {over}"
+        ));
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&format!("{over} from 0.5000 to 1.000 {given} ")), "{said}");
+        let stored = place.json(&format!("{over}/curve.json"));
+        assert!(stored["run"]["event"].is_null() && stored["run"][over].is_null(), "{stored}");
+        assert_eq!(stored["run"]["delta"], 1e-5);
+        for placeholder in placeholders {
+            assert!(!said.contains(placeholder), "{placeholder}: {said}");
+            assert!(
+                !place.read(&format!("{over}/report.html")).contains(placeholder),
+                "{placeholder}"
+            );
+        }
+    }
+    place
+        .runs("epsilon curve --over delta --rate 0.01 --noise 1 --steps 10 --points 3 --out delta");
+    assert!(place.json("delta/curve.json")["run"]["delta"].is_null(), "delta is what changes");
+}
+
+#[test]
+fn a_curve_without_a_finite_epsilon_is_refused_with_what_to_do() {
+    let place = Place::new();
+    for (flags, what) in [
+        ("--noise 0 --delta 1e-5", "without noise there is no guarantee; give noise above 0"),
+        (
+            "--noise 1 --delta 0",
+            "Gaussian noise gives no finite epsilon at delta 0; give a delta above 0",
+        ),
+    ] {
+        let message = format!("epsilon is infinite everywhere, so there is no curve: {what}");
+        place.refuses(
+            &format!("epsilon curve --over steps --rate 0.1 --steps 10 {flags} --out none --quiet"),
+            1,
+            &message,
+        );
+    }
 }
 
 #[test]

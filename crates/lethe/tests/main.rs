@@ -18,5 +18,6 @@ mod kills;
 mod predictions;
 mod program;
 mod readme;
+mod resuming;
 mod tradeoff;
 mod train;

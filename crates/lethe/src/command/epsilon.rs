@@ -10,7 +10,9 @@ mod ledger;
 mod phase;
 mod run;
 mod spec;
+mod swept;
 mod tradeoff;
+mod visits;
 
 use clap::{Args, Subcommand};
 

@@ -1,9 +1,12 @@
 //! `lethe train`: private training of a network on the user's own data, with a ledger and a statement at the end.
 
+mod budget;
 mod config;
 mod data;
 mod finish;
+mod identity;
 mod net;
+mod plan;
 mod run;
 mod saved;
 

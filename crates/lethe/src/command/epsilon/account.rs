@@ -93,11 +93,7 @@ impl Answer {
             ));
         }
         if self.epsilon.value().is_infinite() {
-            notes.push(if delta.get() <= 0.0 {
-                "Gaussian noise gives no finite epsilon at delta 0".into()
-            } else {
-                "without noise there is no guarantee".into()
-            });
+            notes.push(why_infinite(delta).into());
         }
         if let (EpsilonBound::Bracket { lower, upper }, Some(tolerance)) =
             (self.epsilon, self.tolerance)
@@ -112,6 +108,15 @@ impl Answer {
             notes.push("an estimate is no guarantee: the true epsilon may be larger".into());
         }
         notes
+    }
+}
+
+/// Why there is no finite epsilon.
+pub(super) fn why_infinite(delta: Delta) -> &'static str {
+    if delta.get() <= 0.0 {
+        "Gaussian noise gives no finite epsilon at delta 0"
+    } else {
+        "without noise there is no guarantee"
     }
 }
 
@@ -182,9 +187,10 @@ pub(super) fn run_lines(run: &Run, delta: Delta) -> Vec<(String, String)> {
             let name = if several { format!("phase {}", i + 1) } else { "run".into() };
             let times =
                 if part.count == 1 { "once".into() } else { format!("{} times", part.count) };
-            (name, format!("{times}: {}", part.event))
+            (name, format!("{times}: {}", run.described(&part.event)))
         })
         .collect();
+    lines.extend(run.reading().map(|reading| ("counted".into(), reading)));
     lines.push(("relation".into(), relation_words(run).into()));
     lines.push(("delta".into(), format!("{:e}", delta.get())));
     lines
@@ -201,8 +207,10 @@ pub(super) fn run_json(run: &Run, delta: Delta) -> Value {
         "credit_for_sampling": run.takes_credit(),
         "delta": delta.get(),
         "steps": run.steps(),
-        "event": run.event(),
-        "in_words": run.event().to_string(),
+        "batches_with_a_record": run.visits(),
+        "reading": run.reading(),
+        "event": run.described(&run.event()),
+        "in_words": run.described(&run.event()).to_string(),
     })
 }
 

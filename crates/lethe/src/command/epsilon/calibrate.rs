@@ -9,7 +9,7 @@ use super::account::{Answer, run_json, run_lines};
 use super::flags::{AccountFlags, AccountantFlag, RunFlags, refused, refused_alone};
 use super::phase::Fill;
 use super::spec::RunSpec;
-use crate::command::{Outcome, write};
+use crate::command::{Outcome, target, write};
 use crate::error::{Error, Result};
 
 /// Flags of `calibrate`: all of a run but one of noise, rate and steps.
@@ -139,6 +139,9 @@ impl Flags {
             Unknown::Steps => {
                 let with = |steps: u64| Fill { steps: Some(steps), ..Fill::default() };
                 let found = calibrate::steps(accountant, target, &history(with(1))?);
+                // What fits are batches with a record; of disjoint ones there are more in an epoch.
+                let visits =
+                    spec.run(with(1)).map_err(refused)?.parts.pop().map(|part| part.visits);
                 match found.map_err(|e| self.out_of_reach(unknown, target.delta, e))? {
                     0 => {
                         return Err(Error::OutOfReach(format!(
@@ -146,7 +149,7 @@ impl Flags {
                             self.epsilon
                         )));
                     }
-                    steps => with(steps),
+                    n => with(visits.map_or(n, |visits| visits.steps_within(n))),
                 }
             }
         };
@@ -163,14 +166,11 @@ impl Flags {
             return error.into();
         };
         let (wanted, delta) = (self.epsilon, delta.get());
-        let all_fit = epsilon <= wanted;
         Error::OutOfReach(match unknown {
-            Unknown::Noise if all_fit => format!(
-                "a noise multiplier of {limit} spends only epsilon {epsilon:.3e} of {wanted}: ask for a smaller epsilon, or use the privacy for more steps or larger batches"
-            ),
-            Unknown::Noise => format!(
-                "no noise multiplier up to {limit:e} keeps this run within epsilon {wanted} at delta {delta:e}: ask for a larger epsilon or delta, for fewer steps or a lower rate"
-            ),
+            Unknown::Noise => {
+                let remedy = "ask for a larger epsilon or delta, for fewer steps or a lower rate";
+                target::no_noise_fits((limit, epsilon), wanted, delta, remedy)
+            }
             Unknown::Rate => format!(
                 "no rate from {limit:e} keeps this run within epsilon {wanted} at delta {delta:e}: add noise, take fewer steps, or ask for a larger epsilon or delta"
             ),

@@ -13,10 +13,11 @@ use report::table::Table;
 use serde_json::{Value, json};
 use slope2::Progress;
 
-use super::account::{Answer, at_least, at_most, number, run_json, run_lines, safe};
+use super::account::{Answer, at_least, at_most, number, safe, why_infinite};
 use super::flags::{AccountFlags, Chosen, RunFlags, refused, refused_alone};
 use super::phase::Fill;
 use super::spec::{Run, RunSpec};
+use super::swept::Swept;
 use crate::command::write::{self, Folder, Picture};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
@@ -90,6 +91,14 @@ impl Flags {
         let chosen = self.account.chosen()?;
         let places = self.places(&spec, &run)?;
         let points = self.points(session, &chosen, &spec, &places)?;
+        if points.iter().all(|p| p.upper.is_infinite()) {
+            let number = if delta.get() <= 0.0 { "a delta" } else { "noise" };
+            return Err(Error::OutOfReach(format!(
+                "epsilon is infinite everywhere, so there is no curve: {}; give {number} above 0",
+                why_infinite(delta)
+            )));
+        }
+        let swept = self.swept(&spec, &run, delta, &places)?;
         let columns = [self.over.name(), "lower", "upper", "renyi", "central_limit"];
         let cells = |p: &Point| {
             let text = |x: Option<f64>| x.map(|x| x.to_string()).unwrap_or_default();
@@ -104,10 +113,9 @@ impl Flags {
             "accountant": chosen.as_dyn().name(),
             "columns": columns,
             "curve": points.iter().map(Point::json).collect::<Vec<Value>>(),
-            "run": run_json(&run, delta),
+            "run": swept.json,
         }))?;
-        let mut lines = run_lines(&run, delta);
-        lines.retain(|(name, _)| !(self.over == Over::Delta && name == "delta"));
+        let mut lines = swept.lines;
         lines.push(("accountant".into(), chosen.as_dyn().name().into()));
         let caption = "What is certain lies in the band; the Renyi accountant's bound is above it, and the central limit, an \
              estimate, may be below the truth.";
@@ -148,6 +156,27 @@ impl Flags {
             return Err(Error::Usage("--over noise is for Gaussian noise".into()));
         }
         Ok((spec, fill))
+    }
+
+    /// What is given of the run, without the number that changes.
+    fn swept(&self, spec: &RunSpec, run: &Run, delta: Delta, places: &[f64]) -> Result<Swept> {
+        let (Some(first), Some(last)) = (places.first(), places.last()) else {
+            return Err(Error::NoResult);
+        };
+        let (from, to) = (significant(*first, 4), significant(*last, 4));
+        Ok(match self.over {
+            Over::Delta => Swept::over_delta(run, delta),
+            Over::Steps => Swept::of(run, delta),
+            Over::Noise | Over::Rate => {
+                let mut given = spec.clone();
+                match self.over {
+                    Over::Noise => given.noise = None,
+                    _ => (given.rate, given.batch) = (None, None),
+                }
+                let (run, delta) = self.at(spec, *first)?;
+                Swept::over(self.over.name(), (&from, &to), &given, &run, delta)
+            }
+        })
     }
 
     /// The numbers along the curve.
@@ -232,7 +261,14 @@ impl Flags {
             Over::Delta => spec.delta = Some(x),
             Over::Steps => {}
             Over::Noise => spec.noise = Some(x),
-            Over::Rate => (spec.rate, spec.batch) = (Some(x), None),
+            Over::Rate => {
+                // Of shuffled batches the size counts, not only the rate.
+                let batch = spec.samples.filter(|_| spec.shuffled && spec.batch.is_some());
+                (spec.rate, spec.batch) = match batch {
+                    Some(samples) => (None, Some(x * samples)),
+                    None => (Some(x), None),
+                };
+            }
         }
         let run = spec.run(Fill::default()).map_err(refused)?;
         let delta = spec.delta().map_err(refused_alone)?;

@@ -12,6 +12,7 @@ use super::account::{Answer, at_least, at_most, run_json, run_lines};
 use super::flags::{AccountFlags, AccountantFlag, Chosen, RunFlags, refused, refused_alone};
 use super::phase::Fill;
 use super::spec::{Relation, Run};
+use super::visits::Visits;
 use crate::command::{Outcome, write};
 use crate::error::Result;
 
@@ -135,6 +136,14 @@ fn assumptions(run: &Run) -> Vec<String> {
         all.push(
             "every record is in each batch once at most, and one that is removed leaves its place empty: the others stay in their \
              batches. No credit is taken for sampling, whatever draws the batches."
+                .to_owned(),
+        );
+    }
+    if run.parts.iter().any(|part| part.visits != Visits::Every) {
+        all.push(
+            "the batches of an epoch are disjoint parts of the records, so that one record is in one of them at most, and each epoch \
+             counts as one release. Batches of fixed size that are drawn anew in each step are not that: for them give --rate 1 and \
+             --steps, and every step counts."
                 .to_owned(),
         );
     }

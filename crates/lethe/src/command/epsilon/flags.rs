@@ -44,7 +44,8 @@ pub(super) struct RunFlags {
     /// Which data sets count as neighbors.
     #[arg(long, value_enum, default_value_t = Relation::AddOrRemove)]
     relation: Relation,
-    /// Batches are shuffled or of fixed size: no credit for sampling.
+    /// Batches are disjoint parts of shuffled records: no credit for sampling, but a record is in one batch of each epoch. With --steps
+    /// alone, without --samples and --batch, every step counts; so it must for batches of fixed size that are drawn anew.
     #[arg(long)]
     shuffled: bool,
 }

@@ -3,6 +3,8 @@
 use dp_core::{DpEvent, NoiseMultiplier, SampleRate, Scale};
 use serde::Deserialize;
 
+use super::visits::Visits;
+
 /// Numbers of one phase, as given: none is checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -45,11 +47,12 @@ pub(super) struct Missing {
     pub(super) steps: bool,
 }
 
-/// One step of a phase, and how many of them.
+/// One step of a phase, how many of them, and in how many a record may be.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Part {
     pub(super) event: DpEvent,
     pub(super) count: u64,
+    pub(super) visits: Visits,
 }
 
 impl PhaseSpec {
@@ -67,16 +70,27 @@ impl PhaseSpec {
     }
 
     /// Checks every number.
-    pub(super) fn part(&self, samples: Option<u64>, fill: Fill) -> Result<Part, Fault> {
+    pub(super) fn part(
+        &self,
+        samples: Option<u64>,
+        shuffled: bool,
+        fill: Fill,
+    ) -> Result<Part, Fault> {
         let rate = self.rate(samples, fill)?;
         let count = self.count(rate, fill)?;
+        let visits = match (self.epochs, samples.zip(self.batch)) {
+            _ if !shuffled => Visits::Every,
+            (Some(epochs), _) => Visits::of_epochs(epochs, rate.get()),
+            (None, Some((samples, batch))) => Visits::of_steps(count, samples, batch),
+            (None, None) => Visits::Every,
+        };
         let release = self.release(fill)?;
         let event = if 1.0 <= rate.get() {
             release
         } else {
             DpEvent::PoissonSampled { rate, event: Box::new(release) }
         };
-        Ok(Part { event, count })
+        Ok(Part { event, count, visits })
     }
 
     fn rate(&self, samples: Option<u64>, fill: Fill) -> Result<SampleRate, Fault> {
@@ -277,7 +291,7 @@ mod tests {
     #[test]
     fn phases_are_read_from_text() {
         let phase = parse("rate=0.01, noise=1.1,steps=1e3,joint=8+4").unwrap();
-        let part = phase.part(None, Fill::default()).unwrap();
+        let part = phase.part(None, false, Fill::default()).unwrap();
         assert_eq!(part.count, 1000);
         assert_eq!(
             part.event.to_string(),
@@ -298,6 +312,6 @@ mod tests {
     fn epochs_become_steps_rounded_up() {
         let phase = PhaseSpec { batch: Some(256.0), epochs: Some(10.0), ..PhaseSpec::default() };
         let fill = Fill { noise: Some(1.0), ..Fill::default() };
-        assert_eq!(phase.part(Some(60_000), fill).unwrap().count, 2344);
+        assert_eq!(phase.part(Some(60_000), false, fill).unwrap().count, 2344);
     }
 }

@@ -5,6 +5,7 @@ use dp_core::{Delta, DpEvent};
 use serde::Deserialize;
 
 use super::phase::{Fault, Fill, Missing, Part, PhaseSpec};
+use super::visits::Visits;
 
 /// Which data sets count as neighbors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -88,7 +89,9 @@ impl RunSpec {
         let phases = self.phases().map_err(|fault| (None, fault))?;
         let several = 1 < phases.len();
         let parts = phases.iter().enumerate().map(|(i, phase)| {
-            phase.part(samples, fill).map_err(|fault| (several.then_some(i + 1), fault))
+            phase
+                .part(samples, self.shuffled, fill)
+                .map_err(|fault| (several.then_some(i + 1), fault))
         });
         let parts = parts.collect::<Result<Vec<Part>, Placed>>()?;
         Ok(Run { samples, relation: self.relation, shuffled: self.shuffled, parts })
@@ -142,9 +145,48 @@ impl Run {
         all.canonical().unwrap_or(all)
     }
 
-    /// The history as an accountant should see it: without credit for sampling where none is due.
+    /// The history as an accountant should see it: without credit for sampling where none is due, and what a record may take part in.
     pub(super) fn accounted(&self) -> DpEvent {
-        if self.takes_credit() { self.event() } else { self.event().without_amplification() }
+        if self.takes_credit() {
+            return self.event();
+        }
+        let visited = |part: &Part| Part { count: part.visits.among(part.count), ..part.clone() };
+        let parts = self.parts.iter().map(visited).collect();
+        Run { parts, ..self.clone() }.event().without_amplification()
+    }
+
+    /// A release as it is told: shuffled batches are no Poisson samples.
+    pub(super) fn described(&self, event: &DpEvent) -> DpEvent {
+        if self.shuffled { event.without_amplification() } else { event.clone() }
+    }
+
+    /// In how many batches one record may be.
+    pub(super) fn visits(&self) -> u64 {
+        let of = |part: &Part| part.visits.among(part.count);
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(of(part)))
+    }
+
+    /// How shuffled batches are counted; nothing of others.
+    pub(super) fn reading(&self) -> Option<String> {
+        if !self.shuffled {
+            return None;
+        }
+        let (visits, is_every) = (self.visits(), |part: &Part| part.visits == Visits::Every);
+        Some(if self.parts.iter().all(is_every) {
+            format!(
+                "a record may be in every batch: all {visits} steps count; with --samples and --batch, or --epochs, batches are \
+                 disjoint and epochs count"
+            )
+        } else {
+            let rest = if self.parts.iter().any(is_every) {
+                ", and may be in every batch of the phases without batch or epochs"
+            } else {
+                ""
+            };
+            let begin = if self.parts.len() == 1 { "" } else { "; each phase begins an epoch" };
+            let releases = if visits == 1 { "release counts" } else { "releases count" };
+            format!("a record is in one batch of each epoch{rest}: {visits} {releases}{begin}")
+        })
     }
 
     /// Whether the accounting uses that batches are Poisson samples.
@@ -165,7 +207,7 @@ impl Run {
             let count = part.count.min(left);
             left -= count;
             if 0 < count {
-                parts.push(Part { event: part.event.clone(), count });
+                parts.push(Part { count, ..part.clone() });
             }
         }
         Run { parts, ..self.clone() }

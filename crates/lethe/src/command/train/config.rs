@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::Identity;
 use crate::error::{Error, Result};
 
 /// A run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
+    /// What makes it this run and no other.
+    #[serde(skip)]
+    pub(super) identity: Identity,
     version: u32,
     pub(super) data: Data,
     pub(super) model: Model,
@@ -271,14 +275,39 @@ impl Data {
 /// Reads a configuration; its paths become relative to where the program runs.
 pub(super) fn read(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
+    check_kind(path, &text)?;
     let mut config: Config = toml::from_str(&text).map_err(|e| Error::file(path, e))?;
     config.check(path)?;
+    // Before the folder is joined: a run is the same wherever it is continued from.
+    config.identity = Identity::of(&config)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let start = config.training.start.iter_mut();
     for file in config.data.paths().into_iter().chain(start) {
         *file = folder.join(&*file);
     }
+    if let Some(start) = &config.training.start {
+        config.identity.add_contents("training.start", start)?;
+    }
     Ok(config)
+}
+
+/// Networks by the names that `model.kind` has for them.
+const KINDS: [&str; 6] = ["linear", "mlp", "cnn", "bag", "lstm", "gru"];
+
+/// Refuses a network that there is none of; what else is wrong with the text is left to others.
+fn check_kind(path: &Path, text: &str) -> Result<()> {
+    let Ok(table) = toml::from_str::<toml::Table>(text) else { return Ok(()) };
+    let kind =
+        table.get("model").and_then(|model| model.get("kind")).and_then(|kind| kind.as_str());
+    let Some(kind) = kind.filter(|kind| !KINDS.contains(kind)) else { return Ok(()) };
+    let known = KINDS.join(", ");
+    let why = if kind.to_lowercase().contains("batch") {
+        "; batch normalisation mixes the records of a batch, so that no record has a gradient of its own that could be clipped: \
+         take cnn, which normalises groups of channels of each record by itself"
+    } else {
+        ""
+    };
+    Err(Error::file(path, format!("model.kind must be one of {known}, got \"{kind}\"{why}")))
 }
 
 impl Config {

@@ -49,8 +49,23 @@ pub(super) enum Shape {
 /// Bytes, and padding.
 const BYTES: usize = 257;
 
-/// Reads the training records, and those of the test set if there is one.
+/// Reads the training records, and those of the test set if there is one, which must be others.
 pub(super) fn read(data: &Data, model: &Model) -> Result<(Set, Option<Set>, Shape)> {
+    let (train, test, shape) = sets(data, model)?;
+    // By content, so that neither a copy nor a link, compression or another order hides it.
+    if test.as_ref().is_some_and(|test| test.has_inputs_of(&train)) {
+        let file = match data {
+            Data::Csv { test, .. } | Data::Jsonl { test, .. } => test.as_ref(),
+            Data::Idx { test, .. } => test.as_ref().map(|[images, _]| images),
+        };
+        let what = "data.test holds the records of data.train: their exact accuracy would be an answer without noise about \
+                    records that the privacy statement protects; give a file of other records, or leave data.test out";
+        return Err(Error::file(file.cloned().unwrap_or_default(), what));
+    }
+    Ok((train, test, shape))
+}
+
+fn sets(data: &Data, model: &Model) -> Result<(Set, Option<Set>, Shape)> {
     match data {
         Data::Csv { train, test, header, skip_lines, response, classes, ignore, range, ranges } => {
             let mut settings = Csv {
@@ -233,10 +248,36 @@ fn hashed_words(text: &str, rows: usize) -> Vec<u32> {
     words.iter().chain(&pairs).map(row).collect()
 }
 
+impl Inputs {
+    /// Each record as bytes.
+    fn sorted(&self) -> Vec<Vec<u8>> {
+        let mut all: Vec<Vec<u8>> = match self {
+            Inputs::Features { values, width } => {
+                let bytes = |row: &[f32]| row.iter().flat_map(|x| x.to_le_bytes()).collect();
+                values.chunks((*width).max(1)).map(bytes).collect()
+            }
+            Inputs::Images { bytes, size: (height, width) } => {
+                bytes.chunks((height * width).max(1)).map(<[u8]>::to_vec).collect()
+            }
+            Inputs::Tokens { ids, length } => {
+                let bytes = |row: &[u32]| row.iter().flat_map(|id| id.to_le_bytes()).collect();
+                ids.chunks((*length).max(1)).map(bytes).collect()
+            }
+        };
+        all.sort_unstable();
+        all
+    }
+}
+
 impl Set {
     /// Number of records.
     pub(super) fn len(&self) -> usize {
         self.labels.len()
+    }
+
+    /// Whether the inputs are those of another set, in whatever order.
+    fn has_inputs_of(&self, other: &Set) -> bool {
+        self.len() == other.len() && self.inputs.sorted() == other.inputs.sorted()
     }
 
     /// Two made-up records of this shape that are unlike each other: what is validated with.

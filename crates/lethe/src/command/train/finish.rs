@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dp_core::{Error as PrivacyError, PldAccountant};
+use dp_core::{Error as PrivacyError, PldAccountant, Refusal};
 use report::html::Section;
 use report::plot::{Plot, Series};
 use serde_json::json;
 use tape_nn::load::safetensors;
 
+use super::budget::RESULT;
 use super::config::Data;
 use super::run::{Prepared, Trained};
 use super::saved::Point;
@@ -17,6 +18,9 @@ use crate::error::Result;
 
 /// Pictures that a run may leave.
 const PICTURES: [&str; 3] = ["rates.svg", "accuracy.svg", "clip-norms.svg"];
+
+/// An assumption more, where a test set was evaluated.
+const TESTED: &str = "  test records are not protected by this statement\n";
 
 /// The statement, or why there is none.
 struct Promise {
@@ -51,7 +55,7 @@ pub(super) fn outcome(prepared: &Prepared, trained: &Trained) -> Result<Outcome>
         Data::Idx { classes, .. } => json!(classes),
     };
     folder.add(
-        "result.json",
+        RESULT,
         write::json(&json!({
             "format": "lethe-train",
             "version": 1,
@@ -83,21 +87,24 @@ pub(super) fn outcome(prepared: &Prepared, trained: &Trained) -> Result<Outcome>
 }
 
 fn promise(prepared: &Prepared, trained: &Trained) -> Result<Promise> {
+    let is_tested = prepared.test.is_some();
     let (accountant, delta) = (PldAccountant::new(), prepared.plan.delta());
     let simulated = trained.ledger.simulated_epsilon(&accountant, delta)?.value();
     match trained.ledger.statement(&accountant, delta) {
         Ok(statement) => Ok(Promise {
-            text: statement.to_string(),
+            // Assumptions are its last lines.
+            text: format!("{statement}{}", if is_tested { TESTED } else { "" }),
             epsilon: Some(statement.epsilon()),
             simulated,
         }),
         Err(PrivacyError::NoGuarantee { reasons }) => {
-            let reasons: Vec<String> =
-                reasons.iter().map(|reason| format!("  {reason}\n")).collect();
-            let text = format!(
-                "no privacy statement can be made:\n{}With secret noise, epsilon would be {simulated:.6} at delta {delta}.\n",
-                reasons.concat()
-            );
+            let listed: String = reasons.iter().map(|reason| format!("  {reason}\n")).collect();
+            let mut text = format!("no privacy statement can be made:\n{listed}");
+            if simulated.is_finite() && reasons.iter().all(|r| matches!(r, Refusal::SeededNoise)) {
+                text += &format!(
+                    "With secret noise, epsilon would be {simulated:.6} at delta {delta}.\n"
+                );
+            }
             Ok(Promise { text, epsilon: None, simulated })
         }
         Err(error) => Err(error.into()),

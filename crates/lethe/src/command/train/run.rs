@@ -1,12 +1,11 @@
-//! A private run: plan, steps, checkpoints, and what is left of the budget after a crash.
+//! A private run: what is known before it, its steps and its checkpoints.
 
 use std::path::{Path, PathBuf};
 
-use dp_core::hyfree::{Evidence, HyFree, HyFreeStep, Settings};
+use dp_core::hyfree::{HyFree, HyFreeStep, Settings};
 use dp_core::{
-    Accountant, Charge, ClipFunction, ClipNorm, ClipStyle, ClipThresholds, Clipping, DpEvent,
-    Ledger, LedgerFile, PldAccountant, PoissonSampler, PrivacyPlan, PrivateStep, QuantileClip,
-    RunKey, UnitOfPrivacy, validate,
+    Charge, ClipFunction, ClipNorm, ClipStyle, ClipThresholds, Clipping, Ledger, LedgerFile,
+    PoissonSampler, PrivacyPlan, PrivateStep, QuantileClip, RunKey, validate,
 };
 use tape_nn::net::Network;
 use tape_nn::{Classifier, Taped};
@@ -14,23 +13,25 @@ use tensor_tree::{
     AdamW, Checkpoint, Momentum, ProbePoint, Rates, Schedule, Sgd, SingleProcess, Transform, Tree,
 };
 
+use super::budget;
 use super::config::{Clip, Config, Course, Optimizer, Rate, Style};
 use super::data::{self, Set};
+use super::identity::Identity;
 use super::net::{self, Built};
+use super::plan;
 use super::saved::{Memory, Point, RunState};
 use crate::command::{Outcome, Session, write};
 use crate::error::{Error, Result};
 
-/// Noise of clip counts over their sensitivity, as a part of the expected batch size.
-const COUNT_NOISE: f64 = 0.05;
-
 /// Everything that is known before the first step.
 pub(super) struct Prepared {
     pub(super) config: Config,
+    /// Of the checkpoints of this run.
+    identity: Identity,
     pub(super) plan: PrivacyPlan,
     pub(super) folder: PathBuf,
     train: Set,
-    test: Option<Set>,
+    pub(super) test: Option<Set>,
     net: Taped<Classifier<Box<dyn Network>>>,
     params: Tree,
     pub(super) frozen: Tree,
@@ -50,7 +51,7 @@ pub(super) fn ledger_path(folder: &Path) -> PathBuf {
     folder.join("run.ledger")
 }
 
-fn checkpoint_path(folder: &Path) -> PathBuf {
+pub(super) fn checkpoint_path(folder: &Path) -> PathBuf {
     folder.join("checkpoint.safetensors")
 }
 
@@ -59,8 +60,9 @@ impl Prepared {
     pub(super) fn new(config: Config, folder: &Path) -> Result<Self> {
         let (train, test, shape) = data::read(&config.data, &config.model)?;
         let Built { net, params, frozen } = net::build(&config, shape)?;
-        let rates = rates(&config)?;
-        let plan = plan(&config, &train, rates.as_ref())?;
+        let rates = plan::rates(&config)?;
+        let plan = plan::of(&config, train.len() as u64, rates.as_ref())?;
+        let identity = config.identity.clone().with("records", plan.n_samples());
         let net = Taped(Classifier::with_frozen(net, frozen.clone()));
         let clipping = clipping(&config, &params, plan.clip_norm())?;
         let validated = {
@@ -75,7 +77,19 @@ impl Prepared {
         };
         let step = PrivateStep::new(&plan, clipping)?.with_validated(validated);
         let folder = folder.to_owned();
-        Ok(Prepared { config, plan, folder, train, test, net, params, frozen, step, rates })
+        Ok(Prepared {
+            config,
+            identity,
+            plan,
+            folder,
+            train,
+            test,
+            net,
+            params,
+            frozen,
+            step,
+            rates,
+        })
     }
 
     /// What the run would be.
@@ -112,47 +126,6 @@ impl Prepared {
         }
         lines.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
     }
-}
-
-/// How rates are found, if they are.
-fn rates(config: &Config) -> Result<Option<Settings>> {
-    if !config.training.finds_rates() {
-        return Ok(None);
-    }
-    let evidence = match config.training.optimizer {
-        Optimizer::Sgd => Evidence::default(),
-        Optimizer::Momentum | Optimizer::Adamw => Evidence::default().with_momentum(0.9)?,
-    };
-    Ok(Some(Settings::evidence(evidence)))
-}
-
-fn plan(config: &Config, train: &Set, rates: Option<&Settings>) -> Result<PrivacyPlan> {
-    let (training, privacy) = (&config.training, &config.privacy);
-    let mut builder = PrivacyPlan::builder()
-        .n_samples(privacy.records.unwrap_or(train.len() as u64))
-        .expected_batch_size(training.batch_size)
-        .clip_norm(privacy.clip_norm)
-        .delta(privacy.delta)
-        .unit(UnitOfPrivacy::new(privacy.unit.clone())?);
-    for (value, set) in [
-        (privacy.epsilon, dp_core::PlanBuilder::target_epsilon as fn(_, f64) -> _),
-        (privacy.noise, dp_core::PlanBuilder::noise_multiplier),
-        (training.epochs, dp_core::PlanBuilder::epochs),
-    ] {
-        if let Some(value) = value {
-            builder = set(builder, value);
-        }
-    }
-    if let Some(steps) = training.steps {
-        builder = builder.steps(steps);
-    }
-    if let Some(rates) = rates {
-        builder = builder.losses(rates.schedule());
-    }
-    if privacy.clip_quantile.is_some() {
-        builder = builder.clip_count_noise(COUNT_NOISE * training.batch_size);
-    }
-    Ok(builder.build(&PldAccountant::new())?)
 }
 
 fn clipping(config: &Config, params: &Tree, norm: ClipNorm) -> Result<Clipping> {
@@ -197,7 +170,7 @@ where
     T::State: Checkpoint + Clone,
 {
     fn start(prepared: &'p Prepared, chain: T) -> Result<Self> {
-        let Prepared { config, plan, params, step, .. } = prepared;
+        let Prepared { config, identity, plan, params, step, .. } = prepared;
         let checkpoint = checkpoint_path(&prepared.folder);
         report::atomic::create_parent(&checkpoint)?;
         let ledger = LedgerFile::open_or_create(
@@ -213,7 +186,7 @@ where
             }),
             None => None,
         };
-        let state = match RunState::read(&checkpoint, config)? {
+        let state = match RunState::read(&checkpoint, identity, config.training.finds_rates())? {
             Some(state) => state,
             None => RunState {
                 step: 0,
@@ -230,16 +203,7 @@ where
             Some(seed) => RunKey::seeded(seed, state.step),
             None => RunKey::private()?,
         };
-        let charged = ledger.ledger().n_charges();
-        if charged < state.step {
-            let what = format!(
-                "it counts {charged} steps, the checkpoint beside it {}: an older copy, or the ledger of another run; \
-                 no statement could be made",
-                state.step
-            );
-            return Err(Error::file(ledger_path(&prepared.folder), what));
-        }
-        let left = affordable(plan, ledger.ledger(), state.step)?;
+        let last = budget::last_step(prepared, ledger.ledger(), state.step)?;
         Ok(Run {
             prepared,
             chain,
@@ -247,13 +211,13 @@ where
             sampler: PoissonSampler::new(prepared.train.len(), plan.sample_rate())?,
             keys,
             ledger,
-            last: state.step + left,
+            last,
             state,
         })
     }
 
     fn go(mut self, session: &Session) -> Result<Trained> {
-        let (config, plan) = (&self.prepared.config, &self.prepared.plan);
+        let Prepared { config, identity, plan, .. } = self.prepared;
         let checkpoint = checkpoint_path(&self.prepared.folder);
         let task = session.progress.task("training", self.last);
         task.start_at(self.state.step);
@@ -267,7 +231,7 @@ where
         let evaluate_every = config.training.evaluate_every.unwrap_or(u64::MAX);
         while self.state.step < self.last {
             if session.interrupt.is_set() {
-                self.state.write(&checkpoint, config)?;
+                self.state.write(&checkpoint, identity)?;
                 return Err(Error::Paused { step: self.state.step, steps: self.last });
             }
             let rate = self.step()?;
@@ -282,7 +246,7 @@ where
                 task.message(format!("accuracy {:.1} %", 100.0 * accuracy));
             }
             if step.is_multiple_of(config.training.checkpoint_every) || ends {
-                self.state.write(&checkpoint, config)?;
+                self.state.write(&checkpoint, identity)?;
             }
         }
         task.finish();
@@ -347,35 +311,4 @@ fn rate(config: &Config, steps: u64, step: u64) -> f64 {
         Course::Cosine => Schedule::Cosine { warmup: 0, total: steps, floor: 0.0 },
     };
     rate * schedule.factor(step)
-}
-
-/// How many more steps from `step` on fit what the plan promises, given what the ledger already counts. A crash leaves charges of
-/// steps that the checkpoint does not know of.
-fn affordable(plan: &PrivacyPlan, ledger: &Ledger, step: u64) -> Result<u64> {
-    let wanted = plan.steps().saturating_sub(step);
-    if ledger.n_charges() == step {
-        return Ok(wanted);
-    }
-    let accountant = PldAccountant::new();
-    let promised = plan.epsilon().value();
-    let fits = |more: u64| -> Result<bool> {
-        let mut events = vec![ledger.event()];
-        for t in step..step + more {
-            let n_losses = plan.losses().map_or(0, |losses| losses.schedule().at(t));
-            events.push(plan.step_event_with(n_losses)?);
-        }
-        let epsilon = accountant.epsilon(&DpEvent::Composed(events), plan.delta())?;
-        Ok(epsilon.value() <= promised)
-    };
-    // The most that fit: epsilon rises with their number.
-    let (mut low, mut high) = (0, wanted + 1);
-    while 1 < high - low {
-        let middle = low + (high - low) / 2;
-        if fits(middle)? {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }

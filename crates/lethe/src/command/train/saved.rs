@@ -4,12 +4,12 @@ use std::path::Path;
 
 use dp_core::ClipThresholds;
 use dp_core::hyfree::HyFreeState;
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tensor_tree::checkpoint::{self, Header};
 use tensor_tree::{Checkpoint, StateReader, StateWriter, Tree};
 
-use super::config::Config;
+use super::identity::Identity;
 use crate::error::{Error, Result};
 
 /// A run between two steps. No key is in it.
@@ -44,7 +44,7 @@ pub(super) struct Point {
 
 impl<M: Checkpoint> RunState<M> {
     /// Writes the state; the file is the old one or the new one.
-    pub(super) fn write(&self, path: &Path, config: &Config) -> Result<()> {
+    pub(super) fn write(&self, path: &Path, identity: &Identity) -> Result<()> {
         let mut out = StateWriter::new();
         out.count("step", self.step)?;
         out.tree("params", &self.params)?;
@@ -56,18 +56,37 @@ impl<M: Checkpoint> RunState<M> {
         out.text("course", &crate::command::write::json(&self.course)?)?;
         report::atomic::create_parent(path)?;
         report::atomic::remove_leftovers(path)?;
-        Ok(checkpoint::write(path, &header(config)?, &out.finish())?)
+        Ok(checkpoint::write(path, &header(identity.to_text()?), &out.finish())?)
     }
 
-    /// Reads the state of the same configuration; none if there is no file.
-    pub(super) fn read(path: &Path, config: &Config) -> Result<Option<Self>> {
+    /// Reads the state of the same run; none if there is no file.
+    pub(super) fn read(
+        path: &Path,
+        identity: &Identity,
+        finds_rates: bool,
+    ) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
         }
-        let state = checkpoint::read(path, &header(config)?)?;
+        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        let refused = |reason: &str| {
+            Error::file(path, format!("{reason}; use another --output, or restore the checkpoint"))
+        };
+        let stored = config_of(&bytes).unwrap_or_default();
+        // Its own configuration first: damage is told from a run of another one.
+        let state =
+            checkpoint::from_bytes(&bytes, &header(stored.clone())).map_err(|e| match e {
+                tensor_tree::Error::Checkpoint { reason, .. } => refused(&reason),
+                other => other.into(),
+            })?;
+        let of = Identity::from_text(&stored)
+            .ok_or_else(|| refused("its configuration cannot be read: another version wrote it"))?;
+        if let Some((key, here, there)) = identity.difference(&of) {
+            return Err(Error::OtherRun { file: path.to_owned(), key, here, there });
+        }
         let mut from = StateReader::new(&state);
         let (step, params) = (from.count("step")?, from.tree("params")?);
-        let memory = if config.training.finds_rates() {
+        let memory = if finds_rates {
             Memory::Found(Box::new(from.part("optimizer and rates")?))
         } else {
             Memory::Given(from.part("optimizer")?)
@@ -79,8 +98,12 @@ impl<M: Checkpoint> RunState<M> {
     }
 }
 
-fn header(config: &Config) -> Result<Header> {
-    let digest = Sha256::digest(crate::command::write::json(config)?);
-    let config = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Header { kind: "lethe/train".into(), config })
+fn header(config: String) -> Header {
+    Header { kind: "lethe/train".into(), config }
+}
+
+/// What a file says of its configuration, before anything about it is checked.
+fn config_of(bytes: &[u8]) -> Option<String> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
+    metadata.metadata().as_ref()?.get("config").cloned()
 }
