@@ -109,6 +109,27 @@ scalar!(
     RenyiOrder, "renyi order", "finite and above 1", |value| value.is_finite() && 1.0 < value
 );
 
+impl SampleRate {
+    /// How many steps are so many expected passes over the data: `epochs / rate`, rounded up.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScalar`] unless the passes are positive and their steps fit in 64 bits.
+    pub fn steps_of(self, epochs: f64) -> Result<u64> {
+        let exact = epochs / self.get();
+        if !(exact.is_finite() && 0.0 < epochs && exact < u64::MAX as f64) {
+            return Err(Error::InvalidScalar {
+                name: "number of epochs",
+                must: "finite and positive",
+                got: epochs,
+            });
+        }
+        // Rounded up, but not because of the last digit of the quotient.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        let steps = (exact * (1.0 - 1e-12)).ceil() as u64;
+        Ok(steps)
+    }
+}
+
 /// The delta of `(epsilon, delta)` differential privacy, in `[0, 1)`; its logarithm is carried, so
 /// that values far below the smallest `f64` can be asked for. Zero asks for pure privacy.
 #[derive(Clone, Copy, Debug)]

@@ -208,24 +208,7 @@ impl PlanBuilder {
     fn length(&self, rate: SampleRate) -> Result<u64> {
         let steps = match (self.steps, self.epochs) {
             (Some(steps), None) => steps,
-            (None, Some(epochs)) => {
-                let exact = epochs / rate.get();
-                if !(exact.is_finite() && 0.0 < epochs && exact < u64::MAX as f64) {
-                    return Err(Error::InvalidScalar {
-                        name: "number of epochs",
-                        must: "finite and positive",
-                        got: epochs,
-                    });
-                }
-                // Rounded up, but not because of the last digit of the quotient.
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "checked"
-                )]
-                let steps = (exact * (1.0 - 1e-12)).ceil() as u64;
-                steps
-            }
+            (None, Some(epochs)) => rate.steps_of(epochs)?,
             (None, None) => return Err(missing("a number of steps or of epochs")),
             (Some(_), Some(_)) => return Err(conflict("number of steps", "number of epochs")),
         };

@@ -18,7 +18,7 @@ use crate::task::adapeft::{CONTEXT, Corpus, pretrain};
 use crate::task::claim::{Asks, Check, Claim};
 use crate::task::curves::mean_and_std;
 
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 5;
 const WIDTH: usize = 32;
 const BLOCKS: usize = 2;
 const HEADS: usize = 4;

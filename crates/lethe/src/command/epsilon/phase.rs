@@ -176,20 +176,12 @@ impl PhaseSpec {
                 Ok(steps as u64)
             }
             (None, Some(epochs)) => {
-                let steps = epochs / rate.get();
-                if !(0.0 < epochs && steps <= MOST) {
-                    return Err(Fault::new(
-                        "epochs",
-                        format!("expected a number of passes over the data above 0, got {epochs}"),
-                    ));
-                }
-                // Rounded up, but not because of the last digit of the quotient.
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "checked"
-                )]
-                let steps = (steps * (1.0 - 1e-12)).ceil() as u64;
+                let steps = rate.steps_of(epochs).ok().filter(|steps| *steps as f64 <= MOST);
+                let steps = steps.ok_or_else(|| {
+                    let why =
+                        "expected a number of passes over the data above 0, of at most 9e15 steps";
+                    Fault::new("epochs", format!("{why}, got {epochs}"))
+                })?;
                 Ok(steps.max(1))
             }
             (None, None) => fill.steps.ok_or_else(|| {
