@@ -300,6 +300,9 @@ pub enum Error {
     /// From private training.
     #[error(transparent)]
     Private(#[from] dp_core::Error),
+    /// From filters of private gradients.
+    #[error(transparent)]
+    Filter(#[from] dp_filters::Error),
     /// From controllers of rates and their rivals.
     #[error(transparent)]
     Rates(#[from] hessian_lr::Error),

@@ -6,10 +6,12 @@
 
 pub mod accountant;
 pub mod autorate;
+mod budget;
 pub mod config;
 pub mod data;
 pub mod engine;
 mod error;
+pub mod filters;
 pub mod hyfree;
 pub mod machine;
 mod number;

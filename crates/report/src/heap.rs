@@ -1,4 +1,4 @@
-//! How much memory a call takes on its thread, for tests and benchmarks that bound it.
+//! How much memory a call takes on its thread, and how much it keeps, for tests and benchmarks that bound it.
 
 // The only way to see each allocation is a global allocator, and that trait is unsafe.
 #![allow(unsafe_code)]
@@ -18,13 +18,15 @@ thread_local! {
 ///
 /// # Examples
 /// ```
-/// use report::heap::{Counting, peak_of};
+/// use report::heap::{Counting, held_by, peak_of};
 ///
 /// #[global_allocator]
 /// static HEAP: Counting = Counting;
 ///
 /// let (sum, bytes) = peak_of(|| vec![1.0; 1000].iter().sum::<f64>());
 /// assert_eq!((sum, bytes), (1000.0, 8000));
+/// let (ones, bytes) = held_by(|| vec![1.0; 1000]);
+/// assert_eq!((ones.len(), bytes), (1000, 8000));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Counting;
@@ -66,4 +68,12 @@ pub fn peak_of<T>(call: impl FnOnce() -> T) -> (T, usize) {
     PEAK.set(before);
     let value = call();
     (value, usize::try_from(PEAK.get() - before).unwrap_or(0))
+}
+
+/// The value of a call and the bytes of this thread that it holds; 0 bytes unless [`Counting`] is the allocator, or if less is held
+/// than before.
+pub fn held_by<T>(call: impl FnOnce() -> T) -> (T, usize) {
+    let before = LIVE.get();
+    let value = call();
+    (value, usize::try_from(LIVE.get() - before).unwrap_or(0))
 }

@@ -4,6 +4,7 @@ use dp_core::hyfree::{Evidence, PaperLike, RatePolicy, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::autorate::Course;
+use crate::budget::Budget;
 use crate::config::ClipConfig;
 use crate::error::Result;
 
@@ -151,4 +152,12 @@ pub struct Training {
     pub steps: u64,
     /// Of first parameters, batches and noise.
     pub seed: u64,
+}
+
+impl Training {
+    /// Sizes without epsilon.
+    pub(crate) fn budget(&self) -> Budget {
+        let Training { clipping, batch_size, steps, .. } = *self;
+        Budget { clipping, batch_size, steps }
+    }
 }

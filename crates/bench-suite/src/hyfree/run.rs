@@ -3,8 +3,7 @@
 use cpu_time::ThreadTime;
 use dp_core::hyfree::{HyFree, HyFreeStep, Outcome as Came, Settings};
 use dp_core::{
-    ClipFunction, ClipStyle, Clipping, Ledger, PlanBuilder, PoissonSampler, PrivacyPlan,
-    PrivateStep, RdpAccountant, RunKey, Sampled, StepKey, UnitOfPrivacy,
+    Ledger, PoissonSampler, PrivacyPlan, PrivateStep, RdpAccountant, RunKey, Sampled, StepKey,
 };
 use hessian_lr::rival::{DAdaptAdam, DAdaptSgd, Prodigy};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,6 @@ use tensor_tree::{
 
 use super::method::{Base, Method, Rival, Training};
 use crate::autorate::Course;
-use crate::config::ClipConfig;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 
@@ -52,29 +50,12 @@ pub struct Outcome {
 /// # Errors
 /// If no noise meets its epsilon.
 pub fn plan(n_samples: usize, unit: &str, training: &Training) -> Result<PrivacyPlan> {
-    let plan = builder(n_samples, unit, training)?.target_epsilon(training.epsilon);
+    let plan = training.budget().plan(n_samples, unit)?.target_epsilon(training.epsilon);
     let plan = match &training.method {
         Method::HyFree { settings, .. } => plan.losses(settings.schedule()),
         _ => plan,
     };
     Ok(plan.build(&RdpAccountant::new())?)
-}
-
-fn builder(n_samples: usize, unit: &str, training: &Training) -> Result<PlanBuilder> {
-    Ok(PrivacyPlan::builder()
-        .n_samples(n_samples as u64)
-        .expected_batch_size(training.batch_size)
-        .steps(training.steps)
-        .clip_norm(clipping(training).1)
-        .delta((n_samples as f64).powf(-1.1))
-        .unit(UnitOfPrivacy::new(unit)?))
-}
-
-fn clipping(training: &Training) -> (ClipFunction, f64) {
-    match training.clipping {
-        ClipConfig::Flat { norm } => (ClipFunction::default(), norm),
-        ClipConfig::Automatic => (ClipFunction::automatic(), 1.0),
-    }
 }
 
 /// Trains on one thread. `stop` is asked before every step.
@@ -88,13 +69,11 @@ pub fn train<P: Problem>(
 ) -> Result<Outcome> {
     let params = problem.initial(training.seed)?;
     let plan = plan(problem.n_train(), problem.unit(), training)?;
-    let (function, _) = clipping(training);
-    let clipping = Clipping::new(function, &ClipStyle::Flat, &params, plan.clip_norm())?;
     let run = Run {
         problem,
         training,
         stop,
-        step: PrivateStep::new(&plan, clipping)?,
+        step: training.budget().step(&plan, &params)?,
         sampler: plan.sampler()?,
         plan,
     };

@@ -6,6 +6,7 @@ mod auto_rates;
 mod claim;
 mod curves;
 mod engine;
+mod filters;
 mod hyfree;
 mod images;
 mod jobs;
@@ -36,7 +37,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 13] = [
+pub const TASKS: [Task; 14] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -102,6 +103,12 @@ pub const TASKS: [Task; 13] = [
         about: "private training whose rates come from private losses, against grids, schedules and rivals; --full: more data",
         default: false,
         run: hyfree::run,
+    },
+    Task {
+        name: "filters",
+        about: "filters of private gradients: accuracy, error of the gradient, noise, time; --full: more data, all epsilons, hours",
+        default: false,
+        run: filters::run,
     },
     Task {
         name: "rates",

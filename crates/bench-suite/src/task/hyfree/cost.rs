@@ -2,7 +2,7 @@
 
 use cpu_time::ThreadTime;
 use dp_core::hyfree::{Evidence, HyFree, HyFreeState, HyFreeStep, Settings};
-use dp_core::{ClipFunction, ClipStyle, Clipping, Ledger, PrivateStep, RunKey};
+use dp_core::{Ledger, PrivateStep, RunKey};
 use report::html::Section;
 use report::number::significant;
 use report::table::{Align, Table};
@@ -45,9 +45,7 @@ impl Bench<'_> {
 
     fn step(&self, training: &Training) -> Result<(dp_core::PrivacyPlan, PrivateStep)> {
         let plan = plan(self.problem.n_train(), self.problem.unit(), training)?;
-        let function = ClipFunction::automatic();
-        let clipping = Clipping::new(function, &ClipStyle::Flat, &self.params, plan.clip_norm())?;
-        let step = PrivateStep::new(&plan, clipping)?;
+        let step = training.budget().step(&plan, &self.params)?;
         Ok((plan, step))
     }
 

@@ -1,0 +1,86 @@
+//! What is claimed of filters, and what is seen of it.
+
+use report::number::significant;
+
+use super::images::{Column, watched};
+use super::{SEEDS, Setting};
+use crate::error::Result;
+use crate::filters::Filtering;
+use crate::task::claim::{Asks, Check, Claim};
+use crate::task::curves::mean_and_std;
+
+/// Points of accuracy that the paper on DOPPLER claims at least.
+const CLAIMED: f64 = 3.0;
+/// Points within which a replication saw it.
+const REPLICATED: f64 = 1.5;
+/// An estimate is better if its error falls by half.
+const HALF: f64 = 0.5;
+
+const DISK: Filtering = Filtering::Disk { kappa: 0.3, gamma: None };
+
+pub(super) fn of(setting: &Setting, columns: &[Column]) -> Result<Vec<Claim>> {
+    let claim = |published, miniature: String, checks| Claim {
+        published,
+        miniature,
+        command: "cargo xtask bench filters",
+        seeds: format!("{SEEDS}, the same for all"),
+        checks,
+    };
+    let above = |which: &[Filtering], asks: Asks| -> Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        for column in columns {
+            for filtering in which {
+                let values = column.cell(*filtering)?.above(column.cell(Filtering::None)?);
+                let (name, base) = (filtering.name(), column.base.name());
+                let what = format!("{base}, epsilon {}: {name}, points", column.epsilon);
+                checks.push(Check { what, asks, values });
+            }
+        }
+        Ok(checks)
+    };
+    let low_pass = [Filtering::FirstOrder, Filtering::SecondOrder];
+    let kalman: Vec<Filtering> =
+        Filtering::ALL.into_iter().filter(|f| matches!(f, Filtering::Disk { .. })).collect();
+    let here = |what: &str| format!("{what} on {}, rates tuned for each method", setting.problem);
+    let mut claims = vec![
+        claim(
+            "Paper: DOPPLER gains 3 to 10 points over the same optimizer without it (2408.13460)",
+            here("accuracy above no filter"),
+            above(&low_pass, Asks::LargerThan(CLAIMED))?,
+        ),
+        claim(
+            "Replication: DOPPLER is within 1.5 points of no filter (2511.08841)",
+            here("accuracy above no filter"),
+            above(&low_pass, Asks::Near(0.0, REPLICATED))?,
+        ),
+        claim(
+            "Paper: DiSK is better than the same optimizer without it (2410.03883)",
+            here("accuracy above no filter"),
+            above(&kalman, Asks::LargerThan(0.0))?,
+        ),
+    ];
+    if let Some(column) = watched(setting, columns) {
+        let none = column.cell(Filtering::None)?;
+        let sigma = none.outcomes.first().map_or(f64::NAN, |outcome| outcome.sigma);
+        let noise = mean_and_std(&none.noise_ratios()).0;
+        let ratio = |filtering: Filtering| -> Result<Check> {
+            Ok(Check {
+                what: format!("{}: error over that of an unfiltered gradient", filtering.name()),
+                asks: Asks::AtMost(HALF),
+                values: column.cell(filtering)?.error_ratios(),
+            })
+        };
+        claims.push(claim(
+            "Ours: where noise dominates, both methods at least halve the error of the gradient",
+            format!(
+                "{}, SGD, noise multiplier {}, batches of {}: an unfiltered private gradient errs by {} times the squared norm of the truth",
+                setting.problem,
+                significant(sigma, 3),
+                setting.batch_size,
+                significant(noise, 2)
+            ),
+            vec![ratio(Filtering::FirstOrder)?, ratio(Filtering::SecondOrder)?, ratio(DISK)?],
+        ));
+    }
+    Ok(claims)
+}

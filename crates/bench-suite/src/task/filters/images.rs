@@ -1,0 +1,142 @@
+//! A network on images, with each filter before each optimizer.
+
+use report::figures::Better;
+use report::html::Section;
+use report::number::significant;
+use report::table::{Align, Table};
+
+use super::runs::{Cell, Runs};
+use super::{SEEDS, Setting, claims, plots};
+use crate::data::Places;
+use crate::error::{Error, Result};
+use crate::filters::{Base, Filtering};
+use crate::problem::{ImageProblem, Problem};
+use crate::task::curves::mean_and_std;
+
+/// Half decades.
+fn grid(base: Base) -> [f64; 5] {
+    match base {
+        Base::Sgd => [0.3, 1.0, 3.0, 10.0, 30.0],
+        Base::AdamW => [1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
+    }
+}
+
+/// All filters before one optimizer, at one epsilon.
+pub(super) struct Column {
+    pub(super) base: Base,
+    pub(super) epsilon: f64,
+    pub(super) cells: Vec<Cell>,
+}
+
+impl Column {
+    pub(super) fn cell(&self, filtering: Filtering) -> Result<&Cell> {
+        self.cells.iter().find(|cell| cell.filtering == filtering).ok_or(Error::TooFewRuns)
+    }
+}
+
+pub(super) fn run(runs: &mut Runs<'_>, places: &Places, setting: Setting) -> Result<Section> {
+    let problem = &ImageProblem::open(setting.problem, places)?;
+    let mut columns = Vec::new();
+    for base in Base::ALL {
+        let rates = runs.rates(problem, (&setting, base), &grid(base))?;
+        for epsilon in setting.epsilons {
+            let cells = runs.cells(problem, (&setting, base, *epsilon), &rates)?;
+            columns.push(Column { base, epsilon: *epsilon, cells });
+        }
+    }
+    record(runs, &setting, &columns)?;
+    let sigma = |column: &Column| {
+        column.cells.first().and_then(|cell| cell.outcomes.first()).map(|o| o.sigma)
+    };
+    let sigmas: Vec<String> = columns
+        .iter()
+        .filter(|column| column.base == Base::Sgd)
+        .filter_map(|column| {
+            Some(format!("{} ({})", significant(sigma(column)?, 4), column.epsilon))
+        })
+        .collect();
+    let mut section = Section::new(setting.problem)
+        .key_values([
+            ("training records", report::number::count(problem.n_train() as u64)),
+            (
+                "trainable parameters",
+                report::number::count(problem.initial(0)?.n_elements() as u64),
+            ),
+            ("expected batch size", setting.batch_size.to_string()),
+            ("steps", setting.steps.to_string()),
+            ("noise multiplier (epsilon)", sigmas.join(", ")),
+            ("seeds", SEEDS.to_string()),
+        ])
+        .table(&accuracies(&columns));
+    if let Some(watched) = watched(&setting, &columns) {
+        section = section.table(&errors(watched)?);
+        for (svg, caption) in plots::along(&setting, watched)? {
+            section = section.plot(&svg, caption);
+        }
+    }
+    for claim in claims::of(&setting, &columns)? {
+        section = section.section(claim.section());
+    }
+    Ok(section)
+}
+
+/// The column in which errors were measured.
+pub(super) fn watched<'c>(setting: &Setting, columns: &'c [Column]) -> Option<&'c Column> {
+    columns.iter().find(|column| setting.watched && column.base == Base::Sgd)
+}
+
+fn accuracies(columns: &[Column]) -> Table {
+    let labels = columns.iter().map(|c| format!("{}, epsilon {}", c.base.name(), c.epsilon));
+    let header = std::iter::once("filter".to_owned()).chain(labels);
+    let mut table = Table::new(header).with_caption(
+        "Test accuracy in percent after the last step, mean and standard deviation over seeds; in brackets the rate",
+    );
+    for column in 1..=columns.len() {
+        table = table.align(column, Align::Right);
+    }
+    for (i, filtering) in Filtering::ALL.into_iter().enumerate() {
+        let shown = columns.iter().map(|column| {
+            let cell = column.cells.get(i);
+            cell.map_or(String::new(), |c| format!("{} ({})", c.shown(), significant(c.rate, 1)))
+        });
+        table.push_row(std::iter::once(filtering.name()).chain(shown));
+    }
+    table
+}
+
+fn errors(column: &Column) -> Result<Table> {
+    let header =
+        ["filter, SGD", "error of the estimate over an unfiltered one", "noise power gain"];
+    let mut table = Table::new(header).with_caption(
+        "Mean squared error along training, from step 20 on; what exceeds the noise power gain is lag, and what a shared batch explains",
+    );
+    for at in 1..3 {
+        table = table.align(at, Align::Right);
+    }
+    for cell in &column.cells {
+        let (mean, std) = mean_and_std(&cell.error_ratios());
+        table.push_row([
+            cell.filtering.name(),
+            report::number::mean_std(mean, std),
+            significant(cell.filtering.at_rest()?.noise_power_gain(), 3),
+        ]);
+    }
+    Ok(table)
+}
+
+fn record(runs: &Runs<'_>, setting: &Setting, columns: &[Column]) -> Result<()> {
+    for column in columns {
+        for cell in &column.cells {
+            let (base, key) = (column.base.key(), cell.filtering.key());
+            let name = format!("{}-eps{}-{base}-{key}", setting.key, column.epsilon);
+            runs.figure(&name, &cell.accuracies(), "%", Better::Higher)?;
+        }
+    }
+    if let Some(column) = watched(setting, columns) {
+        for cell in &column.cells {
+            let name = format!("{}-error-{}", setting.key, cell.filtering.key());
+            runs.figure(&name, &cell.error_ratios(), "of an unfiltered one", Better::Lower)?;
+        }
+    }
+    Ok(())
+}
