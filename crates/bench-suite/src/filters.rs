@@ -5,6 +5,6 @@ mod method;
 mod run;
 
 pub use estimate::{NoiseGain, Point, noise_gain};
-pub(crate) use method::WithFilter;
+pub(crate) use method::WithChain;
 pub use method::{Base, Filtering, Training, Watch};
 pub use run::{Outcome, train};

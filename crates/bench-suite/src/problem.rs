@@ -2,9 +2,11 @@
 
 mod images;
 mod language;
+mod restaurants;
 
 pub use images::ImageProblem;
 pub use language::{LanguageProblem, Tuning, WINDOW};
+pub use restaurants::Restaurants;
 
 use tensor_tree::{PerSampleDifferentiable, Tree};
 

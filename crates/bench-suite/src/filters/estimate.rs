@@ -3,9 +3,9 @@
 use dp_core::{PldAccountant, PrivacyPlan, PrivateStep, RunKey, Unsampled};
 use dp_filters::TakesPoints;
 use serde::{Deserialize, Serialize};
-use tensor_tree::{ProbePoint, SingleProcess, Tree};
+use tensor_tree::{ProbePoint, SingleProcess, Transform, Tree};
 
-use super::method::{Training, Watch, WithFilter};
+use super::method::{Base, Training, Watch, WithChain};
 use super::run::parts;
 use crate::budget::Budget;
 use crate::error::Result;
@@ -148,7 +148,7 @@ pub fn noise_gain<P: Problem>(problem: &P, training: &Training) -> Result<NoiseG
     let plan = plan.build(&PldAccountant::new())?;
     let step = budget.step(&plan, &params)?;
     let noise = Noise { problem, plan: &plan, step: &step, params: &params, seed: training.seed };
-    let measured = training.filtering.with(noise)?;
+    let measured = training.filtering.with(Base::Sgd, noise)?;
     Ok(NoiseGain { measured, predicted: training.filtering.at_rest()?.noise_power_gain() })
 }
 
@@ -161,8 +161,12 @@ struct Noise<'a, P: Problem> {
     seed: u64,
 }
 
-impl<P: Problem> WithFilter<f64> for Noise<'_, P> {
-    fn call<F: TakesPoints + 'static>(self, filter: F) -> Result<f64> {
+impl<P: Problem> WithChain<f64> for Noise<'_, P> {
+    fn call<F: TakesPoints + 'static, T: Transform + 'static>(
+        self,
+        filter: F,
+        _optimizer: T,
+    ) -> Result<f64> {
         let Noise { problem, plan, step, params, seed } = self;
         let (mut state, mut ledger) = (filter.init(params)?, plan.ledger());
         let mut keys = RunKey::seeded(seed, 0);

@@ -1,6 +1,6 @@
 //! Filters and optimizers, as values.
 
-use dp_filters::{Disk, Filter, LookAhead, LowPass, Recipe, TakesPoints};
+use dp_filters::{AdamMode, Disk, Filter, FilteredAdam, LookAhead, LowPass, Recipe, TakesPoints};
 use serde::{Deserialize, Serialize};
 use tensor_tree::{AdamW, Identity, Sgd, Transform};
 
@@ -8,15 +8,19 @@ use crate::budget::Budget;
 use crate::config::ClipConfig;
 use crate::error::Result;
 
-/// What stands between private gradients and the optimizer.
+/// What is done to private gradients on their way into the optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Filtering {
     /// Nothing.
     None,
-    /// DOPPLER: the exponential average with decay 0.9.
+    /// DOPPLER: the exponential average with decay 0.9; with Adam in the place of its first moment, which then is Adam.
     FirstOrder,
-    /// DOPPLER: two exponential averages with decay 0.8.
+    /// DOPPLER: two exponential averages with decay 0.8; with Adam in the place of its first moment.
     SecondOrder,
+    /// The first before Adam, as Adam's gradient.
+    FirstOrderBefore,
+    /// The second before Adam.
+    SecondOrderBefore,
     /// DiSK with a constant gain.
     Disk {
         /// The gain.
@@ -24,21 +28,29 @@ pub enum Filtering {
         /// Where the second gradient is taken; none for one gradient at the place that makes one enough.
         gamma: Option<f64>,
     },
-    /// DiSK with gain 0.5 and one gradient, then DOPPLER of first order.
+    /// DiSK with gain 0.5 and one gradient, then DOPPLER of second order, with Adam in the place of its first moment.
     Both,
 }
 
+/// The gain of DiSK where DOPPLER follows.
+const KAPPA_OF_BOTH: f64 = 0.5;
+
 impl Filtering {
-    /// Those that are compared.
-    pub const ALL: [Filtering; 7] = [
-        Filtering::None,
-        Filtering::FirstOrder,
-        Filtering::SecondOrder,
-        Filtering::Disk { kappa: 0.7, gamma: Some(0.5) },
-        Filtering::Disk { kappa: 0.5, gamma: Some(0.7) },
-        Filtering::Disk { kappa: 0.3, gamma: None },
-        Filtering::Both,
-    ];
+    /// Those that are compared with this optimizer.
+    #[must_use]
+    pub fn all(base: Base) -> Vec<Filtering> {
+        let mut all = vec![Filtering::None, Filtering::FirstOrder, Filtering::SecondOrder];
+        if base == Base::AdamW {
+            all.extend([Filtering::FirstOrderBefore, Filtering::SecondOrderBefore]);
+        }
+        all.extend([
+            Filtering::Disk { kappa: 0.7, gamma: Some(0.5) },
+            Filtering::Disk { kappa: 0.5, gamma: Some(0.7) },
+            Filtering::Disk { kappa: 0.3, gamma: None },
+            Filtering::Both,
+        ]);
+        all
+    }
 
     /// Its name.
     #[must_use]
@@ -47,11 +59,13 @@ impl Filtering {
             Filtering::None => "no filter".into(),
             Filtering::FirstOrder => "DOPPLER, first order".into(),
             Filtering::SecondOrder => "DOPPLER, second order".into(),
+            Filtering::FirstOrderBefore => "DOPPLER, first order, before Adam".into(),
+            Filtering::SecondOrderBefore => "DOPPLER, second order, before Adam".into(),
             Filtering::Disk { kappa, gamma: Some(gamma) } => {
                 format!("DiSK, kappa {kappa}, gamma {gamma}")
             }
             Filtering::Disk { kappa, gamma: None } => format!("DiSK, kappa {kappa}, one gradient"),
-            Filtering::Both => "DiSK, kappa 0.5, then DOPPLER".into(),
+            Filtering::Both => "DiSK, kappa 0.5, then DOPPLER, second order".into(),
         }
     }
 
@@ -62,27 +76,44 @@ impl Filtering {
             Filtering::None => "none".into(),
             Filtering::FirstOrder => "first-order".into(),
             Filtering::SecondOrder => "second-order".into(),
+            Filtering::FirstOrderBefore => "first-order-before".into(),
+            Filtering::SecondOrderBefore => "second-order-before".into(),
             Filtering::Disk { kappa, .. } => format!("disk-{kappa}"),
             Filtering::Both => "both".into(),
         }
     }
 
-    /// Calls `f` with the filter.
+    /// Calls `f` with the filter and the optimizer behind it.
     ///
     /// # Errors
     /// That of `f`; for a gain or a distance out of range.
-    pub(crate) fn with<R>(self, f: impl WithFilter<R>) -> Result<R> {
-        let low_pass = |recipe: Recipe| LowPass::new(recipe.filter());
-        match self {
-            Filtering::None => f.call(Identity),
-            Filtering::FirstOrder => f.call(low_pass(Recipe::FirstOrder)),
-            Filtering::SecondOrder => f.call(low_pass(Recipe::DoublePole)),
-            Filtering::Disk { kappa, gamma } => {
-                f.call(Disk::new(kappa, gamma.map_or(LookAhead::Auto, LookAhead::Fixed))?)
+    pub(crate) fn with<R>(self, base: Base, f: impl WithChain<R>) -> Result<R> {
+        let disk = |kappa: f64, gamma: Option<f64>| {
+            Disk::new(kappa, gamma.map_or(LookAhead::Auto, LookAhead::Fixed))
+        };
+        let first = || LowPass::new(Recipe::FirstOrder.filter());
+        let second = || LowPass::new(Recipe::DoublePole.filter());
+        let adam = |filter: LowPass| FilteredAdam::new(filter, AdamMode::ReplaceFirstMoment);
+        match base {
+            Base::Sgd => {
+                let sgd = Sgd::default();
+                match self {
+                    Filtering::None => f.call(Identity, sgd),
+                    Filtering::FirstOrder | Filtering::FirstOrderBefore => f.call(first(), sgd),
+                    Filtering::SecondOrder | Filtering::SecondOrderBefore => f.call(second(), sgd),
+                    Filtering::Disk { kappa, gamma } => f.call(disk(kappa, gamma)?, sgd),
+                    Filtering::Both => f.call(disk(KAPPA_OF_BOTH, None)?.then(second()), sgd),
+                }
             }
-            Filtering::Both => {
-                f.call(Disk::new(0.5, LookAhead::Auto)?.then(low_pass(Recipe::FirstOrder)))
-            }
+            Base::AdamW => match self {
+                Filtering::None => f.call(Identity, AdamW::default()),
+                Filtering::FirstOrder => f.call(Identity, adam(first())?),
+                Filtering::SecondOrder => f.call(Identity, adam(second())?),
+                Filtering::FirstOrderBefore => f.call(first(), AdamW::default()),
+                Filtering::SecondOrderBefore => f.call(second(), AdamW::default()),
+                Filtering::Disk { kappa, gamma } => f.call(disk(kappa, gamma)?, AdamW::default()),
+                Filtering::Both => f.call(disk(KAPPA_OF_BOTH, None)?, adam(second())?),
+            },
         }
     }
 
@@ -94,14 +125,16 @@ impl Filtering {
         let disk = |kappa: f64| Filter::ema(1.0 - kappa);
         Ok(match self {
             Filtering::None => Recipe::None.filter(),
-            Filtering::FirstOrder => Recipe::FirstOrder.filter(),
-            Filtering::SecondOrder => Recipe::DoublePole.filter(),
+            Filtering::FirstOrder | Filtering::FirstOrderBefore => Recipe::FirstOrder.filter(),
+            Filtering::SecondOrder | Filtering::SecondOrderBefore => Recipe::DoublePole.filter(),
             Filtering::Disk { kappa, .. } => disk(kappa)?,
             Filtering::Both => {
                 // One behind the other: numerators and denominators are multiplied.
-                let (first, second) = (disk(0.5)?, Recipe::FirstOrder.filter());
-                let (p, q) = (first.a()[0], second.a()[0]);
-                Filter::new(vec![p + q, p * q], vec![first.b()[0] * second.b()[0]])?
+                let (first, second) = (disk(KAPPA_OF_BOTH)?, Recipe::DoublePole.filter());
+                let p = first.a()[0];
+                let (q, r) = (second.a()[0], second.a()[1]);
+                let b = first.b()[0] * second.b()[0];
+                Filter::new(vec![p + q, p * q + r, p * r], vec![b])?
             }
         })
     }
@@ -137,24 +170,15 @@ impl Base {
             Base::AdamW => "adamw",
         }
     }
-
-    /// Calls `f` with the optimizer.
-    pub(super) fn with<R>(self, f: impl WithOptimizer<R>) -> R {
-        match self {
-            Base::Sgd => f.call(Sgd::default()),
-            Base::AdamW => f.call(AdamW::default()),
-        }
-    }
 }
 
-/// A function of a filter of any kind.
-pub(crate) trait WithFilter<R> {
-    fn call<F: TakesPoints + 'static>(self, filter: F) -> Result<R>;
-}
-
-/// A function of an optimizer of any kind.
-pub(super) trait WithOptimizer<R> {
-    fn call<T: Transform>(self, optimizer: T) -> R;
+/// A function of a filter and an optimizer of any kind.
+pub(crate) trait WithChain<R> {
+    fn call<F: TakesPoints + 'static, T: Transform + 'static>(
+        self,
+        filter: F,
+        optimizer: T,
+    ) -> Result<R>;
 }
 
 /// What is measured along a training; it costs passes over all records.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tensor_tree::{Objective, ProbePoint, Rates, SingleProcess, Transform, Tree};
 
 use super::estimate::{Point, Watcher};
-use super::method::{Training, WithFilter, WithOptimizer};
+use super::method::{Training, WithChain};
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 
@@ -62,7 +62,7 @@ pub fn train<P: Problem>(
         sampler: plan.sampler()?,
         plan,
     };
-    training.filtering.with(Chosen { run: &run, params })
+    training.filtering.with(training.base, Chosen { run: &run, params })
 }
 
 struct Run<'a, P: Problem> {
@@ -74,29 +74,19 @@ struct Run<'a, P: Problem> {
     sampler: PoissonSampler,
 }
 
-/// A run that waits for its filter.
+/// A run that waits for its filter and its optimizer.
 struct Chosen<'r, 'a, P: Problem> {
     run: &'r Run<'a, P>,
     params: Tree,
 }
 
-impl<P: Problem> WithFilter<Outcome> for Chosen<'_, '_, P> {
-    fn call<F: TakesPoints + 'static>(self, filter: F) -> Result<Outcome> {
-        let Chosen { run, params } = self;
-        run.training.base.with(Filtered { run, filter, params })
-    }
-}
-
-/// A run that has its filter and waits for its optimizer.
-struct Filtered<'r, 'a, P: Problem, F> {
-    run: &'r Run<'a, P>,
-    filter: F,
-    params: Tree,
-}
-
-impl<P: Problem, F: TakesPoints> WithOptimizer<Result<Outcome>> for Filtered<'_, '_, P, F> {
-    fn call<T: Transform>(self, optimizer: T) -> Result<Outcome> {
-        self.run.go(&self.filter, &optimizer, self.params)
+impl<P: Problem> WithChain<Outcome> for Chosen<'_, '_, P> {
+    fn call<F: TakesPoints + 'static, T: Transform + 'static>(
+        self,
+        filter: F,
+        optimizer: T,
+    ) -> Result<Outcome> {
+        self.run.go(&filter, &optimizer, self.params)
     }
 }
 

@@ -46,17 +46,7 @@ impl LanguageProblem {
     /// # Errors
     /// If model, tokenizer or text are missing or damaged.
     pub fn open(tuning: Tuning, places: &Places) -> Result<Self> {
-        let folder = places.folder_of("stories260k")?;
-        let file = |name: &str| folder.join(name);
-        let config = file("config.json");
-        let text = std::fs::read_to_string(&config)
-            .map_err(|source| Error::Read { file: config.clone(), source })?;
-        let weights = safetensors::read(file("model.safetensors"), DType::F32, &Device::Cpu)?;
-        let builder = Builder::given(weights.tree, DType::F32, &Device::Cpu);
-        let mut model = Llama::new(&LlamaConfig::from_json(&text)?, builder.vb())?;
-        let base = builder.into_tree()?;
-
-        let tokenizer = Tokenizer::read(file("tokenizer.json"))?;
+        let (mut model, base, tokenizer) = stories260k(places)?;
         let plays = Dataset::TinyShakespeare.text(places)?;
         let tokens = tokenizer.encode(&plays, false)?;
         let (train, test) = split_at_fraction(&tokens, 0.9)?;
@@ -95,7 +85,21 @@ impl LanguageProblem {
     }
 }
 
-fn lora_config() -> LoraConfig {
+/// The small pretrained model with its parameters and its tokenizer.
+pub(super) fn stories260k(places: &Places) -> Result<(Llama, Tree, Tokenizer)> {
+    let folder = places.folder_of("stories260k")?;
+    let file = |name: &str| folder.join(name);
+    let config = file("config.json");
+    let text = std::fs::read_to_string(&config)
+        .map_err(|source| Error::Read { file: config.clone(), source })?;
+    let weights = safetensors::read(file("model.safetensors"), DType::F32, &Device::Cpu)?;
+    let builder = Builder::given(weights.tree, DType::F32, &Device::Cpu);
+    let model = Llama::new(&LlamaConfig::from_json(&text)?, builder.vb())?;
+    Ok((model, builder.into_tree()?, Tokenizer::read(file("tokenizer.json"))?))
+}
+
+/// Adapters around the projections of attention and feed-forward layers.
+pub(super) fn lora_config() -> LoraConfig {
     let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
     LoraConfig { rank: RANK, ..LoraConfig::for_layers(targets) }
 }

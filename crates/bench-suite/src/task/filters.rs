@@ -1,8 +1,8 @@
 //! Filters of private gradients: what they do to accuracy, to the estimate of the gradient, to noise and to time.
 
 mod claims;
+mod comparison;
 mod cost;
-mod images;
 mod plots;
 mod runs;
 
@@ -11,13 +11,15 @@ use report::number::significant;
 use report::table::{Align, Table};
 
 use super::claim;
+use super::hyfree::reader;
 use crate::config::ClipConfig;
 use crate::data::Places;
 use crate::error::Result;
 use crate::filters::{Base, Filtering, Training, Watch, noise_gain};
-use crate::problem::ImageProblem;
+use crate::hyfree::Trained;
+use crate::problem::{ImageProblem, Restaurants};
 use crate::session::Session;
-use runs::Runs;
+use runs::{Quality, Runs};
 
 const TASK: &str = "filters";
 const SEEDS: u64 = 5;
@@ -27,7 +29,6 @@ const TUNING_SEED: u64 = 1000;
 /// Sizes of one problem.
 #[derive(Clone, Copy, Debug)]
 struct Setting {
-    problem: &'static str,
     /// In figures.
     key: &'static str,
     clipping: ClipConfig,
@@ -35,44 +36,48 @@ struct Setting {
     epsilons: &'static [f64],
     batch_size: f64,
     steps: u64,
+    /// Half decades.
+    sgd: [f64; 5],
+    adamw: [f64; 5],
+    quality: Quality,
     /// Whether errors of estimates are measured.
     watched: bool,
 }
 
-const DIGITS: Setting = Setting {
-    problem: "digits/mlp",
-    key: "digits",
-    clipping: ClipConfig::Automatic,
-    epsilons: &[3.0],
-    batch_size: 128.0,
-    steps: 300,
-    watched: true,
-};
 const MNIST: Setting = Setting {
-    problem: "mnist/mlp-64",
     key: "mnist",
     clipping: ClipConfig::Automatic,
     epsilons: &[3.0],
     batch_size: 1000.0,
     steps: 200,
+    sgd: [0.3, 1.0, 3.0, 10.0, 30.0],
+    adamw: [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
+    quality: Quality::Accuracy,
     watched: true,
 };
-const ALL_EPSILONS: &[f64] = &[3.0, 1.0, 8.0];
-const FASHION: Setting = Setting {
-    problem: "fashion-20k/mlp-64",
-    key: "fashion",
-    epsilons: ALL_EPSILONS,
-    watched: false,
-    ..MNIST
+const MNIST_PROBLEM: &str = "mnist/mlp-64";
+const DIGITS: Setting = Setting { key: "digits", batch_size: 128.0, steps: 300, ..MNIST };
+const FULL: Setting = Setting { epsilons: &[3.0, 1.0, 8.0], watched: false, ..MNIST };
+const FASHION: Setting = Setting { key: "fashion", ..FULL };
+const SIGNS: Setting = Setting { key: "signs", batch_size: 200.0, ..FULL };
+/// Adapters and biases want larger steps than whole networks.
+const BITFIT: Setting = Setting {
+    key: "sms-bitfit",
+    clipping: ClipConfig::Flat { norm: 1.0 },
+    batch_size: 300.0,
+    steps: 80,
+    sgd: [0.1, 0.3, 1.0, 3.0, 10.0],
+    adamw: [3e-3, 1e-2, 3e-2, 1e-1, 3e-1],
+    ..FULL
 };
-const SIGNS: Setting = Setting {
-    problem: "signs/cnn",
-    key: "signs",
-    epsilons: ALL_EPSILONS,
+const LORA: Setting = Setting { key: "sms-lora", ..BITFIT };
+const E2E: Setting = Setting {
+    key: "e2e-lora",
     batch_size: 200.0,
-    steps: 200,
-    watched: false,
-    ..MNIST
+    steps: 60,
+    adamw: [1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
+    quality: Quality::Loss,
+    ..BITFIT
 };
 
 /// Runs everything and writes the section.
@@ -81,7 +86,7 @@ pub(super) fn run(session: &Session) -> Result<Section> {
     let mut runs = Runs::open(session)?;
     let mut section = Section::new("Filters of private gradients")
         .paragraph(
-            "Private training on Poisson batches with automatic clipping (R 1, gamma 0.01); delta n^-1.1; noise by the accountant of \
+            "Private training on Poisson batches, on images with automatic clipping (R 1, gamma 0.01), on texts with flat clipping at norm 1; delta n^-1.1; noise by the accountant of \
              privacy losses, the same for all methods of a table, since filters cost no privacy. For each method the rate is the best of one \
              grid for one further seed. DOPPLER (2408.13460) averages gradients; DiSK (2410.03883) corrects its average by the change of the \
              gradient along the last step.",
@@ -92,11 +97,24 @@ pub(super) fn run(session: &Session) -> Result<Section> {
              with another batch and other noise.",
         )
         .paragraph(claim::RULE);
-    let settings: &[Setting] =
-        if session.full { &[DIGITS, MNIST, FASHION, SIGNS] } else { &[DIGITS, MNIST] };
-    for setting in settings {
+    let images = [(DIGITS, "digits/mlp"), (MNIST, MNIST_PROBLEM)];
+    let more = [(FASHION, "fashion-20k/mlp-64"), (SIGNS, "signs/cnn")];
+    for (setting, name) in images.into_iter().chain(more.into_iter().filter(|_| session.full)) {
         if session.wants(setting.key) {
-            section = section.section(images::run(&mut runs, &places, *setting)?);
+            let problem = ImageProblem::open(name, &places)?;
+            section = section.section(comparison::run(&mut runs, &problem, &setting)?);
+        }
+    }
+    if session.full {
+        for (setting, trained) in [(BITFIT, Trained::Biases), (LORA, Trained::Adapters)] {
+            if session.wants(setting.key) {
+                let problem = reader(session, &places, trained)?;
+                section = section.section(comparison::run(&mut runs, &problem, &setting)?);
+            }
+        }
+        if session.wants(E2E.key) {
+            let problem = Restaurants::open(&places)?;
+            section = section.section(comparison::run(&mut runs, &problem, &E2E)?);
         }
     }
     if session.wants("noise") {
@@ -126,7 +144,7 @@ impl Setting {
 
 /// What filters make of noise alone.
 fn noise(session: &Session, places: &Places) -> Result<Section> {
-    let problem = ImageProblem::open(MNIST.problem, places)?;
+    let problem = ImageProblem::open(MNIST_PROBLEM, places)?;
     let mut table = Table::new(["filter", "measured", "predicted", "off by, %"]).with_caption(
         "Variance of the estimate over that of a private gradient, on empty batches at parameters that do not move",
     );
@@ -134,8 +152,8 @@ fn noise(session: &Session, places: &Places) -> Result<Section> {
         table = table.align(column, Align::Right);
     }
     let mut checks = Vec::new();
-    let task = session.progress.task("filters: noise", Filtering::ALL.len() as u64);
-    for filtering in Filtering::ALL {
+    let task = session.progress.task("filters: noise", Filtering::all(Base::Sgd).len() as u64);
+    for filtering in Filtering::all(Base::Sgd) {
         if session.interrupt.is_set() {
             return Err(crate::Error::Interrupted);
         }

@@ -15,6 +15,7 @@ use crate::data::Places;
 use crate::error::Result;
 use crate::session::Session;
 use runs::Runs;
+pub(super) use text::reader;
 
 const TASK: &str = "hyfree";
 const SEEDS: u64 = 5;

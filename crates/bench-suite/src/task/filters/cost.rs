@@ -10,14 +10,14 @@ use report::number::significant;
 use report::table::{Align, Table};
 use tape_nn::Taped;
 use tape_nn::net::{Gpt, NextToken, Texts};
-use tensor_tree::{Rates, SingleProcess, Tree};
+use tensor_tree::{Rates, SingleProcess, Transform, Tree};
 
 use super::TASK;
 use crate::budget::Budget;
 use crate::config::ClipConfig;
 use crate::engine::{Shape, Subject};
 use crate::error::{Error, Result};
-use crate::filters::{Filtering, WithFilter};
+use crate::filters::{Base, Filtering, WithChain};
 use crate::session::{Session, Spread};
 use crate::task::claim::{Asks, Check, Claim};
 
@@ -61,14 +61,14 @@ trait Running {
     fn step(&mut self, bench: &Bench) -> Result<()>;
 }
 
-struct Run<F: TakesPoints> {
-    driver: FilteredStep<F>,
+struct Run<C: TakesPoints> {
+    driver: FilteredStep<C>,
     ledger: Ledger,
     keys: RunKey,
-    now: Option<(Tree, F::State)>,
+    now: Option<(Tree, C::State)>,
 }
 
-impl<F: TakesPoints> Running for Run<F> {
+impl<C: TakesPoints> Running for Run<C> {
     fn step(&mut self, bench: &Bench) -> Result<()> {
         let (params, mut state) = match self.now.take() {
             Some(now) => now,
@@ -97,9 +97,13 @@ impl<F: TakesPoints> Running for Run<F> {
 
 struct Start<'b>(&'b Bench);
 
-impl WithFilter<Box<dyn Running>> for Start<'_> {
-    fn call<F: TakesPoints + 'static>(self, filter: F) -> Result<Box<dyn Running>> {
-        let driver = FilteredStep { step: self.0.step.clone(), chain: filter };
+impl WithChain<Box<dyn Running>> for Start<'_> {
+    fn call<F: TakesPoints + 'static, T: Transform + 'static>(
+        self,
+        filter: F,
+        optimizer: T,
+    ) -> Result<Box<dyn Running>> {
+        let driver = FilteredStep { step: self.0.step.clone(), chain: filter.then(optimizer) };
         let (ledger, keys) = (self.0.plan.ledger(), RunKey::seeded(3, 0));
         Ok(Box::new(Run { driver, ledger, keys, now: None }))
     }
@@ -115,7 +119,7 @@ fn measure(session: &Session, bench: &Bench, all: &[Filtering]) -> Result<Vec<Me
     let mut runs = Vec::new();
     for filtering in all {
         let (run, held) = held_by(|| -> Result<Box<dyn Running>> {
-            let mut run = filtering.with(Start(bench))?;
+            let mut run = filtering.with(Base::Sgd, Start(bench))?;
             for _ in 0..WARM_UP {
                 run.step(bench)?;
             }

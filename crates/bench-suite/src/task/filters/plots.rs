@@ -3,10 +3,10 @@
 use report::plot::{Plot, Series, Svg};
 
 use super::Setting;
-use super::images::Column;
+use super::comparison::Column;
 use super::runs::Cell;
 use crate::error::Result;
-use crate::filters::{Filtering, Outcome};
+use crate::filters::{Base, Filtering, Outcome};
 use crate::task::curves::Captioned;
 
 pub(super) const RESPONSES: &str =
@@ -63,7 +63,7 @@ fn relative(cell: &Cell) -> Vec<(f64, f64)> {
 pub(super) fn responses() -> Result<Svg> {
     let mut plot =
         Plot::new("Frequency responses".to_owned()).x_label("cycles per step").y_label("decibels");
-    for filtering in Filtering::ALL {
+    for filtering in Filtering::all(Base::Sgd) {
         let answers = filtering.at_rest()?.frequency_response(N_FREQUENCIES)?;
         let points = answers.iter().map(|r| (r.frequency, r.decibels().max(-60.0)));
         plot = plot.series(Series::line(filtering.name(), points));

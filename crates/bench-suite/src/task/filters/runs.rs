@@ -17,6 +17,31 @@ pub(super) struct Runs<'s> {
     store: Store<Outcome>,
 }
 
+/// What tells good trainings from bad ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quality {
+    /// Held-out samples classified correctly, in percent.
+    Accuracy,
+    /// Held-out loss, in nats for each token.
+    Loss,
+}
+
+impl Quality {
+    pub(super) fn caption(self) -> &'static str {
+        match self {
+            Quality::Accuracy => "Test accuracy in percent",
+            Quality::Loss => "Held-out loss in nats for each token",
+        }
+    }
+
+    pub(super) fn unit(self) -> (&'static str, Better) {
+        match self {
+            Quality::Accuracy => ("%", Better::Higher),
+            Quality::Loss => ("nats", Better::Lower),
+        }
+    }
+}
+
 /// A method at its rate, with its outcomes, one for each seed.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
@@ -43,7 +68,7 @@ impl<'s> Runs<'s> {
                 ..setting.training(filtering, base, *rate)
             })
         };
-        let trainings: Vec<Training> = Filtering::ALL.into_iter().flat_map(of).collect();
+        let trainings: Vec<Training> = Filtering::all(base).into_iter().flat_map(of).collect();
         let title = format!("{}, {}, rates", setting.key, base.name());
         let outcomes = self.outcomes((&title, problem), &trainings)?;
         let best = |outcomes: &[Outcome]| {
@@ -74,7 +99,8 @@ impl<'s> Runs<'s> {
                 Training { seed, watch, ..training.clone() }
             })
         };
-        let trainings: Vec<Training> = Filtering::ALL.into_iter().zip(rates).flat_map(of).collect();
+        let trainings: Vec<Training> =
+            Filtering::all(base).into_iter().zip(rates).flat_map(of).collect();
         let title = format!("{}, {}, epsilon {epsilon}", setting.key, base.name());
         let mut outcomes = self.outcomes((&title, problem), &trainings)?.into_iter();
         let n = usize::try_from(SEEDS).unwrap_or(usize::MAX);
@@ -83,7 +109,7 @@ impl<'s> Runs<'s> {
             rate: *rate,
             outcomes: outcomes.by_ref().take(n).collect(),
         };
-        Ok(Filtering::ALL.into_iter().zip(rates).map(cell).collect())
+        Ok(Filtering::all(base).into_iter().zip(rates).map(cell).collect())
     }
 
     fn outcomes<P: Problem + Sync>(
@@ -125,20 +151,29 @@ impl Outcome {
 }
 
 impl Cell {
-    /// In percent, one for each seed.
-    pub(super) fn accuracies(&self) -> Vec<f64> {
-        self.outcomes.iter().map(|o| 100.0 * o.accuracy).collect()
+    /// One for each seed.
+    pub(super) fn qualities(&self, quality: Quality) -> Vec<f64> {
+        let of = |outcome: &Outcome| match quality {
+            Quality::Accuracy => 100.0 * outcome.accuracy,
+            Quality::Loss => outcome.test_loss,
+        };
+        self.outcomes.iter().map(of).collect()
     }
 
     /// Mean and deviation over seeds.
-    pub(super) fn shown(&self) -> String {
-        let (mean, std) = mean_and_std(&self.accuracies());
+    pub(super) fn shown(&self, quality: Quality) -> String {
+        let (mean, std) = mean_and_std(&self.qualities(quality));
         mean_std(mean, std)
     }
 
-    /// By how many points it is above another, seed by seed.
-    pub(super) fn above(&self, other: &Cell) -> Vec<f64> {
-        self.accuracies().iter().zip(other.accuracies()).map(|(a, b)| a - b).collect()
+    /// By how much it is better than another, seed by seed.
+    pub(super) fn gain(&self, other: &Cell, quality: Quality) -> Vec<f64> {
+        let (ours, theirs) = (self.qualities(quality), other.qualities(quality));
+        let gain = |(a, b): (f64, f64)| match quality {
+            Quality::Accuracy => a - b,
+            Quality::Loss => b - a,
+        };
+        ours.into_iter().zip(theirs).map(gain).collect()
     }
 
     /// Mean error of the estimate over the mean error of an unfiltered gradient, one for each seed; without the first steps, in which

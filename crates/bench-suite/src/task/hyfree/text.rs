@@ -14,6 +14,7 @@ use crate::data::{Dataset, Places};
 use crate::error::{Error, Result};
 use crate::hyfree::{Base, Messages, Method, Trained};
 use crate::problem::Problem;
+use crate::session::Session;
 use crate::task::adapeft::{CONTEXT, Corpus, pretrain};
 use crate::task::claim::{Asks, Check, Claim};
 use crate::task::curves::mean_and_std;
@@ -43,17 +44,10 @@ struct Part {
 }
 
 pub(super) fn run(runs: &mut Runs<'_>, places: &Places) -> Result<Section> {
-    let alphabet = Messages::alphabet();
-    let plays = alphabet.encode(&Dataset::TinyShakespeare.text(places)?)?;
-    let (train, last) = split_at_fraction(&plays, 0.95)?;
-    let corpus = Corpus::new(train, last, CONTEXT, 8)?;
-    let config = GptConfig::new(alphabet.n_tokens(), CONTEXT, WIDTH, BLOCKS, HEADS);
-    let net = pretrain(runs.session, "hyfree-gpt", &config, &corpus)?;
     let mut parts = Vec::new();
     let mut n_train = 0;
     for trained in [Trained::Biases, Trained::Adapters] {
-        let network = (net.model.clone(), net.params.clone());
-        let problem = Messages::open(places, network, CONTEXT, trained)?;
+        let problem = reader(runs.session, places, trained)?;
         n_train = problem.n_train();
         parts.push(part(runs, &problem, trained)?);
     }
@@ -128,6 +122,21 @@ pub(super) fn run(runs: &mut Runs<'_>, places: &Places) -> Result<Section> {
         section = section.section(claim.section());
     }
     Ok(section)
+}
+
+/// Messages before a network that was pretrained on Shakespeare, once in a folder of results.
+pub(in crate::task) fn reader(
+    session: &Session,
+    places: &Places,
+    trained: Trained,
+) -> Result<Messages> {
+    let alphabet = Messages::alphabet();
+    let plays = alphabet.encode(&Dataset::TinyShakespeare.text(places)?)?;
+    let (train, last) = split_at_fraction(&plays, 0.95)?;
+    let corpus = Corpus::new(train, last, CONTEXT, 8)?;
+    let config = GptConfig::new(alphabet.n_tokens(), CONTEXT, WIDTH, BLOCKS, HEADS);
+    let net = pretrain(session, "hyfree-gpt", &config, &corpus)?;
+    Messages::open(places, (net.model, net.params), CONTEXT, trained)
 }
 
 fn part(runs: &mut Runs<'_>, problem: &Messages, trained: Trained) -> Result<Part> {

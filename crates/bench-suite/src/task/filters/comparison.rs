@@ -1,4 +1,4 @@
-//! A network on images, with each filter before each optimizer.
+//! A network on its data, with each filter before each optimizer.
 
 use report::figures::Better;
 use report::html::Section;
@@ -7,19 +7,10 @@ use report::table::{Align, Table};
 
 use super::runs::{Cell, Runs};
 use super::{SEEDS, Setting, claims, plots};
-use crate::data::Places;
 use crate::error::{Error, Result};
 use crate::filters::{Base, Filtering};
-use crate::problem::{ImageProblem, Problem};
+use crate::problem::Problem;
 use crate::task::curves::mean_and_std;
-
-/// Half decades.
-fn grid(base: Base) -> [f64; 5] {
-    match base {
-        Base::Sgd => [0.3, 1.0, 3.0, 10.0, 30.0],
-        Base::AdamW => [1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
-    }
-}
 
 /// All filters before one optimizer, at one epsilon.
 pub(super) struct Column {
@@ -34,17 +25,24 @@ impl Column {
     }
 }
 
-pub(super) fn run(runs: &mut Runs<'_>, places: &Places, setting: Setting) -> Result<Section> {
-    let problem = &ImageProblem::open(setting.problem, places)?;
+pub(super) fn run<P: Problem + Sync>(
+    runs: &mut Runs<'_>,
+    problem: &P,
+    setting: &Setting,
+) -> Result<Section> {
     let mut columns = Vec::new();
     for base in Base::ALL {
-        let rates = runs.rates(problem, (&setting, base), &grid(base))?;
+        let grid = match base {
+            Base::Sgd => &setting.sgd,
+            Base::AdamW => &setting.adamw,
+        };
+        let rates = runs.rates(problem, (setting, base), grid)?;
         for epsilon in setting.epsilons {
-            let cells = runs.cells(problem, (&setting, base, *epsilon), &rates)?;
+            let cells = runs.cells(problem, (setting, base, *epsilon), &rates)?;
             columns.push(Column { base, epsilon: *epsilon, cells });
         }
     }
-    record(runs, &setting, &columns)?;
+    record(runs, setting, &columns)?;
     let sigma = |column: &Column| {
         column.cells.first().and_then(|cell| cell.outcomes.first()).map(|o| o.sigma)
     };
@@ -55,7 +53,7 @@ pub(super) fn run(runs: &mut Runs<'_>, places: &Places, setting: Setting) -> Res
             Some(format!("{} ({})", significant(sigma(column)?, 4), column.epsilon))
         })
         .collect();
-    let mut section = Section::new(setting.problem)
+    let mut section = Section::new(problem.name())
         .key_values([
             ("training records", report::number::count(problem.n_train() as u64)),
             (
@@ -67,14 +65,14 @@ pub(super) fn run(runs: &mut Runs<'_>, places: &Places, setting: Setting) -> Res
             ("noise multiplier (epsilon)", sigmas.join(", ")),
             ("seeds", SEEDS.to_string()),
         ])
-        .table(&accuracies(&columns));
-    if let Some(watched) = watched(&setting, &columns) {
+        .table(&qualities(setting, &columns));
+    if let Some(watched) = watched(setting, &columns) {
         section = section.table(&errors(watched)?);
-        for (svg, caption) in plots::along(&setting, watched)? {
+        for (svg, caption) in plots::along(setting, watched)? {
             section = section.plot(&svg, caption);
         }
     }
-    for claim in claims::of(&setting, &columns)? {
+    for claim in claims::of(setting, &columns)? {
         section = section.section(claim.section());
     }
     Ok(section)
@@ -85,19 +83,20 @@ pub(super) fn watched<'c>(setting: &Setting, columns: &'c [Column]) -> Option<&'
     columns.iter().find(|column| setting.watched && column.base == Base::Sgd)
 }
 
-fn accuracies(columns: &[Column]) -> Table {
+fn qualities(setting: &Setting, columns: &[Column]) -> Table {
     let labels = columns.iter().map(|c| format!("{}, epsilon {}", c.base.name(), c.epsilon));
     let header = std::iter::once("filter".to_owned()).chain(labels);
-    let mut table = Table::new(header).with_caption(
-        "Test accuracy in percent after the last step, mean and standard deviation over seeds; in brackets the rate",
-    );
+    let mut table = Table::new(header).with_caption(format!(
+        "{} after the last step, mean and standard deviation over seeds; in brackets the rate",
+        setting.quality.caption()
+    ));
     for column in 1..=columns.len() {
         table = table.align(column, Align::Right);
     }
-    for (i, filtering) in Filtering::ALL.into_iter().enumerate() {
-        let shown = columns.iter().map(|column| {
-            let cell = column.cells.get(i);
-            cell.map_or(String::new(), |c| format!("{} ({})", c.shown(), significant(c.rate, 1)))
+    for filtering in Filtering::all(Base::AdamW) {
+        let shown = columns.iter().map(|column| match column.cell(filtering) {
+            Ok(cell) => format!("{} ({})", cell.shown(setting.quality), significant(cell.rate, 1)),
+            Err(_) => String::new(),
         });
         table.push_row(std::iter::once(filtering.name()).chain(shown));
     }
@@ -129,7 +128,8 @@ fn record(runs: &Runs<'_>, setting: &Setting, columns: &[Column]) -> Result<()> 
         for cell in &column.cells {
             let (base, key) = (column.base.key(), cell.filtering.key());
             let name = format!("{}-eps{}-{base}-{key}", setting.key, column.epsilon);
-            runs.figure(&name, &cell.accuracies(), "%", Better::Higher)?;
+            let (unit, better) = setting.quality.unit();
+            runs.figure(&name, &cell.qualities(setting.quality), unit, better)?;
         }
     }
     if let Some(column) = watched(setting, columns) {
