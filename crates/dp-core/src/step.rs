@@ -24,6 +24,9 @@ use quantile::Counts;
 /// What clipping in single precision may exceed its bound by, taken off beforehand.
 const F32_MARGIN: f64 = 1e-6;
 
+/// Points whose weights add up to more than this would need a margin that is more than a thousandth.
+const MOST_WEIGHT: f64 = 1000.0;
+
 /// Clipping, noise and accounting of one plan.
 ///
 /// # Privacy
@@ -144,6 +147,9 @@ impl PrivateStep {
     }
 
     /// The private gradient of one batch at `points` (one point of weight one for most methods).
+    ///
+    /// In single precision, rounding of gradients that are combined with large weights is taken off the bound: a millionth for each
+    /// unit of the sum of their absolute weights.
     ///
     /// # Privacy
     /// One Poisson-subsampled Gaussian release, or one Gaussian release if the batch is [`crate::Unsampled`], charged to
@@ -320,7 +326,7 @@ impl PrivateStep {
             Extra::Counts(_, clipping) => clipping,
             _ => &self.clipping,
         };
-        let clipping = with_margin(clipping, &first.params)?;
+        let clipping = with_margin(clipping, points)?;
         let noise = key.noise();
         if !group.agree_on(self.fingerprint(noise, &clipping, batch.rate(), (n_losses, counted)))? {
             return Err(Error::KeysDiffer);
@@ -447,11 +453,24 @@ impl PrivateStep {
     }
 }
 
-/// With at least the margin for rounding where gradients are not in double precision.
-fn with_margin(clipping: &Clipping, params: &Tree) -> Result<Clipping> {
-    if params.iter().all(|(_, leaf)| leaf.dtype() == DType::F64) {
+/// With at least the margin for rounding where gradients are not in double precision. Gradients at several points are rounded before
+/// they are combined, so that it grows with their weights.
+fn with_margin(clipping: &Clipping, points: &[ProbePoint]) -> Result<Clipping> {
+    let weight: f64 = points.iter().map(|point| point.weight.abs()).sum();
+    let doubles =
+        |point: &ProbePoint| point.params.iter().all(|(_, leaf)| leaf.dtype() == DType::F64);
+    let all_doubles = points.iter().all(doubles);
+    let most = if all_doubles { f64::MAX } else { MOST_WEIGHT };
+    if !(0.0..=most).contains(&weight) {
+        return Err(Error::InvalidScalar {
+            name: "sum of the absolute weights of the points of a step",
+            must: "finite, and at most 1000 in single precision, whose rounding it multiplies",
+            got: weight,
+        });
+    }
+    if all_doubles {
         return Ok(clipping.clone());
     }
-    let margin = clipping.margin().max(F32_MARGIN);
+    let margin = clipping.margin().max(F32_MARGIN * weight.max(1.0));
     clipping.clone().with_margin(margin)
 }

@@ -23,7 +23,7 @@ const LAGS: u64 = 20;
 pub struct Point {
     /// The step, counted from 0.
     pub step: u64,
-    /// Of the difference between an unfiltered private gradient and the truth, in the mean over its batch and noise one draw.
+    /// Of the difference between the truth and one unfiltered private gradient of another batch with other noise.
     #[serde(with = "crate::number")]
     pub raw: f64,
     /// Of the difference between the estimate and the truth.

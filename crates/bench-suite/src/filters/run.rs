@@ -9,7 +9,7 @@ use tensor_tree::{Objective, ProbePoint, Rates, SingleProcess, Transform, Tree};
 use super::estimate::{Point, Watcher};
 use super::method::{Training, WithChain};
 use crate::error::{Error, Result};
-use crate::problem::Problem;
+use crate::problem::{Problem, Quality};
 
 /// Samples that are at once in memory.
 pub(super) const MICRO_BATCH: usize = 1024;
@@ -17,9 +17,9 @@ pub(super) const MICRO_BATCH: usize = 1024;
 /// What came of a training. The runs are seeded: epsilon is what they would have spent if their noise were secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Share of held-out samples classified correctly, where there are classes; 0 if the training diverged.
+    /// Share of held-out samples classified correctly; 0 where there are no classes, or if the training diverged.
     pub accuracy: f64,
-    /// Mean loss over held-out samples.
+    /// Mean loss over held-out samples; infinite if the training diverged.
     #[serde(with = "crate::number")]
     pub test_loss: f64,
     /// Simulated epsilon by the ledger.
@@ -140,7 +140,10 @@ impl<P: Problem> Run<'_, P> {
             }
         }
         let (points, correlation) = watcher.finish();
-        let quality = self.problem.evaluate(&params)?;
+        let quality = match params.is_finite()? {
+            true => self.problem.evaluate(&params)?,
+            false => Quality { loss: f64::INFINITY, accuracy: None },
+        };
         let simulated = ledger.simulated_epsilon(&PldAccountant::new(), self.plan.delta())?;
         Ok(Outcome {
             accuracy: quality.accuracy.unwrap_or(0.0),

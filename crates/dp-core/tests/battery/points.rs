@@ -74,6 +74,47 @@ fn one_sample_moves_the_sum_at_two_points_by_the_clip_norm_at_most_for_every_lay
     }
 }
 
+/// What an f32 step releases of one sample, without noise, over its clip norm.
+fn released(case: &Case, weight: f64) -> dp_core::Result<f64> {
+    let plan = dp_core::PrivacyPlan::builder()
+        .n_samples(10)
+        .expected_batch_size(1.0)
+        .steps(1)
+        .clip_norm(1.0)
+        .delta(1e-5)
+        .noise_multiplier(0.0)
+        .build(&dp_core::RdpAccountant::new())?;
+    let clipping =
+        Clipping::new(ClipFunction::AutoV, &ClipStyle::Flat, &case.params, plan.clip_norm())?;
+    let step = dp_core::PrivateStep::new(&plan, clipping)?;
+    let points = [
+        ProbePoint { params: case.params.clone(), weight: 1.0 - weight },
+        ProbePoint { params: case.points()[1].params.clone(), weight },
+    ];
+    let batch = dp_core::Unsampled(case.batch(&samples(SIZES, TOKENS, 1)[..1]));
+    let key = dp_core::RunKey::seeded(1, 0).next_step();
+    let group = &tensor_tree::SingleProcess;
+    let sum = step.run(&case.net, &points, batch, key, group, &mut plan.ledger())?;
+    Ok(sum.to_dtype(DType::F64)?.norm()?)
+}
+
+#[test]
+fn large_weights_in_single_precision_keep_the_bound_or_are_refused() {
+    for row in rows() {
+        for weight in [3.0, 30.0, 300.0] {
+            let case = Case::new(&row, SIZES, DType::F32).at_two_points(weight);
+            let norm = released(&case, weight).unwrap();
+            assert!(norm <= 1.0 + 1e-9, "{}, weight {weight}: {norm}", row.name);
+            assert!(0.99 < norm || norm == 0.0, "{}, weight {weight}: {norm}", row.name);
+        }
+        for weight in [1e4, f64::INFINITY, f64::NAN] {
+            let case = Case::new(&row, SIZES, DType::F32).at_two_points(1.0);
+            let error = released(&case, weight).unwrap_err();
+            assert!(matches!(error, dp_core::Error::InvalidScalar { .. }), "{}: {error}", row.name);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -32,11 +32,7 @@ pub(super) fn run<P: Problem + Sync>(
 ) -> Result<Section> {
     let mut columns = Vec::new();
     for base in Base::ALL {
-        let grid = match base {
-            Base::Sgd => &setting.sgd,
-            Base::AdamW => &setting.adamw,
-        };
-        let rates = runs.rates(problem, (setting, base), grid)?;
+        let rates = runs.rates(problem, (setting, base), setting.grid(base))?;
         for epsilon in setting.epsilons {
             let cells = runs.cells(problem, (setting, base, *epsilon), &rates)?;
             columns.push(Column { base, epsilon: *epsilon, cells });
@@ -87,7 +83,7 @@ fn qualities(setting: &Setting, columns: &[Column]) -> Table {
     let labels = columns.iter().map(|c| format!("{}, epsilon {}", c.base.name(), c.epsilon));
     let header = std::iter::once("filter".to_owned()).chain(labels);
     let mut table = Table::new(header).with_caption(format!(
-        "{} after the last step, mean and standard deviation over seeds; in brackets the rate",
+        "{} after the last step, mean and standard deviation over seeds; in brackets the rate, with a star at an end of the grid",
         setting.quality.caption()
     ));
     for column in 1..=columns.len() {
@@ -95,7 +91,13 @@ fn qualities(setting: &Setting, columns: &[Column]) -> Table {
     }
     for filtering in Filtering::all(Base::AdamW) {
         let shown = columns.iter().map(|column| match column.cell(filtering) {
-            Ok(cell) => format!("{} ({})", cell.shown(setting.quality), significant(cell.rate, 1)),
+            Ok(cell) => {
+                let grid = setting.grid(column.base);
+                let ends = [grid.first(), grid.last()];
+                let at_end = if ends.contains(&Some(&cell.rate)) { "*" } else { "" };
+                let rate = significant(cell.rate, 1);
+                format!("{} ({rate}{at_end})", cell.shown(setting.quality))
+            }
             Err(_) => String::new(),
         });
         table.push_row(std::iter::once(filtering.name()).chain(shown));
