@@ -142,9 +142,11 @@ impl<P: Problem> Run<'_, P> {
             }
         }
         let (points, correlation) = watcher.finish();
-        let (quality, sample) = match params.is_finite()? {
-            true => (self.problem.evaluate(&params)?, self.problem.sample(&params)?),
-            false => (Quality { loss: f64::INFINITY, accuracy: None }, None),
+        let diverged = Quality { loss: f64::INFINITY, accuracy: None };
+        let quality = if params.is_finite()? { self.problem.evaluate(&params)? } else { diverged };
+        let (quality, sample) = match quality.loss.is_finite() {
+            true => (quality, self.problem.sample(&params)?),
+            false => (diverged, None),
         };
         let simulated = ledger.simulated_epsilon(&PldAccountant::new(), self.plan.delta())?;
         Ok(Outcome {
