@@ -14,7 +14,32 @@ use crate::per_group::PerGroup;
 
 /// A transformation that says where the gradients that it is given are to be taken.
 ///
-/// A chain asks its first link; a link behind another one sees what that one makes, not gradients of samples.
+/// A chain asks its first link; a link behind another one sees what that one makes, not gradients of samples. So [`Disk`] belongs in the
+/// first place of a chain. [`PerGroup`] has one gradient for all of its groups, so it takes only transformations that are [`AtParams`].
+///
+/// # Examples
+/// ```
+/// # use dp_core::PrivateStep;
+/// # use dp_filters::{Disk, FilteredStep, LowPass, PerGroup, Recipe};
+/// # use tensor_tree::{Groups, Transform, Tree};
+/// # fn run(step: PrivateStep, groups: Groups, params: &Tree) -> Result<(), Box<dyn std::error::Error>> {
+/// let slow = PerGroup::new(groups, vec![LowPass::new(Recipe::DoublePole.filter())])?;
+/// FilteredStep { step, chain: Disk::default().then(slow) }.init(params)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In a group nobody would ask DiSK:
+/// ```compile_fail,E0599
+/// # use dp_core::PrivateStep;
+/// # use dp_filters::{Disk, FilteredStep, LowPass, PerGroup, Recipe};
+/// # use tensor_tree::{Groups, Transform, Tree};
+/// # fn run(step: PrivateStep, groups: Groups, params: &Tree) -> Result<(), Box<dyn std::error::Error>> {
+/// let slow = PerGroup::new(groups, vec![Disk::default()])?;
+/// FilteredStep { step, chain: slow.then(LowPass::new(Recipe::None.filter())) }.init(params)?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait TakesPoints: Transform {
     /// The points of the next step, with weights by which the gradients of each sample are combined before clipping.
     ///
@@ -29,13 +54,26 @@ pub trait TakesPoints: Transform {
     }
 }
 
+/// A transformation that takes its gradients at the parameters themselves, so that it may stand anywhere in a chain and in a [`PerGroup`].
+/// For one of your own, leave [`TakesPoints::points`] as it is.
+pub trait AtParams: TakesPoints {}
+
 impl TakesPoints for LowPass {}
 impl TakesPoints for FilteredAdam {}
 impl TakesPoints for tensor_tree::Identity {}
 impl TakesPoints for tensor_tree::Sgd {}
 impl TakesPoints for tensor_tree::Momentum {}
 impl TakesPoints for tensor_tree::AdamW {}
-impl<T: Transform> TakesPoints for PerGroup<T> {}
+impl<T: AtParams> TakesPoints for PerGroup<T> {}
+
+impl AtParams for LowPass {}
+impl AtParams for FilteredAdam {}
+impl AtParams for tensor_tree::Identity {}
+impl AtParams for tensor_tree::Sgd {}
+impl AtParams for tensor_tree::Momentum {}
+impl AtParams for tensor_tree::AdamW {}
+impl<T: AtParams> AtParams for PerGroup<T> {}
+impl<A: AtParams, B: AtParams> AtParams for Chain<A, B> {}
 
 impl TakesPoints for Disk {
     fn points(&self, params: &Tree, state: &mut DiskState) -> TreeResult<Vec<ProbePoint>> {
