@@ -15,6 +15,14 @@ const ONE: f64 = 1e-12;
 /// Largest `gamma` and largest `c`: gradients farther out, or combined with larger weights, say nothing about those at the parameters.
 const LARGEST: f64 = 1e4;
 
+/// The step that must not come before [`Disk::points`].
+const UNASKED: &str = "a gradient for `Disk`, of parameters that have moved,";
+
+/// Whether a [`Disk`] was given gradients without the question where they are to be taken.
+pub(crate) fn was_not_asked(error: &TreeError) -> bool {
+    matches!(error, TreeError::OutOfOrder { step, .. } if *step == UNASKED)
+}
+
 /// How much of each new gradient the estimate takes.
 ///
 /// # Privacy
@@ -71,8 +79,9 @@ pub enum Start {
 ///
 /// The gradients of a sample are combined *before* they are clipped. So the filter comes in two halves: [`Disk::points`] says where the
 /// private step is to take gradients and with which weights, and the [`Transform`] makes `s_t` of what the step released. A
-/// [`crate::FilteredStep`] does both in turn. Whoever calls them apart and forgets the first gets an error
-/// ([`TreeError::OutOfOrder`]) as soon as the parameters have moved: at the second step, when two have been charged.
+/// [`crate::FilteredStep`] does both in turn, and refuses a chain in which it cannot before anything is charged. Whoever calls them apart
+/// and forgets the first gets an error ([`TreeError::OutOfOrder`]) as soon as the parameters have moved, when the second step has been
+/// charged.
 ///
 /// One point is enough at the first step, where `kappa = 1` (then the filter does nothing), and where `c = 1`
 /// ([`LookAhead::Auto`]); else there are two, at twice the cost. On quadratic losses the result does not depend on `gamma`. The noise power
@@ -275,7 +284,7 @@ impl Transform for Disk {
         params.check_like(&grads)?;
         if self.weight(state) != 0.0 && !state.may_correct(params)? {
             return Err(TreeError::OutOfOrder {
-                step: "a gradient for `Disk`, of parameters that have moved,",
+                step: UNASKED,
                 needs: "the question where it is to be taken (`Disk::points`, with the same tensors); `Disk` must be the first link of a \
                         chain, not in a group, and the chain run by `FilteredStep::run` or `hyfree_step`, which ask, not by `HyFreeStep::run`",
             });

@@ -7,7 +7,7 @@ use tensor_tree::{
     Tree,
 };
 
-use crate::disk::{Disk, DiskState};
+use crate::disk::{self, Disk, DiskState};
 use crate::error::Result;
 use crate::low_pass::{FilteredAdam, LowPass};
 use crate::per_group::PerGroup;
@@ -115,11 +115,12 @@ pub struct Update {
 }
 
 impl<T: TakesPoints> FilteredStep<T> {
-    /// Memory before the first step.
+    /// Memory before the first step. The chain takes two steps for trial first, without gradients and without a charge.
     ///
     /// # Errors
-    /// Those of the chain.
+    /// Those of the chain, and [`tensor_tree::Error::OutOfOrder`] if a [`Disk`] in it stands where nobody asks it for points.
     pub fn init(&self, params: &Tree) -> Result<T::State> {
+        rehearse(&self.chain, params)?;
         Ok(self.chain.init(params)?)
     }
 
@@ -161,7 +162,8 @@ impl<T: TakesPoints> FilteredStep<T> {
 /// enough, the loss at the parameters themselves costs a forward pass more, and no more privacy.
 ///
 /// # Errors
-/// As [`HyFreeStep::run_at`], and those of the chain. On an error the state is as it was; the charge may have been made.
+/// As [`HyFreeStep::run_at`], and those of the chain. On an error the state is as it was; the charge may have been made. A [`Disk`] that
+/// stands where nobody asks it for points is refused before the first charge.
 #[allow(clippy::too_many_arguments, reason = "those of the driver's own step")]
 pub fn hyfree_step<T: TakesPoints, O: PerSampleDifferentiable>(
     driver: &HyFreeStep<T>,
@@ -173,9 +175,28 @@ pub fn hyfree_step<T: TakesPoints, O: PerSampleDifferentiable>(
     ledger: &mut impl Charge,
     state: &mut HyFreeState<T::State>,
 ) -> Result<HyFreeUpdate> {
+    if state.rates.step() == 0 {
+        rehearse(&driver.chain, params)?;
+    }
     let mut next = state.clone();
     let points = driver.chain.points(params, &mut next.chain)?;
     let update = driver.run_at(objective, params, &points, parts, key, group, ledger, &mut next)?;
     *state = next;
     Ok(update)
+}
+
+/// Two steps of the chain with gradients of zeros at parameters that move, to find a [`Disk`] that is not asked for points before
+/// something is charged. Other errors come in their own time.
+fn rehearse<T: TakesPoints>(chain: &T, params: &Tree) -> TreeResult<()> {
+    let steps = || -> TreeResult<()> {
+        let zeros = params.zeros_like()?;
+        let ones = zeros.map(|_, leaf| Ok((leaf + 1.0)?))?;
+        let mut state = chain.init(&zeros)?;
+        for at in [&zeros, &ones] {
+            chain.points(at, &mut state)?;
+            chain.update(zeros.clone(), at, &mut state)?;
+        }
+        Ok(())
+    };
+    steps().or_else(|error| if disk::was_not_asked(&error) { Err(error) } else { Ok(()) })
 }

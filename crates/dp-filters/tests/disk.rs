@@ -66,6 +66,16 @@ fn whole(r: f64) -> PrivacyPlan {
     plan(N as u64, N as f64, 10, r, 0.0)
 }
 
+/// A plan with private losses.
+fn with_losses() -> (Settings, PrivacyPlan) {
+    let settings = Settings { period: 2, ..Settings::default() };
+    let builder = PrivacyPlan::builder().n_samples(N as u64).expected_batch_size(5.0).steps(10);
+    let builder = builder.delta(1e-3).clip_norm(1.0).noise_multiplier(0.5);
+    let builder = builder.losses(settings.schedule()).loss_noise_multiplier(0.2);
+    let plan = builder.build(&RdpAccountant::new()).unwrap();
+    (settings, plan)
+}
+
 #[test]
 fn the_filter_is_a_transformation() {
     let disk = Disk::new(0.4, LookAhead::Fixed(0.8)).unwrap();
@@ -241,19 +251,50 @@ fn a_gradient_without_the_question_where_to_take_it_is_refused_once_parameters_m
     disk.update(normals(3, 1, 1), &moved, &mut state).unwrap();
     // A question is good for one step.
     assert!(disk.update(normals(3, 1, 2), &params, &mut state).is_err());
-    // Behind another filter nobody asks it.
-    let (problem, plan) = (problem(N, 3, 0.0, 4), noisy());
-    let chain = LowPass::new(Recipe::FirstOrder.filter()).then(disk);
-    let driver = FilteredStep { step: step(&plan, PLAIN, &params), chain };
-    let (mut state, mut keys) = (driver.init(&params).unwrap(), RunKey::seeded(1, 0));
+}
+
+/// Behind another filter nobody asks it.
+#[test]
+fn a_filter_in_the_wrong_place_is_refused_before_anything_is_charged() {
+    let (problem, plan, params) = (problem(N, 3, 0.0, 4), noisy(), start());
+    let wrong = LowPass::new(Recipe::FirstOrder.filter()).then(Disk::default());
+    let driver = FilteredStep { step: step(&plan, PLAIN, &params), chain: wrong.clone() };
+    let says = |error: dp_filters::Error| {
+        let text = error.to_string();
+        assert!(text.contains("must be the first link of a chain"), "{text}");
+    };
+    says(driver.init(&params).unwrap_err());
+    let inner = Momentum::default().then(wrong.clone());
+    says(FilteredStep { step: driver.step.clone(), chain: inner }.init(&params).unwrap_err());
+    // With a gain of 1 it wants nothing, wherever it stands.
+    let harmless = LowPass::new(Recipe::FirstOrder.filter());
+    let harmless = harmless.then(Disk::new(1.0, LookAhead::Auto).unwrap());
+    FilteredStep { step: driver.step.clone(), chain: harmless }.init(&params).unwrap();
+    // A state from elsewhere: then the second step says it.
+    let (mut state, mut keys) = (wrong.init(&params).unwrap(), RunKey::seeded(1, 0));
     let mut run = |params: &Tree| {
         let (batch, rates) = (Unsampled(vec![vec![0, 1]]), Rates::uniform(0.1));
         let (key, mut ledger) = (keys.next_step(), plan.ledger());
         driver.run(&problem, params, batch, &rates, key, &SingleProcess, &mut ledger, &mut state)
     };
     let params = run(&params).unwrap().params;
-    let text = run(&params).unwrap_err().to_string();
-    assert!(text.contains("must be the first link of a chain"), "{text}");
+    says(run(&params).unwrap_err());
+    // With rates from private losses.
+    let (settings, plan) = with_losses();
+    let driver = HyFreeStep {
+        step: step(&plan, ClipFunction::automatic(), &params),
+        controller: HyFree::new(settings, &plan).unwrap(),
+        chain: wrong,
+    };
+    let (mut state, key, mut ledger) =
+        (driver.init(&params).unwrap(), RunKey::seeded(8, 0).next_step(), plan.ledger());
+    let parts = plan.sampler().unwrap().draw(&key).map(|batch| vec![batch]);
+    let one = &SingleProcess;
+    says(
+        hyfree_step(&driver, &problem, &params, parts, key, one, &mut ledger, &mut state)
+            .unwrap_err(),
+    );
+    assert_eq!(ledger.n_charges(), 0);
 }
 
 #[test]
@@ -275,11 +316,7 @@ fn parameters_that_are_no_numbers_are_an_error_of_their_own() {
 /// The driver without the question runs while nothing has moved, and then says which one to take.
 #[test]
 fn a_driver_that_does_not_ask_is_refused_with_the_one_that_does() {
-    let settings = Settings { period: 2, ..Settings::default() };
-    let builder = PrivacyPlan::builder().n_samples(N as u64).expected_batch_size(5.0).steps(10);
-    let builder = builder.delta(1e-3).clip_norm(1.0).noise_multiplier(0.5);
-    let builder = builder.losses(settings.schedule()).loss_noise_multiplier(0.2);
-    let plan = builder.build(&RdpAccountant::new()).unwrap();
+    let (settings, plan) = with_losses();
     let driver = HyFreeStep {
         step: step(&plan, ClipFunction::automatic(), &start()),
         controller: HyFree::new(settings, &plan).unwrap(),
@@ -319,11 +356,7 @@ fn the_driver_is_points_step_filter_optimizer_and_descent() {
 
 #[test]
 fn a_step_with_private_rates_takes_its_gradient_where_the_filter_wants_it() {
-    let settings = Settings { period: 2, ..Settings::default() };
-    let builder = PrivacyPlan::builder().n_samples(N as u64).expected_batch_size(5.0).steps(10);
-    let builder = builder.delta(1e-3).clip_norm(1.0).noise_multiplier(0.5);
-    let builder = builder.losses(settings.schedule()).loss_noise_multiplier(0.2);
-    let plan = builder.build(&RdpAccountant::new()).unwrap();
+    let (settings, plan) = with_losses();
     let (problem, function) = (problem(N, 3, 0.5, 4), ClipFunction::automatic());
     for look_ahead in [LookAhead::Auto, LookAhead::Fixed(0.5)] {
         let disk = Disk::new(0.3, look_ahead).unwrap();
