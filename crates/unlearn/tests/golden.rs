@@ -25,8 +25,9 @@ impl Golden {
         Some(cases)
     }
 
+    /// A section that is no list.
     pub(crate) fn part(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        golden::part(&self.0, name)
     }
 
     pub(crate) fn tolerance(&self, name: &str) -> f64 {
@@ -42,9 +43,15 @@ pub(crate) fn close(got: f64, want: f64, absolute: f64, what: &str) {
 
 /// A number, or none where the file says that there is none.
 pub(crate) fn defined(value: &Value) -> Option<f64> {
-    match value {
-        Value::String(text) if text == "nan" => None,
-        Value::Number(number) => number.as_f64(),
-        other => panic!("neither a number nor nan: {other}"),
-    }
+    if value == "nan" { None } else { Some(golden::number(value, "")) }
+}
+
+/// The numbers of a list; infinite ones are texts.
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
+    golden::array(value).iter().map(|value| golden::number(value, "")).collect()
+}
+
+/// The lists of a list.
+pub(crate) fn rows(value: &Value) -> Vec<Vec<f64>> {
+    golden::array(value).iter().map(numbers).collect()
 }

@@ -1,11 +1,11 @@
 //! Membership inference.
 
-use report::golden::{number, numbers};
+use report::golden::number;
 use unlearn::Error;
 use unlearn::metric::attack::{loss_auc, membership_score, muse_auc, priv_leak};
 use unlearn::metric::min_k::{Rounding, min_k, min_k_plus_plus, standardized};
 
-use super::{Golden, close, defined};
+use super::{Golden, close, defined, numbers, rows};
 
 #[test]
 fn golden_loss_attacks_are_reproduced() {
@@ -52,8 +52,7 @@ fn golden_min_k_plus_plus_scores_are_reproduced() {
     let Some(cases) = file.section("min_k_plus_plus") else { return };
     let tolerance = file.tolerance("losses");
     for (idx, case) in cases.iter().enumerate() {
-        let logits: Vec<Vec<f64>> =
-            case["logits"].as_array().unwrap().iter().map(numbers).collect();
+        let logits = rows(&case["logits"]);
         let targets = case["targets"].as_array().unwrap();
         let got: Vec<f64> = logits
             .iter()

@@ -1,12 +1,12 @@
 //! Statistics of samples.
 
-use report::golden::{number, numbers};
+use report::golden::number;
 use unlearn::metric::ks::{Ks, Method};
 use unlearn::metric::mean;
 use unlearn::metric::truth_ratio::{Aggregate, TruthRatio, Wrong, mean_score};
 use unlearn::metric::{ks, probability};
 
-use super::{Golden, close, defined};
+use super::{Golden, close, defined, numbers, rows};
 
 #[test]
 fn golden_two_sample_tests_are_reproduced() {
@@ -53,8 +53,7 @@ fn golden_truth_ratios_are_reproduced() {
     let tolerance = file.tolerance("losses");
     for (idx, case) in cases.iter().enumerate() {
         let right = numbers(&case["paraphrased_avg_loss"]);
-        let wrong: Vec<Vec<f64>> =
-            case["perturbed_avg_loss"].as_array().unwrap().iter().map(numbers).collect();
+        let wrong = rows(&case["perturbed_avg_loss"]);
         assert_eq!(right.len(), wrong.len());
         for (name, how) in [("geometric", Wrong::Geometric), ("arithmetic", Wrong::Arithmetic)] {
             let what = format!("case {idx}, {name}");

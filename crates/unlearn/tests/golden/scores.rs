@@ -1,12 +1,12 @@
 //! The final score of the shared task.
 
-use report::golden::{number, numbers};
+use report::golden::number;
 use serde_json::Value;
 use unlearn::multiple_choice::Rule;
 use unlearn::score::semeval::{Cell, Cells, Gate, Outcome, TASKS};
 use unlearn::{Definition, Score};
 
-use super::{Golden, close};
+use super::{Golden, close, numbers};
 
 fn cells(case: &Value) -> Cells {
     let of = |split: &str| {
