@@ -53,4 +53,11 @@ pub trait Problem {
     /// # Errors
     /// If the model fails.
     fn evaluate(&self, params: &Tree) -> Result<Quality>;
+    /// What the model writes for a held-out record, if it writes: the record, and its text.
+    ///
+    /// # Errors
+    /// If the model fails.
+    fn sample(&self, _params: &Tree) -> Result<Option<(String, String)>> {
+        Ok(None)
+    }
 }

@@ -5,5 +5,6 @@
 
 mod autorate;
 mod data;
+mod filters;
 mod hyfree;
 mod train;

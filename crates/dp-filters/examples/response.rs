@@ -1,10 +1,12 @@
-//! What the named filters do: poles, gains and lag as a table, frequency and noise as plots in the current folder.
+//! What the named filters do: poles, gains and lag as a table, frequency and noise as plots below `target/`.
 //!
 //! `cargo run -p dp-filters --example response`
 
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
 use std::error::Error;
+use std::fs;
+use std::path::Path;
 
 use dp_filters::{Filter, Recipe};
 use report::plot::{Plot, Series};
@@ -33,8 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let gains = filter.first_gains(STEPS).into_iter();
         noise = noise.series(Series::indexed(name, gains.map(|g| g.corrected_noise_power())));
     }
-    frequencies.to_svg()?.save("filter-frequencies.svg")?;
-    noise.to_svg()?.save("filter-noise.svg")?;
-    println!("wrote filter-frequencies.svg and filter-noise.svg");
+    let folder = Path::new("target/filters");
+    fs::create_dir_all(folder)?;
+    frequencies.to_svg()?.save(folder.join("frequencies.svg"))?;
+    noise.to_svg()?.save(folder.join("noise.svg"))?;
+    println!("wrote frequencies.svg and noise.svg in {}", folder.display());
     Ok(())
 }

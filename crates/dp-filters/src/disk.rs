@@ -12,6 +12,17 @@ use crate::kalman::{KalmanStep, ScalarKalman};
 /// A weight so near to 1 counts as 1, and one gradient is enough.
 const ONE: f64 = 1e-12;
 
+/// Largest `gamma` and largest `c`: gradients farther out, or combined with larger weights, say nothing about those at the parameters.
+const LARGEST: f64 = 1e4;
+
+/// The step that must not come before [`Disk::points`].
+const UNASKED: &str = "a gradient for `Disk`, of parameters that have moved,";
+
+/// Whether a [`Disk`] was given gradients without the question where they are to be taken.
+pub(crate) fn was_not_asked(error: &TreeError) -> bool {
+    matches!(error, TreeError::OutOfOrder { step, .. } if *step == UNASKED)
+}
+
 /// How much of each new gradient the estimate takes.
 ///
 /// # Privacy
@@ -33,10 +44,11 @@ pub enum KalmanGain {
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum LookAhead {
     /// `gamma_t = (1 - kappa_t) / kappa_t`, so that the weight `c` of the second gradient is 1, that of the first is 0, and one gradient per
-    /// step is enough.
+    /// step is enough. Refused where `kappa_t` comes so near to 0 that `gamma_t` exceeds 1e4.
     Auto,
-    /// This `gamma`, positive: `c_t = (1 - kappa_t) / (kappa_t gamma)`, which follows `kappa_t` where the gain is not constant. Below
-    /// `(1 - kappa) / kappa` the weights are `c > 1` and `1 - c < 0`, and more samples are clipped.
+    /// This `gamma`, positive and 1e4 at most: `c_t = (1 - kappa_t) / (kappa_t gamma)`, which follows `kappa_t` where the gain is not constant. Below
+    /// `(1 - kappa) / kappa` the weights are `c > 1` and `1 - c < 0`, and more samples are clipped. Refused where `c_t` exceeds
+    /// 1e4.
     Fixed(f64),
 }
 
@@ -67,12 +79,18 @@ pub enum Start {
 ///
 /// The gradients of a sample are combined *before* they are clipped. So the filter comes in two halves: [`Disk::points`] says where the
 /// private step is to take gradients and with which weights, and the [`Transform`] makes `s_t` of what the step released. A
-/// [`crate::FilteredStep`] does both in turn. Whoever calls them apart and forgets the first gets an error
-/// ([`TreeError::OutOfOrder`]) as soon as the parameters have moved.
+/// [`crate::FilteredStep`] does both in turn, and refuses a chain in which it cannot before anything is charged. Whoever calls them apart
+/// and forgets the first gets an error ([`TreeError::OutOfOrder`]) as soon as the parameters have moved, when the second step has been
+/// charged.
 ///
 /// One point is enough at the first step, where `kappa = 1` (then the filter does nothing), and where `c = 1`
 /// ([`LookAhead::Auto`]); else there are two, at twice the cost. On quadratic losses the result does not depend on `gamma`. The noise power
-/// gain is `kappa / (2 - kappa)` in the end. The estimate follows a gradient that changes steadily without lag, unlike [`crate::LowPass`].
+/// gain is `kappa / (2 - kappa)` in the end ([`Disk::noise_power_gain`]). The estimate follows a gradient that changes steadily without lag, unlike [`crate::LowPass`].
+///
+/// It must be the first link of its chain, and not inside a [`crate::PerGroup`]: only the first link is asked for points. Combinations are
+/// differences of gradients at parameters that lie near each other. Where each pass rounds its parameters to a half
+/// (`tape_nn::MixedPrecision`), small displacements and with them such differences are lost: there take [`LookAhead::Auto`], which needs one
+/// gradient, or compute in `f32`.
 ///
 /// Any optimizer may come after it. The state is two trees of the size of the parameters: `s_{t-1}` and `w_{t-1}`.
 ///
@@ -116,24 +134,43 @@ impl Disk {
     /// With a constant gain `kappa`.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidSetting`] unless `kappa` is in `(0, 1]` and a fixed `gamma` is finite and positive.
+    /// [`crate::Error::InvalidSetting`] unless `kappa` is in `(0, 1]`, a fixed `gamma` is positive, and `gamma` and `c` are 1e4 at most.
     pub fn new(kappa: f64, look_ahead: LookAhead) -> Result<Self> {
         check("kappa", "in (0, 1]", kappa, 0.0 < kappa && kappa <= 1.0)?;
-        Self::with_gain(KalmanGain::Constant(kappa), look_ahead)
+        Self::with_gain(KalmanGain::Constant(kappa), kappa, look_ahead)
     }
 
     /// With the gains of a scalar Kalman filter. Both kinds of look-ahead follow `kappa_t`: `c` stays 1 with [`LookAhead::Auto`] and
     /// changes with [`LookAhead::Fixed`].
     ///
     /// # Errors
-    /// [`crate::Error::InvalidSetting`] unless a fixed `gamma` is finite and positive.
+    /// [`crate::Error::InvalidSetting`] unless the variance of the process is positive (gains fall to 0 without one), a fixed `gamma` is
+    /// positive, and `gamma` and `c` are 1e4 at most, for the first gain and for the stationary one. The others lie between them.
     pub fn adaptive(kalman: ScalarKalman, look_ahead: LookAhead) -> Result<Self> {
-        Self::with_gain(KalmanGain::Scalar(kalman), look_ahead)
+        let process = kalman.process_variance();
+        let must = "positive for DiSK (without a process the gains fall to 0)";
+        check("process variance", must, process, 0.0 < process)?;
+        let smallest = kalman.first().gain.min(kalman.stationary_gain());
+        Self::with_gain(KalmanGain::Scalar(kalman), smallest, look_ahead)
     }
 
-    fn with_gain(gain: KalmanGain, look_ahead: LookAhead) -> Result<Self> {
-        if let LookAhead::Fixed(gamma) = look_ahead {
-            check("gamma", "finite and positive", gamma, 0.0 < gamma && gamma.is_finite())?;
+    /// With gains of which this is the smallest.
+    fn with_gain(gain: KalmanGain, smallest: f64, look_ahead: LookAhead) -> Result<Self> {
+        // Of the smallest gain, gamma for c = 1, and c for gamma = 1.
+        let ratio = (1.0 - smallest) / smallest;
+        let ok = |x: f64| (0.0..=LARGEST).contains(&x);
+        match look_ahead {
+            LookAhead::Auto => {
+                let must =
+                    "1e4 at most (take a larger kappa or process variance, or LookAhead::Fixed)";
+                check("gamma = (1 - kappa) / kappa", must, ratio, ok(ratio))?;
+            }
+            LookAhead::Fixed(gamma) => {
+                check("gamma", "positive, and 1e4 at most", gamma, 0.0 < gamma && ok(gamma))?;
+                let c = ratio / gamma;
+                let must = "1e4 at most (take a larger gamma, kappa or process variance)";
+                check("c = (1 - kappa) / (kappa gamma)", must, c, ok(c))?;
+            }
         }
         Ok(Disk { gain, look_ahead, start: Start::default() })
     }
@@ -142,6 +179,20 @@ impl Disk {
     #[must_use]
     pub fn with_start(self, start: Start) -> Self {
         Disk { start, ..self }
+    }
+
+    /// What the variance of white noise is multiplied by in `s_t` after many steps: `kappa / (2 - kappa)`, of the stationary gain where gains
+    /// follow a [`ScalarKalman`]. For [`crate::Denominator::noise_free`] behind it.
+    ///
+    /// # Privacy
+    /// A function of the settings alone.
+    #[must_use]
+    pub fn noise_power_gain(&self) -> f64 {
+        let kappa = match self.gain {
+            KalmanGain::Constant(kappa) => kappa,
+            KalmanGain::Scalar(kalman) => kalman.stationary_gain(),
+        };
+        kappa / (2.0 - kappa)
     }
 
     /// `kappa` of the next step after `state`.
@@ -233,8 +284,9 @@ impl Transform for Disk {
         params.check_like(&grads)?;
         if self.weight(state) != 0.0 && !state.may_correct(params)? {
             return Err(TreeError::OutOfOrder {
-                step: "a gradient for the filter, of parameters that have moved",
-                needs: "the question where it is to be taken (`Disk::points`, with the same tensors)",
+                step: UNASKED,
+                needs: "the question where it is to be taken (`Disk::points`, with the same tensors); `Disk` must be the first link of a \
+                        chain, not in a group, and the chain run by `FilteredStep::run` or `hyfree_step`, which ask, not by `HyFreeStep::run`",
             });
         }
         let KalmanStep { gain, variance } = self.next(state);

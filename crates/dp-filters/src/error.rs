@@ -20,10 +20,12 @@ pub enum Error {
     /// A filter that does not see the newest gradient: its gain after one step is zero.
     #[error("coefficient b_0 must not be 0: the first gradient would come out divided by 0")]
     NoInput,
-    /// A filter whose answer to one gradient does not die away.
+    /// A filter whose answer to one gradient does not die away, or so slowly that rounding hides it.
     #[error(
-        "the filter is not stable: its pole {pole} has modulus {}, and poles must lie inside the unit circle",
-        .pole.modulus()
+        "the filter is not stable: its pole {pole} has modulus {}, and poles must lie inside the unit circle by more than rounding: the \
+         reflection coefficients of the denominator must be below 1 - {:e}; move the pole inwards",
+        .pole.modulus(),
+        crate::filter::MARGIN
     )]
     Unstable {
         /// The pole that is farthest out.

@@ -7,10 +7,17 @@ mod step_down;
 pub(crate) use gains::other_filter;
 pub use gains::{Gain, Gains};
 pub use poles::Pole;
+pub(crate) use step_down::MARGIN;
 
 use crate::error::{Error, Result};
 
-/// The step response is looked at until it has settled, or for so many steps.
+/// The step response is looked at for so many steps at least, where there is feedback.
+const LOOKED_AT: u64 = 10_000;
+
+/// For so many time constants of the farthest pole at least, and two more for each pole, since several may lie together.
+const TIME_CONSTANTS: f64 = 20.0;
+
+/// For so many steps at most.
 const SCANNED: u64 = 1_000_000;
 
 /// Settled: as near to the gain at frequency zero, relative to it.
@@ -27,7 +34,8 @@ const ROUNDING: f64 = 1e-14;
 ///
 /// so an exponential average with decay 0.9 has `a = [-0.9]`, `b = [0.1]`. A filter that exists is valid: all
 /// coefficients are finite, `b_0` is not zero, the poles lie inside the unit circle, the gain at frequency zero is not zero and the
-/// step response `c_t` (the same recursion fed with ones) is positive at every step.
+/// step response `c_t` (the same recursion fed with ones) is positive at every step. The step response is looked at until it has settled
+/// and the slowest pole has died away, for 10,000 steps at least where there is feedback, and for a million at most.
 ///
 /// # Privacy
 /// Coefficients are public. They must not be chosen by looking at gradients without noise.
@@ -59,7 +67,7 @@ impl Filter {
     ///
     /// # Errors
     /// [`Error::NotFinite`], [`Error::NoInput`], [`Error::Unstable`] with the pole farthest out, [`Error::ZeroDcGain`],
-    /// [`Error::GainNotPositive`] with the first such step.
+    /// [`Error::GainNotPositive`] with the first such step, [`Error::Poles`] if the poles were not found.
     pub fn new(a: Vec<f64>, b: Vec<f64>) -> Result<Self> {
         let named = |letter: char, first: usize| {
             move |(i, x): (usize, &f64)| (format!("{letter}_{}", i + first), *x)
@@ -154,6 +162,7 @@ impl Filter {
     }
 
     fn check_gains(&self) -> Result<()> {
+        let least = self.settling_steps()?;
         let (limit, mut gains, mut settled) = (self.dc_gain(), self.gains(), 0);
         for _ in 0..SCANNED {
             let gain = gains.next(self);
@@ -162,12 +171,25 @@ impl Filter {
             }
             let near = (gain.step_response - limit).abs() <= SETTLED * limit.abs();
             settled = if near { settled + 1 } else { 0 };
-            // The next values follow from as many as there are coefficients.
-            if self.a.len() + self.b.len() <= settled {
+            // The next values follow from as many as there are coefficients. With slow poles all of these may be near for a while and leave
+            // again, so that alone does not end it.
+            if self.a.len() + self.b.len() <= settled && least <= gains.step() as f64 {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// After how many steps nothing is left of the beginning: none without feedback.
+    fn settling_steps(&self) -> Result<f64> {
+        if self.a.is_empty() {
+            return Ok(0.0);
+        }
+        let modulus = poles::farthest(&self.a)?.modulus();
+        // Of poles on top of each other the computed ones may lie outside: then as long as can be.
+        let time_constant = if modulus < 1.0 { -1.0 / modulus.ln() } else { f64::INFINITY };
+        let order = self.a.len() as f64;
+        Ok((time_constant * (TIME_CONSTANTS + 2.0 * order)).max(LOOKED_AT as f64))
     }
 }
 

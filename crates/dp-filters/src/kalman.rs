@@ -2,6 +2,9 @@
 
 use crate::error::{Result, check};
 
+/// Largest sum of the variances: sums of a few still fit.
+pub(crate) const LARGEST_VARIANCE: f64 = 1e300;
+
 /// Gains `kappa_t` of the scalar Kalman filter, for a quantity that moves by steps of variance `process` and is observed with noise of
 /// variance `observation`:
 ///
@@ -51,8 +54,8 @@ impl ScalarKalman {
     /// Gains for these variances: of the estimate before the first observation, of a step of the process, of an observation.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidSetting`] unless all are finite, the observation's is positive, the others are not negative, and one of them is
-    /// positive.
+    /// [`crate::Error::InvalidSetting`] unless all are finite and together 1e300 at most, the observation's is positive, the others are not
+    /// negative, and one of them is positive. Only ratios matter, so larger ones may be scaled down.
     pub fn new(initial: f64, process: f64, observation: f64) -> Result<Self> {
         let range = 0.0..f64::INFINITY;
         let must = "finite and not negative";
@@ -62,6 +65,9 @@ impl ScalarKalman {
         check("observation variance", "finite and positive", observation, ok)?;
         let sum = initial + process;
         check("initial and process variance together", "positive", sum, 0.0 < sum)?;
+        let sum = sum + observation;
+        let must = "1e300 at most (only their ratios matter: scale them down)";
+        check("sum of the variances", must, sum, sum <= LARGEST_VARIANCE)?;
         Ok(ScalarKalman { initial, process, observation })
     }
 
@@ -93,8 +99,15 @@ impl ScalarKalman {
     #[must_use]
     pub fn stationary_gain(&self) -> f64 {
         let (q, r) = (self.process, self.observation);
-        let p = 0.5 * (q + (q * q + 4.0 * q * r).sqrt());
+        // A product of roots, since squares of large variances do not fit.
+        let p = 0.5 * (q + q.sqrt() * (q + 4.0 * r).sqrt());
         p / (p + r)
+    }
+
+    /// Variance of a step of the process.
+    #[must_use]
+    pub fn process_variance(&self) -> f64 {
+        self.process
     }
 
     /// Variance of an observation.

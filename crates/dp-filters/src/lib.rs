@@ -19,4 +19,4 @@ pub use low_pass::{AdamMode, Denominator, FilteredAdam, FilteredAdamState, LowPa
 pub use per_group::{PerGroup, PerGroupState};
 pub use recipe::Recipe;
 pub use response::Response;
-pub use step::{FilteredStep, TakesPoints, Update, hyfree_step};
+pub use step::{AtParams, FilteredStep, TakesPoints, Update, hyfree_step};

@@ -1,9 +1,11 @@
 //! DOPPLER: a linear filter between private gradients and any optimizer.
 
 mod adam;
+mod denominator;
 mod state;
 
-pub use adam::{AdamMode, Denominator, FilteredAdam, FilteredAdamState};
+pub use adam::{AdamMode, FilteredAdam, FilteredAdamState};
+pub use denominator::Denominator;
 pub use state::LowPassState;
 
 use tensor_tree::{Result as TreeResult, Transform, Tree};

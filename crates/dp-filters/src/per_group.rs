@@ -8,6 +8,9 @@ use crate::error::Result;
 
 /// Applies to each group of leaves its own transformation: a slow filter for the layers whose gradients change slowly, none for the others.
 ///
+/// A [`crate::FilteredStep`] takes it only with transformations that are [`crate::AtParams`]: not with a [`crate::Disk`], which stands
+/// before it instead.
+///
 /// # Privacy
 /// Post-processing if the transformations are: which leaf is in which group must not depend on gradients without noise.
 ///

@@ -7,14 +7,39 @@ use tensor_tree::{
     Tree,
 };
 
-use crate::disk::{Disk, DiskState};
+use crate::disk::{self, Disk, DiskState};
 use crate::error::Result;
 use crate::low_pass::{FilteredAdam, LowPass};
 use crate::per_group::PerGroup;
 
 /// A transformation that says where the gradients that it is given are to be taken.
 ///
-/// A chain asks its first link; a link behind another one sees what that one makes, not gradients of samples.
+/// A chain asks its first link; a link behind another one sees what that one makes, not gradients of samples. So [`Disk`] belongs in the
+/// first place of a chain. [`PerGroup`] has one gradient for all of its groups, so it takes only transformations that are [`AtParams`].
+///
+/// # Examples
+/// ```
+/// # use dp_core::PrivateStep;
+/// # use dp_filters::{Disk, FilteredStep, LowPass, PerGroup, Recipe};
+/// # use tensor_tree::{Groups, Transform, Tree};
+/// # fn run(step: PrivateStep, groups: Groups, params: &Tree) -> Result<(), Box<dyn std::error::Error>> {
+/// let slow = PerGroup::new(groups, vec![LowPass::new(Recipe::DoublePole.filter())])?;
+/// FilteredStep { step, chain: Disk::default().then(slow) }.init(params)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In a group nobody would ask DiSK:
+/// ```compile_fail,E0599
+/// # use dp_core::PrivateStep;
+/// # use dp_filters::{Disk, FilteredStep, LowPass, PerGroup, Recipe};
+/// # use tensor_tree::{Groups, Transform, Tree};
+/// # fn run(step: PrivateStep, groups: Groups, params: &Tree) -> Result<(), Box<dyn std::error::Error>> {
+/// let slow = PerGroup::new(groups, vec![Disk::default()])?;
+/// FilteredStep { step, chain: slow.then(LowPass::new(Recipe::None.filter())) }.init(params)?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait TakesPoints: Transform {
     /// The points of the next step, with weights by which the gradients of each sample are combined before clipping.
     ///
@@ -29,13 +54,26 @@ pub trait TakesPoints: Transform {
     }
 }
 
+/// A transformation that takes its gradients at the parameters themselves, so that it may stand anywhere in a chain and in a [`PerGroup`].
+/// For one of your own, leave [`TakesPoints::points`] as it is.
+pub trait AtParams: TakesPoints {}
+
 impl TakesPoints for LowPass {}
 impl TakesPoints for FilteredAdam {}
 impl TakesPoints for tensor_tree::Identity {}
 impl TakesPoints for tensor_tree::Sgd {}
 impl TakesPoints for tensor_tree::Momentum {}
 impl TakesPoints for tensor_tree::AdamW {}
-impl<T: Transform> TakesPoints for PerGroup<T> {}
+impl<T: AtParams> TakesPoints for PerGroup<T> {}
+
+impl AtParams for LowPass {}
+impl AtParams for FilteredAdam {}
+impl AtParams for tensor_tree::Identity {}
+impl AtParams for tensor_tree::Sgd {}
+impl AtParams for tensor_tree::Momentum {}
+impl AtParams for tensor_tree::AdamW {}
+impl<T: AtParams> AtParams for PerGroup<T> {}
+impl<A: AtParams, B: AtParams> AtParams for Chain<A, B> {}
 
 impl TakesPoints for Disk {
     fn points(&self, params: &Tree, state: &mut DiskState) -> TreeResult<Vec<ProbePoint>> {
@@ -77,11 +115,12 @@ pub struct Update {
 }
 
 impl<T: TakesPoints> FilteredStep<T> {
-    /// Memory before the first step.
+    /// Memory before the first step. The chain takes two steps for trial first, without gradients and without a charge.
     ///
     /// # Errors
-    /// Those of the chain.
+    /// Those of the chain, and [`tensor_tree::Error::OutOfOrder`] if a [`Disk`] in it stands where nobody asks it for points.
     pub fn init(&self, params: &Tree) -> Result<T::State> {
+        rehearse(&self.chain, params)?;
         Ok(self.chain.init(params)?)
     }
 
@@ -123,7 +162,8 @@ impl<T: TakesPoints> FilteredStep<T> {
 /// enough, the loss at the parameters themselves costs a forward pass more, and no more privacy.
 ///
 /// # Errors
-/// As [`HyFreeStep::run_at`], and those of the chain. On an error the state is as it was; the charge may have been made.
+/// As [`HyFreeStep::run_at`], and those of the chain. On an error the state is as it was; the charge may have been made. A [`Disk`] that
+/// stands where nobody asks it for points is refused before the first charge.
 #[allow(clippy::too_many_arguments, reason = "those of the driver's own step")]
 pub fn hyfree_step<T: TakesPoints, O: PerSampleDifferentiable>(
     driver: &HyFreeStep<T>,
@@ -135,9 +175,28 @@ pub fn hyfree_step<T: TakesPoints, O: PerSampleDifferentiable>(
     ledger: &mut impl Charge,
     state: &mut HyFreeState<T::State>,
 ) -> Result<HyFreeUpdate> {
+    if state.rates.step() == 0 {
+        rehearse(&driver.chain, params)?;
+    }
     let mut next = state.clone();
     let points = driver.chain.points(params, &mut next.chain)?;
     let update = driver.run_at(objective, params, &points, parts, key, group, ledger, &mut next)?;
     *state = next;
     Ok(update)
+}
+
+/// Two steps of the chain with gradients of zeros at parameters that move, to find a [`Disk`] that is not asked for points before
+/// something is charged. Other errors come in their own time.
+fn rehearse<T: TakesPoints>(chain: &T, params: &Tree) -> TreeResult<()> {
+    let steps = || -> TreeResult<()> {
+        let zeros = params.zeros_like()?;
+        let ones = zeros.map(|_, leaf| Ok((leaf + 1.0)?))?;
+        let mut state = chain.init(&zeros)?;
+        for at in [&zeros, &ones] {
+            chain.points(at, &mut state)?;
+            chain.update(zeros.clone(), at, &mut state)?;
+        }
+        Ok(())
+    };
+    steps().or_else(|error| if disk::was_not_asked(&error) { Err(error) } else { Ok(()) })
 }

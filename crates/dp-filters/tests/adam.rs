@@ -1,7 +1,7 @@
 //! Filters in Adam: where they stand, what is divided by, and the second moment without the noise.
 
 use dp_core::ClipFunction;
-use dp_filters::{AdamMode, Denominator, Filter, FilteredAdam, LowPass, Recipe};
+use dp_filters::{AdamMode, Denominator, Disk, Filter, FilteredAdam, LookAhead, LowPass, Recipe};
 use tensor_tree::conformance::check_transform;
 use tensor_tree::{AdamW, Transform, Tree};
 
@@ -167,10 +167,52 @@ fn the_noise_of_a_step_is_what_its_denominator_takes_off() {
     let plan = plan(100, 25.0, 10, 2.0, 1.5);
     let step = step(&plan, ClipFunction::automatic(), &leaf(&[0.0; 3]));
     assert_eq!(step.noise_std(), 1.5 * 2.0 / 25.0);
-    let Denominator::NoiseFree { noise_std, floor } = Denominator::noise_free(&step, 1e-8) else {
-        panic!("another denominator")
+    let parts = |before: f64| match Denominator::noise_free(&step, before, 1e-8).unwrap() {
+        Denominator::NoiseFree { noise_std, floor } => (noise_std, floor),
+        other => panic!("{other:?}"),
     };
-    assert_eq!((noise_std, floor), (0.12, 1e-8));
+    assert_eq!(parts(1.0), (0.12, 1e-8));
+    assert_eq!(parts(0.25), (0.06, 1e-8));
+    for bad in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+        let error = Denominator::noise_free(&step, bad, 1e-8).unwrap_err().to_string();
+        assert!(error.starts_with("noise power gain of what stands before must be"), "{error}");
+        assert!(Denominator::noise_free(&step, 1.0, bad).is_err(), "{bad}");
+    }
+}
+
+/// Behind DiSK the noise is a nineteenth of that of the step. A gradient of 0.3 in noise of deviation 1, over many coordinates.
+#[test]
+fn behind_another_filter_the_noise_that_is_left_is_taken_off() {
+    const D: usize = 2000;
+    const SIGNAL: f64 = 0.3;
+    let (params, zero) = (leaf(&vec![0.0; D]), leaf(&vec![0.0; D]));
+    let step = step(&plan(100, 25.0, 10, 25.0, 1.0), ClipFunction::automatic(), &params);
+    assert_eq!(step.noise_std(), 1.0);
+    let disk = Disk::new(0.1, LookAhead::Auto).unwrap();
+    let run = |signal: f64, before: f64| {
+        let free = Denominator::noise_free(&step, before, 1e-8).unwrap();
+        let adam = adam(Recipe::FirstOrder.filter(), AdamMode::ReplaceFirstMoment);
+        let chain = disk.then(adam.with_denominator(free).unwrap());
+        let mut state = chain.init(&params).unwrap();
+        let mut one = |t: u64| {
+            let g = zero.map(|_, leaf| Ok((leaf + signal)?)).unwrap();
+            let g = g.add_scaled(1.0, &normals(D, 31, t)).unwrap();
+            values(&chain.update(g, &params, &mut state).unwrap())
+        };
+        (0..600).map(&mut one).last().unwrap()
+    };
+    let mean = |x: &[f64]| x.iter().map(|x| x.abs()).sum::<f64>() / x.len() as f64;
+    // Without noise every direction is 1.
+    let right = mean(&run(SIGNAL, disk.noise_power_gain()));
+    assert!((0.8..1.4).contains(&right), "{right}");
+    // That of the step is more than there is in all: the floor of 1e-4 is divided by.
+    let wrong = mean(&run(SIGNAL, 1.0));
+    assert!(1000.0 < wrong, "{wrong}");
+    // Noise alone: what is left of the second moment is its own deviation, about zero, so the floor is met by half of it and not by all.
+    let at_floor =
+        |before: f64| run(0.0, before).iter().filter(|x| 30.0 < x.abs()).count() as f64 / D as f64;
+    let (right, wrong) = (at_floor(disk.noise_power_gain()), at_floor(1.0));
+    assert!((0.3..0.8).contains(&right) && 0.95 < wrong, "{right} {wrong}");
 }
 
 #[test]

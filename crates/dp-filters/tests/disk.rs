@@ -66,6 +66,16 @@ fn whole(r: f64) -> PrivacyPlan {
     plan(N as u64, N as f64, 10, r, 0.0)
 }
 
+/// A plan with private losses.
+fn with_losses() -> (Settings, PrivacyPlan) {
+    let settings = Settings { period: 2, ..Settings::default() };
+    let builder = PrivacyPlan::builder().n_samples(N as u64).expected_batch_size(5.0).steps(10);
+    let builder = builder.delta(1e-3).clip_norm(1.0).noise_multiplier(0.5);
+    let builder = builder.losses(settings.schedule()).loss_noise_multiplier(0.2);
+    let plan = builder.build(&RdpAccountant::new()).unwrap();
+    (settings, plan)
+}
+
 #[test]
 fn the_filter_is_a_transformation() {
     let disk = Disk::new(0.4, LookAhead::Fixed(0.8)).unwrap();
@@ -178,6 +188,48 @@ fn settings_out_of_range_are_refused() {
 }
 
 #[test]
+fn settings_that_look_too_far_ahead_or_overflow_are_refused() {
+    let says = |disk: dp_filters::Result<Disk>, what: &str| {
+        let error = disk.unwrap_err().to_string();
+        assert!(error.starts_with(what) && error.contains("1e4 at most"), "{error}");
+    };
+    // gamma = (1 - kappa) / kappa, and c = gamma / Fixed.
+    for kappa in [9.9e-5, 1e-10, 1e-320] {
+        says(Disk::new(kappa, LookAhead::Auto), "gamma = (1 - kappa) / kappa must be");
+        says(Disk::new(kappa, LookAhead::Fixed(1.0)), "c = (1 - kappa) / (kappa gamma) must be");
+    }
+    says(Disk::new(1e-320, LookAhead::Fixed(1e-5)), "c = ");
+    says(Disk::new(0.5, LookAhead::Fixed(9.9e-5)), "c = ");
+    says(Disk::new(0.5, LookAhead::Fixed(1.1e4)), "gamma must be");
+    assert!(Disk::new(1e-4, LookAhead::Auto).is_ok());
+    assert!(Disk::new(1e-4, LookAhead::Fixed(1.0)).is_ok());
+    assert!(Disk::new(0.5, LookAhead::Fixed(1e4)).is_ok());
+    // Gains that fall to 0, or to a small one, or begin with one.
+    let adaptive = |p: f64, q: f64, r: f64, look_ahead: LookAhead| {
+        Disk::adaptive(ScalarKalman::new(p, q, r).unwrap(), look_ahead)
+    };
+    for look_ahead in [LookAhead::Auto, LookAhead::Fixed(1.0)] {
+        let error = adaptive(1.0, 0.0, 1.0, look_ahead).unwrap_err().to_string();
+        assert!(error.starts_with("process variance must be positive for DiSK"), "{error}");
+        assert!(adaptive(1.0, 1e-12, 1.0, look_ahead).is_err());
+        assert!(adaptive(0.0, 1e-7, 1.0, look_ahead).is_err());
+        assert!(adaptive(1.0, 1e-7, 1.0, look_ahead).is_ok());
+    }
+    // Variances near the largest double have gains that are numbers, or are refused.
+    let error = ScalarKalman::new(1e308, 1e308, 1e308).unwrap_err().to_string();
+    assert!(error.starts_with("sum of the variances must be 1e300 at most"), "{error}");
+    for scale in [1e-200, 1e-100, 1.0, 1e100, 3e299] {
+        let scaled = ScalarKalman::new(scale, 0.1 * scale, 0.5 * scale).unwrap();
+        let plain = ScalarKalman::new(1.0, 0.1, 0.5).unwrap();
+        let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-12;
+        assert!(near(scaled.stationary_gain(), plain.stationary_gain()), "{scale}");
+        for (a, b) in scaled.gains(30).iter().zip(plain.gains(30)) {
+            assert!(near(a.gain, b.gain), "{scale}: {} {}", a.gain, b.gain);
+        }
+    }
+}
+
+#[test]
 fn a_gradient_without_the_question_where_to_take_it_is_refused_once_parameters_move() {
     let disk = Disk::default();
     let (params, moved) = (start(), leaf(&[1.0, -1.0, 0.0]));
@@ -186,9 +238,11 @@ fn a_gradient_without_the_question_where_to_take_it_is_refused_once_parameters_m
     disk.update(normals(3, 1, 0), &params, &mut state).unwrap();
     let before = state.clone();
     let error = disk.update(normals(3, 1, 1), &moved, &mut state).unwrap_err();
-    assert!(
-        matches!(error, Error::OutOfOrder { .. }) && error.to_string().contains("Disk::points")
-    );
+    let text = error.to_string();
+    assert!(matches!(error, Error::OutOfOrder { .. }), "{text}");
+    for word in ["Disk::points", "first link", "FilteredStep::run", "hyfree_step"] {
+        assert!(text.contains(word), "{text}");
+    }
     assert_eq!(state.step(), before.step());
     // Asked for other parameters.
     disk.points(&params, &mut state).unwrap();
@@ -197,18 +251,94 @@ fn a_gradient_without_the_question_where_to_take_it_is_refused_once_parameters_m
     disk.update(normals(3, 1, 1), &moved, &mut state).unwrap();
     // A question is good for one step.
     assert!(disk.update(normals(3, 1, 2), &params, &mut state).is_err());
-    // Behind another filter nobody asks it.
-    let (problem, plan) = (problem(N, 3, 0.0, 4), noisy());
-    let chain = LowPass::new(Recipe::FirstOrder.filter()).then(disk);
-    let driver = FilteredStep { step: step(&plan, PLAIN, &params), chain };
-    let (mut state, mut keys) = (driver.init(&params).unwrap(), RunKey::seeded(1, 0));
+}
+
+/// Behind another filter nobody asks it.
+#[test]
+fn a_filter_in_the_wrong_place_is_refused_before_anything_is_charged() {
+    let (problem, plan, params) = (problem(N, 3, 0.0, 4), noisy(), start());
+    let wrong = LowPass::new(Recipe::FirstOrder.filter()).then(Disk::default());
+    let driver = FilteredStep { step: step(&plan, PLAIN, &params), chain: wrong.clone() };
+    let says = |error: dp_filters::Error| {
+        let text = error.to_string();
+        assert!(text.contains("must be the first link of a chain"), "{text}");
+    };
+    says(driver.init(&params).unwrap_err());
+    let inner = Momentum::default().then(wrong.clone());
+    says(FilteredStep { step: driver.step.clone(), chain: inner }.init(&params).unwrap_err());
+    // With a gain of 1 it wants nothing, wherever it stands.
+    let harmless = LowPass::new(Recipe::FirstOrder.filter());
+    let harmless = harmless.then(Disk::new(1.0, LookAhead::Auto).unwrap());
+    FilteredStep { step: driver.step.clone(), chain: harmless }.init(&params).unwrap();
+    // A state from elsewhere: then the second step says it.
+    let (mut state, mut keys) = (wrong.init(&params).unwrap(), RunKey::seeded(1, 0));
     let mut run = |params: &Tree| {
         let (batch, rates) = (Unsampled(vec![vec![0, 1]]), Rates::uniform(0.1));
         let (key, mut ledger) = (keys.next_step(), plan.ledger());
         driver.run(&problem, params, batch, &rates, key, &SingleProcess, &mut ledger, &mut state)
     };
     let params = run(&params).unwrap().params;
-    assert!(run(&params).is_err());
+    says(run(&params).unwrap_err());
+    // With rates from private losses.
+    let (settings, plan) = with_losses();
+    let driver = HyFreeStep {
+        step: step(&plan, ClipFunction::automatic(), &params),
+        controller: HyFree::new(settings, &plan).unwrap(),
+        chain: wrong,
+    };
+    let (mut state, key, mut ledger) =
+        (driver.init(&params).unwrap(), RunKey::seeded(8, 0).next_step(), plan.ledger());
+    let parts = plan.sampler().unwrap().draw(&key).map(|batch| vec![batch]);
+    let one = &SingleProcess;
+    says(
+        hyfree_step(&driver, &problem, &params, parts, key, one, &mut ledger, &mut state)
+            .unwrap_err(),
+    );
+    assert_eq!(ledger.n_charges(), 0);
+}
+
+#[test]
+fn parameters_that_are_no_numbers_are_an_error_of_their_own() {
+    let (disk, params) = (Disk::default(), start());
+    for bad in [f64::NAN, f64::INFINITY] {
+        let mut state = disk.init(&params).unwrap();
+        disk.update(normals(3, 1, 0), &params, &mut state).unwrap();
+        let error = disk.update(normals(3, 1, 1), &leaf(&[1.0, bad, 0.0]), &mut state).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { .. }), "{error}");
+        assert!(
+            error.to_string().contains("displacement of the parameters must be finite"),
+            "{error}"
+        );
+        assert_eq!(state.step(), 1);
+    }
+}
+
+/// The driver without the question runs while nothing has moved, and then says which one to take.
+#[test]
+fn a_driver_that_does_not_ask_is_refused_with_the_one_that_does() {
+    let (settings, plan) = with_losses();
+    let driver = HyFreeStep {
+        step: step(&plan, ClipFunction::automatic(), &start()),
+        controller: HyFree::new(settings, &plan).unwrap(),
+        chain: Disk::default().then(AdamW::default()),
+    };
+    let (problem, mut params) = (problem(N, 3, 0.5, 4), start());
+    let (mut state, mut keys) = (driver.init(&params).unwrap(), RunKey::seeded(8, 0));
+    let mut refused = None;
+    for _ in 0..6 {
+        let key = keys.next_step();
+        let parts = plan.sampler().unwrap().draw(&key).map(|batch| vec![batch]);
+        let (one, mut ledger) = (&SingleProcess, plan.ledger());
+        match driver.run(&problem, &params, parts, key, one, &mut ledger, &mut state) {
+            Ok(update) => params = update.params,
+            Err(error) => {
+                refused = Some(error.to_string());
+                break;
+            }
+        }
+    }
+    let text = refused.expect("it went on without the question");
+    assert!(text.contains("not by `HyFreeStep::run`"), "{text}");
 }
 
 #[test]
@@ -226,11 +356,7 @@ fn the_driver_is_points_step_filter_optimizer_and_descent() {
 
 #[test]
 fn a_step_with_private_rates_takes_its_gradient_where_the_filter_wants_it() {
-    let settings = Settings { period: 2, ..Settings::default() };
-    let builder = PrivacyPlan::builder().n_samples(N as u64).expected_batch_size(5.0).steps(10);
-    let builder = builder.delta(1e-3).clip_norm(1.0).noise_multiplier(0.5);
-    let builder = builder.losses(settings.schedule()).loss_noise_multiplier(0.2);
-    let plan = builder.build(&RdpAccountant::new()).unwrap();
+    let (settings, plan) = with_losses();
     let (problem, function) = (problem(N, 3, 0.5, 4), ClipFunction::automatic());
     for look_ahead in [LookAhead::Auto, LookAhead::Fixed(0.5)] {
         let disk = Disk::new(0.3, look_ahead).unwrap();

@@ -1,6 +1,6 @@
 //! Coefficients: which are refused and what is said of them, and what valid ones do to ones, frequencies and noise.
 
-use dp_filters::{Error, Filter, Recipe};
+use dp_filters::{Disk, Error, Filter, LookAhead, LowPass, Recipe};
 use proptest::prelude::*;
 
 use crate::support::{cases, filters, times};
@@ -52,6 +52,49 @@ fn a_filter_by_whose_gain_one_cannot_divide_is_refused_and_says_why() {
     assert!(matches!(error, Error::GainNotPositive { step: 2900..3200, .. }), "{text}");
 }
 
+/// Four poles at p = 1 - 2^-10 and a numerator that nearly cancels them: `c_t` is 1 to 1e-6 for long, and then leaves it for below 0.
+/// All coefficients are exact in doubles, so this is no matter of rounding.
+#[test]
+fn a_gain_that_leaves_its_limit_after_it_seemed_to_have_settled_is_refused() {
+    let pole = 1.0 - 2f64.powi(-10);
+    let a = times(&times(&[1.0, -pole], &[1.0, -pole]), &times(&[1.0, -pole], &[1.0, -pole]));
+    let mut b = a.clone();
+    b[3] -= 2f64.powi(-26);
+    b[4] += 2f64.powi(-26);
+    let (error, text) = refused(&a[1..], &b);
+    assert!(matches!(error, Error::GainNotPositive { step: 1030..1040, .. }), "{text}");
+}
+
+#[test]
+fn a_pole_that_rounding_does_not_tell_from_the_circle_is_refused_with_the_margin() {
+    let (error, text) = refused(&[-1.9, 0.9], &[1.0]);
+    assert!(matches!(error, Error::Unstable { .. }), "{text}");
+    assert!(text.contains("by more than rounding") && text.contains("below 1 - 1e-12"), "{text}");
+    let text = Filter::ema(1.0 - 1e-13).unwrap_err().to_string();
+    assert!(text.contains("decay must be in [0, 1 - 1e-12)"), "{text}");
+    assert!((Filter::ema(1.0 - 1e-11).unwrap().dc_gain() - 1.0).abs() < 1e-15);
+}
+
+/// Not moved apart by the root of a rounding.
+#[test]
+fn two_poles_that_coincide_come_out_as_one() {
+    for pole in [0.8, -0.3, 0.1, 0.99] {
+        let a = times(&[1.0, -pole], &[1.0, -pole]);
+        let poles = Filter::new(a[1..].to_vec(), vec![1.0]).unwrap().poles().unwrap();
+        assert_eq!(poles.len(), 2);
+        for got in poles {
+            assert!((got.re - pole).abs() < 1e-15 && got.im == 0.0, "{got}, want {pole}");
+        }
+    }
+    assert_eq!(Recipe::DoublePole.filter().poles().unwrap()[0].to_string(), "0.8");
+    // Two that do not: 0.8 and 0.8 + 1e-6, and a pair off the axis by as much.
+    let near = Filter::new(vec![-1.600_001, 0.8 * 0.800_001], vec![1.0]).unwrap();
+    let [far, near] = near.poles().unwrap()[..] else { panic!("not two poles") };
+    assert!((far.re - near.re - 1e-6).abs() < 1e-9, "{far} {near}");
+    let pair = Filter::new(vec![-1.6, 0.64 + 1e-12], vec![1.0]).unwrap().poles().unwrap();
+    assert!((pair[0].im - 1e-6).abs() < 1e-9, "{}", pair[0]);
+}
+
 #[test]
 fn coefficients_that_are_no_numbers_are_refused_by_name() {
     for bad in [f64::NAN, f64::INFINITY] {
@@ -94,17 +137,19 @@ fn designed_filters_pass_the_mean_and_halve_the_power_at_their_cut_off() {
         (Filter::butterworth_2, 0.4999),
     ];
     for (design, highest) in designs {
-        for cut_off in [1e-4, 0.01, 0.05, 0.1, 0.25, 0.4, highest] {
+        for cut_off in [1e-5, 3.7e-5, 1e-4, 0.01, 0.05, 0.1, 0.25, 0.4, highest] {
             let filter = design(cut_off).unwrap();
             let at = |f: f64| filter.response(f).unwrap().magnitude;
             // Rounded coefficients, over the squared distance of the cut-off from where the denominator is smallest.
             let edge = if highest < 0.5 { cut_off.min(0.5 - cut_off) } else { cut_off };
             let small = (std::f64::consts::TAU * edge).powi(2);
             let tolerance = 16.0 * f64::EPSILON * (1.0 + 1.0 / small);
-            assert!((at(0.0) - 1.0).abs() < tolerance, "{cut_off}: {}", at(0.0));
+            // Normalised, so that rounding of the poles does not matter.
+            assert!((filter.dc_gain() - 1.0).abs() < 4.0 * f64::EPSILON, "{cut_off}: {}", at(0.0));
+            assert!(LowPass::uncorrected(filter.clone()).is_ok(), "{cut_off}");
             assert!((at(cut_off) - 0.5f64.sqrt()).abs() < tolerance, "{cut_off}: {}", at(cut_off));
         }
-        for bad in [0.0, -0.1, 0.6, f64::NAN] {
+        for bad in [0.0, -0.1, 0.6, 9.9e-6, 1e-8, f64::NAN] {
             assert!(matches!(design(bad), Err(Error::InvalidSetting { .. })), "{bad}");
         }
     }
@@ -212,7 +257,6 @@ proptest! {
 }
 
 /// What is read from a file is checked as what is written in code.
-#[cfg(feature = "serde")]
 #[test]
 fn filters_are_checked_when_they_are_read() {
     for recipe in Recipe::ALL {
@@ -224,4 +268,14 @@ fn filters_are_checked_when_they_are_read() {
     let read = |text: &str| serde_json::from_str::<Filter>(text).unwrap_err().to_string();
     assert!(read(r#"{"a": [-2.0], "b": [1.0]}"#).contains("pole 2 has modulus 2"));
     assert!(read(r#"{"a": [], "b": [1.0], "c": 0}"#).contains("unknown field"));
+}
+
+/// Other settings are plain values when they are read, and checked where they are used.
+#[test]
+fn settings_are_checked_when_they_are_used() {
+    let read: LookAhead = serde_json::from_str(r#"{"fixed": -1.0}"#).unwrap();
+    assert_eq!(read, LookAhead::Fixed(-1.0));
+    assert!(matches!(Disk::new(0.5, read), Err(Error::InvalidSetting { name: "gamma", .. })));
+    let read: LookAhead = serde_json::from_str(r#""auto""#).unwrap();
+    assert!(Disk::new(0.5, read).is_ok());
 }

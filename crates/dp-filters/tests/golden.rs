@@ -2,7 +2,7 @@
 
 use dp_core::{ClipFunction, PrivacyPlan, PrivateStep, RunKey, Unsampled};
 use dp_filters::{
-    AdamMode, Disk, Filter, FilteredAdam, FilteredStep, LookAhead, LowPass, LowPassState,
+    AdamMode, Disk, Filter, FilteredAdam, FilteredStep, LookAhead, LowPass, LowPassState, Recipe,
     ScalarKalman, Start, TakesPoints,
 };
 use report::golden::{array, count, number, numbers, section, text};
@@ -219,6 +219,34 @@ impl Transform for Sum {
 }
 
 impl TakesPoints for Sum {}
+
+/// The comparison of a file that has such a run is no weaker: here without a file, by the recursion in numbers.
+#[test]
+fn sums_of_a_filter_of_low_gain_are_its_recursion() {
+    let filter = Recipe::SecondOrderLowGain.filter();
+    assert!(LowPass::uncorrected(filter.clone()).is_err() && filter.dc_gain() < 0.5);
+    let (a, b) = (filter.a().to_vec(), filter.b().to_vec());
+    let (sum, params) = (Sum(LowPass::new(filter)), leaf(&[0.0; 2]));
+    let mut state = sum.init(&params).unwrap();
+    let (mut g, mut m): (Vec<[f64; 2]>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
+    for t in 0..400usize {
+        g.push([1.0 + 0.01 * t as f64, (0.3 * t as f64).sin()]);
+        let mut want = [0.0; 2];
+        for (i, want) in want.iter_mut().enumerate() {
+            for (r, b) in b.iter().enumerate().filter(|(r, _)| *r <= t) {
+                *want += b * g[t - r][i];
+            }
+            for (r, a) in (1..).zip(&a).filter(|(r, _)| *r <= t) {
+                *want -= a * m[t - r][i];
+            }
+        }
+        m.push(want);
+        let got = sum.update(leaf(&g[t]), &params, &mut state).unwrap();
+        all_near(&format!("step {t}"), &values(&got), &want);
+    }
+    // The scale is the filter's own: a ramp near 4.99 is far from what comes out.
+    assert!(m[399][0] < 0.4 * g[399][0], "{}", m[399][0]);
+}
 
 #[test]
 fn golden_doppler_runs_are_reproduced() {

@@ -151,7 +151,7 @@ fn adam_with_a_filter_inside_learns_with_any_denominator() {
         let denominators = [
             (Denominator::AtLeast { least: 1e-5 }, 0.05),
             // Where the noise has been taken off, what is left to divide by is small: the floor decides.
-            (Denominator::noise_free(&step, 1e-3), 0.05),
+            (Denominator::noise_free(&step, 1.0, 1e-3).unwrap(), 0.05),
         ];
         for (denominator, rate) in denominators {
             let low = LowPass::new(Recipe::FirstOrder.filter());

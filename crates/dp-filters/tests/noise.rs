@@ -1,6 +1,6 @@
 //! Measured noise power against what is predicted.
 
-use dp_filters::{Disk, Filter, LookAhead, LowPass, Recipe};
+use dp_filters::{Disk, Filter, LookAhead, LowPass, Recipe, ScalarKalman};
 use proptest::prelude::*;
 use tensor_tree::{Transform, Tree};
 
@@ -72,11 +72,18 @@ fn the_noise_power_of_six_filters_is_the_predicted_one() {
 fn the_noise_power_of_the_kalman_filter_is_that_of_its_gain() {
     for kappa in [0.7, 0.5, 0.1] {
         let disk = Disk::new(kappa, LookAhead::Auto).unwrap();
+        assert!((disk.noise_power_gain() - kappa / (2.0 - kappa)).abs() < 1e-15);
         let average = Filter::ema(1.0 - kappa).unwrap();
         let impulse = average.impulse_response(1000);
         let (got, std) = measured(&disk, &impulse, (200, 400));
         assert_within_two_percent("disk", got, kappa / (2.0 - kappa), std);
     }
+    // Gains that settle: in the end those of the stationary one.
+    let kalman = ScalarKalman::new(10.0, 0.1, 1.0).unwrap();
+    let disk = Disk::adaptive(kalman, LookAhead::Auto).unwrap();
+    let average = Filter::ema(1.0 - kalman.stationary_gain()).unwrap();
+    let (got, std) = measured(&disk, &average.impulse_response(1000), (200, 400));
+    assert_within_two_percent("adaptive disk", got, disk.noise_power_gain(), std);
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use std::path::Path;
 use dp_core::hyfree::{Evidence, HyFree, HyFreeStep, Settings};
 use dp_core::{ClipFunction, PrivacyPlan, RdpAccountant, RunKey};
 use dp_filters::{
-    AdamMode, Denominator, Disk, FilteredAdam, FilteredStep, LookAhead, LowPass, Recipe,
+    AdamMode, Denominator, Disk, Filter, FilteredAdam, FilteredStep, LookAhead, LowPass, Recipe,
     ScalarKalman, TakesPoints, hyfree_step,
 };
 use tensor_tree::checkpoint::{Header, read, write};
@@ -138,6 +138,51 @@ fn a_run_with_both_filters_and_private_rates_resumes_bit_for_bit() {
     }
 }
 
+/// Two filters with as many coefficients, told apart by their values.
+#[test]
+fn the_state_of_another_filter_is_refused_though_the_counts_agree() {
+    let params = leaf(&[1.0, 2.0]);
+    let [one, other] = [0.9, 0.8].map(|decay| LowPass::new(Filter::ema(decay).unwrap()));
+    let mut state = one.init(&params).unwrap();
+    // Before the first step there is nothing of either.
+    other.update(params.clone(), &params, &mut state.clone()).unwrap();
+    one.update(params.clone(), &params, &mut state).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mut saved) = through_a_file(folder.path(), &params, &state);
+    for state in [&mut state, &mut saved] {
+        let error = other.update(params.clone(), &params, state).unwrap_err().to_string();
+        let [was, is] = [&one, &other]
+            .map(|low| format!("a = {:?}, b = {:?}", low.filter().a(), low.filter().b()));
+        assert!(error.contains("state of another filter"), "{error}");
+        assert!(error.contains(&format!("{was}, to go on with {is}")), "{error}");
+        assert_eq!(state.step(), 1);
+        one.update(params.clone(), &params, state).unwrap();
+    }
+}
+
+#[test]
+fn gains_that_cannot_be_are_refused() {
+    let load = |impulse: f64, step_response: f64, power: f64| {
+        let mut out = StateWriter::new();
+        out.count("step", 1).unwrap();
+        out.number("power", power).unwrap();
+        out.count("past", 1).unwrap();
+        out.number("impulse 0", impulse).unwrap();
+        out.number("step response 0", step_response).unwrap();
+        dp_filters::Gains::load(&mut StateReader::new(&out.finish())).map_err(|e| e.to_string())
+    };
+    load(-0.1, 0.1, 0.01).unwrap();
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(load(bad, 0.1, 0.01).unwrap_err().contains("impulse 0"), "{bad}");
+    }
+    for bad in [f64::NAN, f64::INFINITY, 0.0, -0.1] {
+        assert!(load(0.1, bad, 0.01).unwrap_err().contains("step response 0"), "{bad}");
+    }
+    for bad in [f64::NAN, f64::INFINITY, -0.1] {
+        assert!(load(0.1, 0.1, bad).unwrap_err().contains("power"), "{bad}");
+    }
+}
+
 #[test]
 fn a_state_that_is_damaged_is_refused() {
     let params = leaf(&[1.0, 2.0]);
@@ -156,7 +201,7 @@ fn a_state_that_is_damaged_is_refused() {
     };
     assert!(load(0.5, true).is_ok());
     assert!(load(0.5, false).is_err());
-    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+    for bad in [-1.0, f64::NAN, f64::INFINITY, 1e301] {
         assert!(load(bad, true).unwrap_err().to_string().contains("variance"), "{bad}");
     }
     // Parameters of another shape than those that were saved.

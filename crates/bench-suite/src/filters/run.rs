@@ -30,6 +30,8 @@ pub struct Outcome {
     pub points: Vec<Point>,
     /// Cosine between the true gradients of steps that lie 1, 2, ... apart.
     pub correlation: Vec<f64>,
+    /// What the trained model writes, for whom, where it writes.
+    pub sample: Option<(String, String)>,
     /// Seconds of processor time of the steps on their thread.
     pub cpu_s: f64,
 }
@@ -140,9 +142,11 @@ impl<P: Problem> Run<'_, P> {
             }
         }
         let (points, correlation) = watcher.finish();
-        let quality = match params.is_finite()? {
-            true => self.problem.evaluate(&params)?,
-            false => Quality { loss: f64::INFINITY, accuracy: None },
+        let diverged = Quality { loss: f64::INFINITY, accuracy: None };
+        let quality = if params.is_finite()? { self.problem.evaluate(&params)? } else { diverged };
+        let (quality, sample) = match quality.loss.is_finite() {
+            true => (quality, self.problem.sample(&params)?),
+            false => (diverged, None),
         };
         let simulated = ledger.simulated_epsilon(&PldAccountant::new(), self.plan.delta())?;
         Ok(Outcome {
@@ -152,6 +156,7 @@ impl<P: Problem> Run<'_, P> {
             sigma: self.plan.noise_multiplier().get(),
             points,
             correlation,
+            sample,
             cpu_s,
         })
     }

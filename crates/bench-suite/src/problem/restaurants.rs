@@ -1,6 +1,8 @@
 //! The small pretrained language model learns to describe restaurants in a sentence (E2E).
 
 use candle_core::{DType, Device, Tensor};
+use tape_nn::generate::{Settings, generate};
+use tape_nn::load::Tokenizer;
 use tape_nn::net::{IGNORED, Llama, NextToken, Texts};
 use tape_nn::{Taped, lora};
 use tensor_tree::{Key, Objective, Pass, Tree};
@@ -15,6 +17,8 @@ const LENGTH: usize = 128;
 /// Held-out restaurants that are evaluated.
 const N_TEST: usize = 256;
 const EVAL_BATCH: usize = 64;
+/// Most tokens of a description that is shown.
+const WRITTEN: usize = 64;
 
 /// Adapters of the language model, trained on the development part of E2E; held out is its test part. The slots are read, the sentence
 /// counts.
@@ -22,6 +26,9 @@ pub struct Restaurants {
     base: Llama,
     train: Vec<Description>,
     test: Vec<Texts>,
+    /// A held-out restaurant that the model describes for the reader.
+    shown: Description,
+    tokenizer: Tokenizer,
     objective: Taped<NextToken<Llama>>,
 }
 
@@ -53,12 +60,15 @@ impl Restaurants {
             text.lines().enumerate().map(one).collect()
         };
         let (train, test) = (read(Dataset::E2eDevelopment)?, read(Dataset::E2eTest)?);
-        let test: Vec<&Description> = test.iter().take(N_TEST).collect();
+        let mut test = test.into_iter().take(N_TEST + 1);
+        let shown = test.next().ok_or(Error::TooFewRuns)?;
+        let test: Vec<Description> = test.collect();
+        let test: Vec<&Description> = test.iter().collect();
         let test = test.chunks(EVAL_BATCH).map(texts).collect::<Result<_>>()?;
         let mut model = base.clone();
         lora::attach(&mut model, &lora_config(), Key::from_seed(0), DType::F32, &Device::Cpu)?;
         let objective = Taped(NextToken { model, frozen: params });
-        Ok(Restaurants { base, train, test, objective })
+        Ok(Restaurants { base, train, test, shown, tokenizer, objective })
     }
 }
 
@@ -121,6 +131,18 @@ impl Problem for Restaurants {
             tokens += total(&losses.weight)?;
         }
         Ok(Quality { loss: sum / tokens, accuracy: None })
+    }
+
+    /// The likeliest tokens behind the slots.
+    fn sample(&self, params: &Tree) -> Result<Option<(String, String)>> {
+        let NextToken { model, frozen } = &self.objective.0;
+        let slots = self.shown.ids.get(..self.shown.slots).unwrap_or(&[]);
+        let settings = Settings::greedy(WRITTEN, &[]);
+        let key = Key::from_seed(0);
+        let written = generate(model, params, frozen, slots, &settings, key)?;
+        let text = self.tokenizer.decode(&written, true)?;
+        let line = text.lines().next().unwrap_or("").trim().to_owned();
+        Ok(Some((self.tokenizer.decode(slots, true)?, line)))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use tensor_tree::{Checkpoint, Error, Result, StateReader, StateWriter, Tree};
 
+use crate::kalman::LARGEST_VARIANCE;
+
 /// Memory of a [`crate::Disk`].
 ///
 /// # Privacy
@@ -58,7 +60,17 @@ impl DiskState {
         if self.asked.as_ref().is_some_and(|asked| asked.shares_tensors(params)) {
             return Ok(true);
         }
-        self.displacement(params)?.map_or(Ok(true), |moved| Ok(moved.norm()? == 0.0))
+        let Some(moved) = self.displacement(params)? else { return Ok(true) };
+        let norm = moved.norm()?;
+        if !norm.is_finite() {
+            // No order of calls would help.
+            return Err(Error::InvalidSetting {
+                name: "norm of the last displacement of the parameters",
+                must: "finite (they or those before them are not, or are too far apart: take a smaller rate)",
+                got: norm,
+            });
+        }
+        Ok(norm == 0.0)
     }
 
     pub(super) fn moved(&self, estimate: Tree, params: Tree, variance: f64) -> Self {
@@ -82,8 +94,8 @@ impl Checkpoint for DiskState {
 
     fn load(from: &mut StateReader<'_>) -> Result<Self> {
         let (step, variance) = (from.count("step")?, from.number("variance")?);
-        if !(0.0..f64::INFINITY).contains(&variance) {
-            let reason = format!("variance must be finite and not negative, got {variance}");
+        if !(0.0..=LARGEST_VARIANCE).contains(&variance) {
+            let reason = format!("variance must be in [0, {LARGEST_VARIANCE:e}], got {variance}");
             return Err(Error::Checkpoint { path: None, reason });
         }
         let last = match step {

@@ -106,12 +106,23 @@ impl Checkpoint for Gains {
     }
 
     fn load(from: &mut StateReader<'_>) -> Result<Self> {
-        let mut gains =
-            Gains { step: from.count("step")?, power: from.number("power")?, ..Gains::default() };
-        for r in 0..from.count("past")? {
-            gains.impulse.push_back(from.number(&format!("impulse {r}"))?);
-            gains.step_response.push_back(from.number(&format!("step response {r}"))?);
+        let (step, n_past) = (from.count("step")?, from.count("past")?);
+        let mut number = |name: &str, must: &str, ok: fn(f64) -> bool| {
+            let got = from.number(name)?;
+            if ok(got) {
+                return Ok(got);
+            }
+            let reason = format!("{name} of a filter must be {must}, got {got}");
+            Err(Error::Checkpoint { path: None, reason })
+        };
+        let power = number("power", "finite and not negative", |x| 0.0 <= x && x.is_finite())?;
+        let (mut impulse, mut step_response) = (VecDeque::new(), VecDeque::new());
+        for r in 0..n_past {
+            impulse.push_back(number(&format!("impulse {r}"), "finite", f64::is_finite)?);
+            let positive = |x: f64| 0.0 < x && x.is_finite();
+            let name = format!("step response {r}");
+            step_response.push_back(number(&name, "finite and positive", positive)?);
         }
-        Ok(gains)
+        Ok(Gains { step, impulse, step_response, power })
     }
 }

@@ -54,6 +54,10 @@ pub(super) fn farthest(a: &[f64]) -> Result<Pole> {
 fn quadratic(a1: f64, a2: f64) -> Vec<Pole> {
     let half = -0.5 * a1;
     let square = half * half - a2;
+    if square.abs() <= 4.0 * f64::EPSILON * half * half {
+        // Two that coincide: the root of what rounding left would move them apart by 1e-8.
+        return vec![Pole { re: half, im: 0.0 }; 2];
+    }
     if square < 0.0 {
         let im = (-square).sqrt();
         return vec![Pole { re: half, im }, Pole { re: half, im: -im }];

@@ -2,7 +2,7 @@
 
 /// Poles nearer than this to the unit circle, in the size of the last reflection coefficients, count as on it: no computation in doubles
 /// tells them apart.
-const MARGIN: f64 = 1e-12;
+pub(crate) const MARGIN: f64 = 1e-12;
 
 /// Whether all roots of `z^n + a_1 z^(n-1) + ... + a_n` lie inside the unit circle.
 ///

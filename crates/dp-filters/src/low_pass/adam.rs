@@ -1,9 +1,8 @@
-//! Adam behind a low-pass filter, and a second moment without the bias that privacy noise gives it.
+//! Adam with a low-pass filter inside, or before it.
 
-use dp_core::PrivateStep;
 use tensor_tree::{Checkpoint, Result as TreeResult, StateReader, StateWriter, Transform, Tree};
 
-use super::{LowPass, LowPassState};
+use super::{Denominator, LowPass, LowPassState};
 use crate::error::{Result, check};
 use crate::filter::Filter;
 
@@ -21,82 +20,9 @@ pub enum AdamMode {
     /// The filtered gradient is Adam's gradient, for both moments: it is smoothed twice. Without a noise correction the same as
     /// `LowPass::new(filter).then(AdamW::default())`.
     FilterThenAdam {
-        /// Decay of the first moment, in `[0, 1)`.
+        /// Decay of the first moment, in `[0, 1 - 1e-12)`.
         beta1: f64,
     },
-}
-
-/// By what the first moment is divided, `vhat` being the second moment after bias correction.
-///
-/// # Privacy
-/// All are post-processing: the noise that is taken off is known from the plan, not measured. Epsilon stays what it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Denominator {
-    /// `sqrt(vhat) + eps`, as Adam has it.
-    Sum {
-        /// Positive.
-        eps: f64,
-    },
-    /// `max(sqrt(vhat), least)`.
-    AtLeast {
-        /// Positive; 1e-5 in the code that belongs to the paper on filters.
-        least: f64,
-    },
-    /// `sqrt(max(vhat - noise, floor))`, where `noise` is what privacy noise adds to `vhat` in the mean.
-    ///
-    /// The gradients that feed the second moment have noise of variance `noise_std^2` in each coordinate, or after a filter that times the
-    /// filter's noise power gain at that step; `vhat` averages squares over the steps, and `noise` averages these variances with
-    /// the same weights.
-    NoiseFree {
-        /// Standard deviation of the noise in a coordinate of the private gradient, [`PrivateStep::noise_std`].
-        noise_std: f64,
-        /// Positive; 1e-8 or so.
-        floor: f64,
-    },
-}
-
-impl Denominator {
-    /// [`Denominator::NoiseFree`] for the gradients of `step`.
-    ///
-    /// # Privacy
-    /// The standard deviation of the noise is public.
-    ///
-    /// # Source
-    /// arXiv 2312.14334, DP-AdamBC.
-    #[must_use]
-    pub fn noise_free(step: &PrivateStep, floor: f64) -> Self {
-        Denominator::NoiseFree { noise_std: step.noise_std(), floor }
-    }
-
-    fn check(self) -> Result<()> {
-        let (name, value) = match self {
-            Denominator::Sum { eps } => ("eps", eps),
-            Denominator::AtLeast { least } => ("least denominator", least),
-            Denominator::NoiseFree { noise_std, floor } => {
-                let ok = 0.0 <= noise_std && noise_std.is_finite();
-                check("standard deviation of the noise", "finite and not negative", noise_std, ok)?;
-                ("floor of the second moment", floor)
-            }
-        };
-        check(name, "finite and positive", value, 0.0 < value && value.is_finite())
-    }
-
-    /// For squares `v / correction` whose noise has the variance `noise` where the raw one has 1.
-    fn of(self, v: &Tree, correction: f64, noise: f64) -> TreeResult<Tree> {
-        v.map(|_, v| {
-            let v = (v / correction)?;
-            Ok(match self {
-                Denominator::Sum { eps } => (v.sqrt()? + eps)?,
-                Denominator::AtLeast { least } => v.sqrt()?.maximum(least)?,
-                Denominator::NoiseFree { noise_std, floor } => {
-                    (v - noise_std * noise_std * noise)?.maximum(floor)?.sqrt()?
-                }
-            })
-        })
-    }
 }
 
 /// Adam with a low-pass filter: the direction is the first moment over the [`Denominator`], plus `weight_decay * params`.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tensor_tree::{Checkpoint, Result, StateReader, StateWriter, Tree};
+use tensor_tree::{Checkpoint, Error, Result, StateReader, StateWriter, Tree};
 
 use crate::filter::{Filter, Gain, Gains, other_filter};
 
@@ -12,6 +12,8 @@ use crate::filter::{Filter, Gain, Gains, other_filter};
 /// A function of released gradients: it may be shown and saved.
 #[derive(Clone, Debug, Default)]
 pub struct LowPassState {
+    /// The filter that made it, after the first step.
+    filter: Option<Filter>,
     gains: Gains,
     /// `m_{t-1}, m_{t-2}, ...`: `na` at most.
     outputs: VecDeque<Tree>,
@@ -35,8 +37,9 @@ impl LowPassState {
     /// `m_t`, the gains of the step, and the state after it. This state is left alone.
     pub(super) fn advanced(&self, filter: &Filter, grads: Tree) -> Result<(Tree, Gain, Self)> {
         let (na, nb) = (filter.a().len(), filter.b().len().saturating_sub(1));
-        self.check(na, nb)?;
+        self.check(filter, na, nb)?;
         let mut next = self.clone();
+        next.filter.get_or_insert_with(|| filter.clone());
         let gain = next.gains.next(filter);
         let b0 = filter.b().first().copied().unwrap_or(0.0);
         let past = filter.a().iter().map(|a| -a).zip(&self.outputs);
@@ -54,7 +57,16 @@ impl LowPassState {
         Ok((sum, gain, next))
     }
 
-    fn check(&self, na: usize, nb: usize) -> Result<()> {
+    fn check(&self, filter: &Filter, na: usize, nb: usize) -> Result<()> {
+        if let Some(own) = self.filter.as_ref().filter(|own| *own != filter) {
+            let of = |filter: &Filter| format!("a = {:?}, b = {:?}", filter.a(), filter.b());
+            let reason = format!(
+                "state of another filter: of {}, to go on with {}; go on with the former, or begin with a new state",
+                of(own),
+                of(filter)
+            );
+            return Err(Error::Checkpoint { path: None, reason });
+        }
         self.gains.check(na)?;
         let seen = |n: usize| usize::try_from(self.step()).map_or(n, |t| t.min(n));
         for (what, found, n) in
@@ -87,16 +99,40 @@ fn load(from: &mut StateReader<'_>, name: &str) -> Result<VecDeque<Tree>> {
     from.scope(name, |from| (0..from.count("#trees")?).map(|r| from.tree(&r.to_string())).collect())
 }
 
+fn save_numbers(out: &mut StateWriter, name: &str, numbers: &[f64]) -> Result<()> {
+    out.scope(name, |out| {
+        out.count("#numbers", numbers.len() as u64)?;
+        numbers.iter().enumerate().try_for_each(|(r, x)| out.number(&r.to_string(), *x))
+    })
+}
+
+fn load_numbers(from: &mut StateReader<'_>, name: &str) -> Result<Vec<f64>> {
+    from.scope(name, |from| {
+        (0..from.count("#numbers")?).map(|r| from.number(&r.to_string())).collect()
+    })
+}
+
 impl Checkpoint for LowPassState {
     fn save(&self, out: &mut StateWriter) -> Result<()> {
+        if let Some(filter) = &self.filter {
+            save_numbers(out, "a", filter.a())?;
+            save_numbers(out, "b", filter.b())?;
+        }
         out.part("gains", &self.gains)?;
         save(out, "outputs", &self.outputs)?;
         save(out, "inputs", &self.inputs)
     }
 
     fn load(from: &mut StateReader<'_>) -> Result<Self> {
+        let gains: Gains = from.part("gains")?;
+        let filter = match gains.step() {
+            0 => None,
+            // To be compared and not to be used, so nothing else is checked.
+            _ => Some(Filter::known(&load_numbers(from, "a")?, &load_numbers(from, "b")?)),
+        };
         Ok(LowPassState {
-            gains: from.part("gains")?,
+            filter,
+            gains,
             outputs: load(from, "outputs")?,
             inputs: load(from, "inputs")?,
         })

@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 ///   sum rounded to a half would change between neighboring data sets by more than the clip norm.
 /// - The loss scale is a constant that is taken out of norms and sums exactly, as it is a power of two. It is never adapted: how often
 ///   something overflowed is a fact about private data.
+/// - Gradients at two nearby points, as DiSK combines them (`dp_filters::Disk`), differ by less than the rounding of their parameters where
+///   the points lie near: take one point per step (`LookAhead::Auto`) or compute in `f32`.
 /// - A sample whose gradient overflows has a norm that is not finite, and clipping leaves it out, whatever the others are.
 ///
 /// # Examples

@@ -62,6 +62,9 @@ pub(super) fn run<P: Problem + Sync>(
             ("seeds", SEEDS.to_string()),
         ])
         .table(&qualities(setting, &columns));
+    if let Some(samples) = samples(&columns) {
+        section = section.table(&samples);
+    }
     if let Some(watched) = watched(setting, &columns) {
         section = section.table(&errors(watched)?);
         for (svg, caption) in plots::along(setting, watched)? {
@@ -103,6 +106,23 @@ fn qualities(setting: &Setting, columns: &[Column]) -> Table {
         table.push_row(std::iter::once(filtering.name()).chain(shown));
     }
     table
+}
+
+/// What the first seed of each cell writes; none where models do not write.
+fn samples(columns: &[Column]) -> Option<Table> {
+    let first = |cell: &Cell| cell.outcomes.first().and_then(|outcome| outcome.sample.clone());
+    let prompt = columns.iter().flat_map(|c| &c.cells).find_map(first)?.0;
+    let mut table = Table::new(["optimizer, epsilon", "filter", "written"])
+        .with_caption(format!("The likeliest continuation of `{prompt}`, first seed"));
+    for column in columns {
+        for cell in &column.cells {
+            if let Some((_, text)) = first(cell) {
+                let at = format!("{}, {}", column.base.name(), column.epsilon);
+                table.push_row([at, cell.filtering.name(), text]);
+            }
+        }
+    }
+    Some(table)
 }
 
 fn errors(column: &Column) -> Result<Table> {
