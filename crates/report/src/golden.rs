@@ -34,11 +34,21 @@ pub fn file(own: impl AsRef<Path>, name: &str) -> Option<Value> {
 /// If the section is no list, or is not there and no folder was named.
 #[must_use]
 pub fn section<'a>(file: &'a Value, name: &str) -> Option<&'a [Value]> {
-    let Some(section) = file.get(name) else {
-        skip(&format!("no section `{name}`"));
-        return None;
-    };
+    let section = part(file, name)?;
     Some(section.as_array().unwrap_or_else(|| panic!("section `{name}` is not a list")))
+}
+
+/// A section of any kind; none if it is not there.
+///
+/// # Panics
+/// If it is not there and no folder was named.
+#[must_use]
+pub fn part<'a>(file: &'a Value, name: &str) -> Option<&'a Value> {
+    let part = file.get(name);
+    if part.is_none() {
+        skip(&format!("no section `{name}`"));
+    }
+    part
 }
 
 fn skip(what: &str) {

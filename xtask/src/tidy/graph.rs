@@ -36,9 +36,10 @@ pub(super) fn check_default_graph() -> Result<Vec<String>> {
 }
 
 /// Crates that are arithmetic alone without their default features.
-pub(crate) const WITHOUT_CANDLE: [&str; 2] = ["dp-core", "hessian-lr"];
+pub(crate) const WITHOUT_CANDLE: [&str; 3] = ["dp-core", "hessian-lr", "unlearn"];
 
-/// Without its default features dp-core is the accountant alone, hessian-lr fits, controllers and choices.
+/// Without its default features dp-core is the accountant alone, hessian-lr fits, controllers and choices,
+/// unlearn metrics and scores.
 pub(super) fn check_without_candle() -> Result<Vec<String>> {
     let mut found = Vec::new();
     for package in WITHOUT_CANDLE {

@@ -1,0 +1,160 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+/// `Result` with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with metrics, scores and the files behind them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number outside its range.
+    #[error("{name} must be {must}, got {got}")]
+    OutOfRange {
+        /// What the number is.
+        name: &'static str,
+        /// Permitted range in words.
+        must: &'static str,
+        /// Value that came.
+        got: f64,
+    },
+    /// One of several numbers is outside its range.
+    #[error("{name}, number {index} counted from 0, must be {must}, got {got}")]
+    OneOutOfRange {
+        /// What the numbers are.
+        name: &'static str,
+        /// Position, counted from 0.
+        index: usize,
+        /// Permitted range in words.
+        must: &'static str,
+        /// Value that came.
+        got: f64,
+    },
+    /// Nothing to measure.
+    #[error("{what}: expected at least one, got none")]
+    Empty {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Two lists that belong together have different lengths.
+    #[error("{name}: expected {expected}, got {got}")]
+    Length {
+        /// What was counted.
+        name: &'static str,
+        /// How many were needed.
+        expected: usize,
+        /// How many came.
+        got: usize,
+    },
+    /// A share of the tokens that is no token at all.
+    #[error("a share {share} of {n_tokens} tokens is less than one token")]
+    NoToken {
+        /// The share.
+        share: f64,
+        /// Length of the text.
+        n_tokens: usize,
+    },
+    /// A p-value that its formula does not define.
+    #[error(
+        "samples of {n} and {m} values are too small for the asymptotic p-value: n m / (n + m) rounds to 0"
+    )]
+    SmallSamples {
+        /// Size of the first sample.
+        n: usize,
+        /// Size of the second sample.
+        m: usize,
+    },
+    /// Scores that mean different things.
+    #[error("scores of different definitions: `{left}` and `{right}`")]
+    DifferentDefinitions {
+        /// Definition of the first.
+        left: String,
+        /// Definition of the second.
+        right: String,
+    },
+    /// A row of a task that the benchmark does not have.
+    #[error("row `{id}`: task `{task}`, expected `Task1`, `Task2` or `Task3`")]
+    UnknownTask {
+        /// Id of the row.
+        id: String,
+        /// Task that came.
+        task: String,
+    },
+    /// A row that is neither a completion nor a question.
+    #[error("row `{id}`: expected an id that ends in `sc` or `qa` and digits")]
+    UnknownKind {
+        /// Id of the row.
+        id: String,
+    },
+    /// A number of the table that has no rows behind it.
+    #[error("no rows for {kind} of {task} in the {split} set: expected at least one")]
+    EmptyCell {
+        /// `forget` or `retain`.
+        split: &'static str,
+        /// Name of the task.
+        task: &'static str,
+        /// `regurgitation` or `knowledge`.
+        kind: &'static str,
+    },
+    /// A line of a file that is not what its format says.
+    #[error("line {line}, field `{field}`: expected {expected}, got {got}")]
+    Line {
+        /// Number of the line, counted from 1.
+        line: usize,
+        /// Name of the field; `line` for the line as a whole.
+        field: String,
+        /// What the format wants.
+        expected: &'static str,
+        /// What stands there.
+        got: String,
+    },
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something wrong in a file that could be read.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<Error>,
+    },
+}
+
+/// # Errors
+/// [`Error::OneOutOfRange`] for the first number that is not finite.
+pub(crate) fn all_finite(name: &'static str, values: &[f64]) -> Result<()> {
+    all(name, "finite", values, f64::is_finite)
+}
+
+/// # Errors
+/// [`Error::OneOutOfRange`] for the first number outside the range.
+pub(crate) fn all(
+    name: &'static str,
+    must: &'static str,
+    values: &[f64],
+    holds: impl Fn(f64) -> bool,
+) -> Result<()> {
+    match values.iter().position(|value| !holds(*value)) {
+        None => Ok(()),
+        Some(index) => Err(Error::OneOutOfRange { name, index, must, got: values[index] }),
+    }
+}
+
+/// # Errors
+/// [`Error::OutOfRange`] unless `0 <= value <= 1`; NaN is refused.
+pub(crate) fn unit(name: &'static str, value: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Error::OutOfRange { name, must: "in [0, 1]", got: value })
+    }
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::float_cmp,
+        clippy::cast_possible_truncation,
+        reason = "tests compare exact promises exactly, and their numbers are small"
+    )
+)]
+
+pub mod data;
+mod error;
+pub mod metric;
+pub mod multiple_choice;
+pub mod score;
+
+pub use error::{Error, Result};
+pub use score::{Definition, Score};

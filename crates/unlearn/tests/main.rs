@@ -1,0 +1,13 @@
+//! Tests through the public face of the crate: golden values and properties.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::float_cmp,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop, and says so when it has nothing to check"
+)]
+
+mod files;
+mod golden;
+mod properties;
