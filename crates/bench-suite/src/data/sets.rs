@@ -25,7 +25,7 @@ pub enum Dataset {
     Mnist10k,
     /// 60,000 and 10,000 grey images of 28x28.
     FashionMnist,
-    /// 1,650 and 412 colour images of 32x32: CIFAR's shape, small enough for tests.
+    /// 1,500 and 412 colour images of 32x32: CIFAR's shape, small enough for tests.
     SignLanguage,
     /// 50,000 and 10,000 colour images of 32x32 in a folder that the user names.
     Cifar10 {
@@ -110,11 +110,11 @@ const FASHION_TEST: [KnownFile; 2] = [
 const SIGNS_TRAIN: [KnownFile; 2] = [
     KnownFile {
         name: "train-images-idx4-ubyte.gz",
-        sha256: "689cdb4956985b7821d67385d70dd9d9bad47a3d4198a8cf7cecc434e761fbb4",
+        sha256: "ee6882d30d32a433586aa8cb3bfa6c6dedb4ff852eebba6ad2869a44c100f840",
     },
     KnownFile {
         name: "train-labels-idx1-ubyte.gz",
-        sha256: "786db2adc0bed609f366db73b0d80fbe3de05f3d712c792ada33236a2fbe88fc",
+        sha256: "15b8f6882aa70a2693ca27d4e006f23dd80202b290773b7faf3993d06b970683",
     },
 ];
 const SIGNS_TEST: [KnownFile; 2] = [
