@@ -127,6 +127,10 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// From trees of tensors.
+    #[cfg(feature = "tensor")]
+    #[error(transparent)]
+    Tree(#[from] tensor_tree::Error),
 }
 
 /// # Errors

@@ -9,6 +9,7 @@
 )]
 
 pub mod data;
+pub mod direction;
 mod error;
 pub mod metric;
 pub mod multiple_choice;

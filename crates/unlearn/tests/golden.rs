@@ -4,6 +4,8 @@ use report::golden;
 use serde_json::Value;
 
 mod attacks;
+#[cfg(feature = "tensor")]
+mod directions;
 mod rouge;
 mod samples;
 mod scores;
