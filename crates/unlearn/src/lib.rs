@@ -13,6 +13,7 @@ pub mod direction;
 mod error;
 pub mod metric;
 pub mod multiple_choice;
+pub mod objective;
 pub mod score;
 
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@ use serde_json::Value;
 mod attacks;
 #[cfg(feature = "tensor")]
 mod directions;
+mod preferences;
 mod rouge;
 mod samples;
 mod scores;

@@ -1,0 +1,138 @@
+//! Identities of the losses, and their derivatives against differences.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug)]
+struct Batch {
+    forget: Vec<f64>,
+    forget_reference: Vec<f64>,
+    n_tokens: Vec<usize>,
+    refusal: Vec<f64>,
+    refusal_reference: Vec<f64>,
+}
+
+impl Batch {
+    fn answers(&self) -> Answers<'_> {
+        Answers {
+            forget: &self.forget,
+            forget_reference: &self.forget_reference,
+            n_tokens: &self.n_tokens,
+            refusal: &self.refusal,
+            refusal_reference: &self.refusal_reference,
+        }
+    }
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let numbers = |n| proptest::collection::vec(-30.0..-0.1f64, n);
+    (1usize..6).prop_flat_map(move |n| {
+        let tokens = proptest::collection::vec(1usize..40, n);
+        (numbers(n), numbers(n), tokens, numbers(n), numbers(n)).prop_map(
+            |(forget, forget_reference, n_tokens, refusal, refusal_reference)| Batch {
+                forget,
+                forget_reference,
+                n_tokens,
+                refusal,
+                refusal_reference,
+            },
+        )
+    })
+}
+
+fn losses() -> [ForgetLoss; 5] {
+    [
+        ForgetLoss::Ascent,
+        ForgetLoss::Npo { beta: 0.1 },
+        ForgetLoss::SimNpo { beta: 2.5, delta: 0.3 },
+        ForgetLoss::Dpo { beta: 0.1, scale: DpoScale::TwoOverBeta },
+        ForgetLoss::Dpo { beta: 0.3, scale: DpoScale::One },
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn derivatives_are_those_that_differences_show(batch in batch()) {
+        for loss in losses() {
+            let value = loss.value(batch.answers()).unwrap();
+            let h = 1e-4;
+            for i in 0..batch.forget.len() {
+                let at = |h: f64| {
+                    let mut forget = batch.forget.clone();
+                    forget[i] += h;
+                    loss.value(Answers { forget: &forget, ..batch.answers() }).unwrap().loss
+                };
+                let slope = (at(h) - at(-h)) / (2.0 * h);
+                prop_assert!((slope - value.forget[i]).abs() < 1e-6, "{loss:?}: {slope} {value:?}");
+                if let Some(weight) = value.refusal.get(i) {
+                    prop_assert_eq!(*weight, -value.forget[i]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn negative_preferences_are_bounded_and_know_only_the_ratio(batch in batch(), shift in -5.0..5.0f64) {
+        let n = batch.forget.len() as f64;
+        let npo = ForgetLoss::Npo { beta: 0.7 };
+        let value = npo.value(batch.answers()).unwrap();
+        prop_assert!(0.0 <= value.loss);
+        prop_assert!(value.forget.iter().all(|w| 0.0 < *w && *w < 2.0 / n));
+        let moved = |v: &[f64]| v.iter().map(|x| x + shift).collect::<Vec<_>>();
+        let (forget, forget_reference) = (moved(&batch.forget), moved(&batch.forget_reference));
+        let answers = Answers { forget: &forget, forget_reference: &forget_reference, ..batch.answers() };
+        prop_assert!((npo.value(answers).unwrap().loss - value.loss).abs() < 1e-9);
+        // A refusal as likely as before leaves the negative preference.
+        let same = Answers { refusal_reference: &batch.refusal, ..batch.answers() };
+        let dpo = ForgetLoss::Dpo { beta: 0.7, scale: DpoScale::TwoOverBeta };
+        prop_assert!((dpo.value(same).unwrap().loss - value.loss).abs() < 1e-9);
+        // Without a reference, of one token each.
+        let ones = vec![1; batch.forget.len()];
+        let zeros = vec![0.0; batch.forget.len()];
+        let alone = Answers { n_tokens: &ones, forget_reference: &zeros, ..batch.answers() };
+        let simple = ForgetLoss::SimNpo { beta: 0.7, delta: 0.0 }.value(alone).unwrap();
+        prop_assert!((simple.loss - npo.value(alone).unwrap().loss).abs() < 1e-9);
+    }
+
+    #[test]
+    fn at_the_reference_every_weight_is_one(batch in batch()) {
+        let at = Answers {
+            forget_reference: &batch.forget,
+            refusal_reference: &batch.refusal,
+            ..batch.answers()
+        };
+        let n = batch.forget.len() as f64;
+        for loss in [
+            ForgetLoss::Npo { beta: 0.2 },
+            ForgetLoss::Dpo { beta: 0.2, scale: DpoScale::TwoOverBeta },
+        ] {
+            let value = loss.value(at).unwrap();
+            prop_assert!((value.loss - 10.0 * std::f64::consts::LN_2).abs() < 1e-12);
+            prop_assert!(value.forget.iter().all(|w| (w - 1.0 / n).abs() < 1e-15));
+        }
+    }
+}
+
+#[test]
+fn batches_that_do_not_fit_are_refused() {
+    let (p, t) = ([-1.0, -2.0], [3, 4]);
+    let npo = ForgetLoss::Npo { beta: 0.1 };
+    let fine = Answers { forget: &p, forget_reference: &p, n_tokens: &t, ..Answers::default() };
+    assert!(npo.value(fine).is_ok());
+    assert!(matches!(npo.value(Answers::default()), Err(Error::Empty { .. })));
+    let short = Answers { forget_reference: &p[..1], ..fine };
+    assert!(matches!(npo.value(short), Err(Error::Length { expected: 2, got: 1, .. })));
+    let dpo = ForgetLoss::Dpo { beta: 0.1, scale: DpoScale::One };
+    assert!(matches!(dpo.value(fine), Err(Error::Length { .. })));
+    let bad = Answers { forget: &[-1.0, f64::NAN], ..fine };
+    assert!(matches!(npo.value(bad), Err(Error::OneOutOfRange { index: 1, .. })));
+    let empty = Answers { n_tokens: &[3, 0], ..fine };
+    assert!(matches!(ForgetLoss::Ascent.value(empty), Err(Error::OneOutOfRange { index: 1, .. })));
+    for beta in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let refused = ForgetLoss::Npo { beta }.value(fine);
+        assert!(matches!(refused, Err(Error::OutOfRange { name: "beta", .. })));
+    }
+}
