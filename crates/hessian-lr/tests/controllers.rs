@@ -402,9 +402,10 @@ proptest! {
         };
         let hidlr = HiDlr { settings, guard, ..HiDlr::default() };
         let mut state = hidlr.init(3).unwrap();
+        // The guard may ask for more than these.
         let mut losses = losses.into_iter();
         while let Ask::Losses(points) = hidlr.ask(&state) {
-            let told: Vec<f64> = points.iter().map(|_| losses.next().unwrap()).collect();
+            let told: Vec<f64> = points.iter().map(|_| losses.next().unwrap_or(1.0)).collect();
             hidlr.tell(&Observed::means(&told), &mut state).unwrap();
         }
         for axis in &state.report().unwrap().axes {
