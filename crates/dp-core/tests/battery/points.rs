@@ -87,9 +87,14 @@ fn released(case: &Case, weight: f64) -> dp_core::Result<f64> {
     let clipping =
         Clipping::new(ClipFunction::AutoV, &ClipStyle::Flat, &case.params, plan.clip_norm())?;
     let step = dp_core::PrivateStep::new(&plan, clipping)?;
+    // So near that the difference of both gradients, times the weight, is of their size, and so is its rounding.
+    let key = Key::from_seed(32);
+    let near = case
+        .params
+        .map(|name, leaf| key.child(Label::Leaf(name)).add_normal(leaf, 0.3 / weight.min(1e4)))?;
     let points = [
         ProbePoint { params: case.params.clone(), weight: 1.0 - weight },
-        ProbePoint { params: case.points()[1].params.clone(), weight },
+        ProbePoint { params: near, weight },
     ];
     let batch = dp_core::Unsampled(case.batch(&samples(SIZES, TOKENS, 1)[..1]));
     let key = dp_core::RunKey::seeded(1, 0).next_step();
