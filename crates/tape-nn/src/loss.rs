@@ -1,5 +1,7 @@
 //! Losses, one per sample, with the weight each sample's sum is to be divided by.
 
+mod positions;
+
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
@@ -15,6 +17,8 @@ use crate::kernel::softmax::{log_sum_exp, softmax_into};
 use crate::kernel::{for_pieces, map_indices};
 use crate::layer::{Linear, batch_positions_width, by_dtype, is_host};
 use crate::record::Record;
+
+pub use positions::of_positions;
 
 /// Cross-entropy of logits against labels: per sample the sum over its positions, and how many counted.
 ///

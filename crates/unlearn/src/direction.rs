@@ -28,6 +28,13 @@ pub enum Direction {
         /// In `[0, 1]`.
         retain: f64,
     },
+    /// `alpha r + gamma f`: a fixed sum of both losses.
+    Sum {
+        /// `alpha`; finite and not negative.
+        retain: f64,
+        /// `gamma`; finite and not negative.
+        forget: f64,
+    },
     /// `r / L_r + f / L_f` for positive losses, which count as constants.
     LossNorm {
         /// The loss on what is kept.
@@ -101,6 +108,11 @@ impl Direction {
                     (0.0..=1.0).contains(&retain),
                 )?;
                 weights(retain, 1.0 - retain)
+            }
+            Direction::Sum { retain, forget } => {
+                not_negative("weight of the retain loss", retain)?;
+                not_negative("weight of the forget loss", forget)?;
+                weights(retain, forget)
             }
             Direction::LossNorm { retain_loss, forget_loss } => {
                 for (name, loss) in [("retain loss", retain_loss), ("forget loss", forget_loss)] {

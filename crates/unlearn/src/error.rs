@@ -127,10 +127,95 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// A name that is no method.
+    #[cfg(feature = "tensor")]
+    #[error("`{got}` is no method; expected one of {}", method_names())]
+    UnknownMethod {
+        /// Name that came.
+        got: String,
+    },
+    /// A tokenizer that does not belong to the model.
+    #[error("the tokenizer has {n_tokens} tokens, expected at most the {vocab_size} of the model")]
+    Tokenizer {
+        /// Tokens of the tokenizer.
+        n_tokens: usize,
+        /// Tokens of the model.
+        vocab_size: usize,
+    },
+    /// A text with more tokens than fit.
+    #[error("a text of {n_tokens} tokens, expected at most {most}")]
+    OverLong {
+        /// Tokens of the text.
+        n_tokens: usize,
+        /// Most that fit.
+        most: usize,
+    },
+    /// Something wrong with one row.
+    #[error("row `{id}`: {source}")]
+    Row {
+        /// Id of the row.
+        id: String,
+        /// What is wrong.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A loss needs what a sample does not have.
+    #[error("{loss} needs {what} for each sample")]
+    Missing {
+        /// The loss.
+        loss: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Something that would take more memory than it may.
+    #[error("{what} would take {bytes} bytes, expected at most {most}")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Bytes that it would take.
+        bytes: usize,
+        /// Most bytes.
+        most: usize,
+    },
+    /// A loss that is not finite.
+    #[error("{what} is {got}, expected a finite number")]
+    NonFinite {
+        /// What it is.
+        what: &'static str,
+        /// Value that came.
+        got: f64,
+    },
+    /// From controllers of rates.
+    #[error(transparent)]
+    Rates(#[from] hessian_lr::Error),
     /// From trees of tensors.
     #[cfg(feature = "tensor")]
     #[error(transparent)]
     Tree(#[from] tensor_tree::Error),
+    /// From models and tokenizers.
+    #[cfg(feature = "tensor")]
+    #[error(transparent)]
+    Model(#[from] tape_nn::Error),
+    /// From the back-end.
+    #[cfg(feature = "tensor")]
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+#[cfg(feature = "tensor")]
+fn method_names() -> String {
+    crate::method::METHODS.map(|(name, _)| name).join(", ")
+}
+
+#[cfg(feature = "tensor")]
+impl Error {
+    /// For traits whose error is that of trees.
+    pub(crate) fn into_tree(self) -> tensor_tree::Error {
+        match self {
+            Error::Tree(error) => error,
+            other => tensor_tree::Error::from(candle_core::Error::wrap(other)),
+        }
+    }
 }
 
 /// # Errors

@@ -8,13 +8,22 @@
     )
 )]
 
+pub mod auto_rate;
+#[cfg(feature = "tensor")]
+pub mod batch;
 pub mod data;
 pub mod direction;
 mod error;
+#[cfg(feature = "tensor")]
+pub mod loss;
+#[cfg(feature = "tensor")]
+pub mod method;
 pub mod metric;
 pub mod multiple_choice;
 pub mod objective;
 pub mod score;
+#[cfg(feature = "tensor")]
+pub mod text;
 
 pub use error::{Error, Result};
 pub use score::{Definition, Score};

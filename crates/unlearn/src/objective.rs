@@ -1,7 +1,12 @@
-//! Losses to forget by, as functions of the log-probabilities of whole answers, with their derivatives.
+//! Losses to forget by, as functions of the log-probabilities of whole answers ([`ForgetLoss`]) or of the logits at single tokens
+//! ([`TokenLoss`]), with their derivatives.
 //!
 //! A model whose gradient of `log p(y_i | x_i)` is known descends such a loss by the chain rule: the derivative here is the weight of
 //! sample `i`. No second model is needed in memory: reference log-probabilities are numbers, computed once.
+
+mod token;
+
+pub use token::TokenLoss;
 
 use crate::error::{all, all_finite};
 use crate::{Error, Result};
@@ -102,14 +107,30 @@ impl ForgetLoss {
             let counts: Vec<f64> = answers.n_tokens.iter().map(|t| *t as f64).collect();
             all("numbers of tokens", "at least 1", &counts, |t| 1.0 <= t)?;
         }
-        if let ForgetLoss::Npo { beta }
-        | ForgetLoss::SimNpo { beta, .. }
-        | ForgetLoss::Dpo { beta, .. } = self
-            && !(0.0 < beta && beta.is_finite())
-        {
-            return Err(Error::OutOfRange { name: "beta", must: "finite and positive", got: beta });
-        }
+        self.check()?;
         Ok(self.checked(answers))
+    }
+
+    /// Whether the settings are within their ranges.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] with the setting.
+    pub fn check(self) -> Result<()> {
+        if let ForgetLoss::SimNpo { delta, .. } = self
+            && !delta.is_finite()
+        {
+            return Err(Error::OutOfRange { name: "delta", must: "finite", got: delta });
+        }
+        match self {
+            ForgetLoss::Npo { beta }
+            | ForgetLoss::SimNpo { beta, .. }
+            | ForgetLoss::Dpo { beta, .. }
+                if !(0.0 < beta && beta.is_finite()) =>
+            {
+                Err(Error::OutOfRange { name: "beta", must: "finite and positive", got: beta })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn checked(self, answers: Answers<'_>) -> Value {

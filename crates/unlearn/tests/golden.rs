@@ -7,9 +7,11 @@ mod attacks;
 #[cfg(feature = "tensor")]
 mod directions;
 mod preferences;
+mod rates;
 mod rouge;
 mod samples;
 mod scores;
+mod tokens;
 
 /// Tolerances are absolute, and stand in the file.
 pub(crate) struct Golden(Value);

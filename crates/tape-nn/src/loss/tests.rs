@@ -92,3 +92,40 @@ fn labels_outside_the_classes_are_refused_with_their_position() {
     let labels = Tensor::new(&[0i64, 1, 2], &Device::Cpu).unwrap();
     assert!(matches!(cross_entropy(&logits, &labels, None), Err(Error::InputShape { .. })));
 }
+
+#[test]
+fn losses_of_positions_have_the_gradient_of_their_function() {
+    let x = normal(&[3, 4, 7], 5);
+    let labels =
+        Tensor::new(&[[0i64, 1, 2, 3], [4, 5, 6, -1], [-1, -1, -1, -1]], &Device::Cpu).unwrap();
+    let seeds = Tensor::new(&[0.5f64, -2.0, 3.0], &Device::Cpu).unwrap();
+    let classes = labels.flatten_all().unwrap().to_vec1::<i64>().unwrap();
+    let nll = |row: usize, z: &[f64], gradient: Option<&mut [f64]>| {
+        let class = usize::try_from(classes[row]).ok()?;
+        let lse = crate::kernel::softmax::log_sum_exp(z);
+        if let Some(gradient) = gradient {
+            gradient.iter_mut().zip(z).for_each(|(g, z)| *g = (z - lse).exp());
+            gradient[class] -= 1.0;
+        }
+        Some(lse - z[class])
+    };
+    let run = |own: bool, x: &Tensor| {
+        let x = Var::from_tensor(x).unwrap();
+        let losses = match own {
+            true => of_positions(x.as_tensor(), nll).unwrap(),
+            false => cross_entropy(x.as_tensor(), &labels, Some(-1)).unwrap(),
+        };
+        let total = (&losses.sum * seeds.to_dtype(x.dtype()).unwrap()).unwrap();
+        let grads = total.sum_all().unwrap().backward().unwrap();
+        (losses, grads.get(x.as_tensor()).unwrap().clone())
+    };
+    for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 1e-6)] {
+        let x = x.to_dtype(dtype).unwrap();
+        let (own, want) = (run(true, &x), run(false, &x));
+        close(&own.0.sum, &want.0.sum, tolerance);
+        close(&own.0.weight, &want.0.weight, 0.0);
+        close(&own.1, &want.1, tolerance);
+        let plain = of_positions(&x, nll).unwrap();
+        close(&plain.sum, &own.0.sum, 0.0);
+    }
+}

@@ -136,3 +136,90 @@ fn batches_that_do_not_fit_are_refused() {
         assert!(matches!(refused, Err(Error::OutOfRange { name: "beta", .. })));
     }
 }
+
+fn token_losses() -> [TokenLoss; 6] {
+    [
+        TokenLoss::NextToken,
+        TokenLoss::Wga { beta: 1.0 },
+        TokenLoss::SatImp { beta1: 5.0, beta2: 1.0 },
+        TokenLoss::Undial { beta: 10.0 },
+        TokenLoss::CeU,
+        TokenLoss::Kl,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn derivatives_by_logits_are_those_that_differences_show(
+        z in proptest::collection::vec(-4.0..4.0f64, 2..9),
+        shift in proptest::collection::vec(-2.0..2.0f64, 9),
+        token in 0usize..100,
+    ) {
+        let token = token % z.len();
+        let reference: Vec<f64> = z.iter().zip(&shift).map(|(z, s)| z + s).collect();
+        for loss in token_losses() {
+            let (_, gradient) = loss.value(&z, token, &reference).unwrap();
+            // Constant logits everywhere change nothing.
+            prop_assert!(gradient.iter().sum::<f64>().abs() < 1e-12);
+            for i in 0..z.len() {
+                let h = 1e-5;
+                let at = |h: f64| {
+                    let mut moved = z.clone();
+                    moved[i] += h;
+                    // What is detached stays where it was.
+                    match loss {
+                        TokenLoss::Wga { .. } | TokenLoss::SatImp { .. } => {
+                            let nll = TokenLoss::NextToken.value(&z, token, &[]).unwrap().0;
+                            let weight = loss.value(&z, token, &[]).unwrap().0 / nll;
+                            weight * TokenLoss::NextToken.value(&moved, token, &[]).unwrap().0
+                        }
+                        TokenLoss::CeU => {
+                            let undial = TokenLoss::Undial { beta: 700.0 };
+                            undial.value(&moved, token, &z).unwrap().0
+                        }
+                        _ => loss.value(&moved, token, &reference).unwrap().0,
+                    }
+                };
+                let slope = (at(h) - at(-h)) / (2.0 * h);
+                prop_assert!((slope - gradient[i]).abs() < 1e-6, "{loss:?} {slope} {gradient:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_divergence_is_zero_exactly_at_the_reference(
+        z in proptest::collection::vec(-30.0..30.0f64, 1..9),
+        by in 0.5..3.0f64,
+    ) {
+        let (loss, gradient) = TokenLoss::Kl.value(&z, 0, &z).unwrap();
+        prop_assert!(loss == 0.0 && gradient.iter().all(|g| *g == 0.0));
+        let shifted: Vec<f64> = z.iter().map(|z| z + by).collect();
+        prop_assert!(TokenLoss::Kl.value(&shifted, 0, &z).unwrap().0 < 1e-12);
+        if 1 < z.len() {
+            // The likeliest token made likelier.
+            let mut other = vec![0.0; z.len()];
+            other[0] = by;
+            let flat = vec![0.0; z.len()];
+            prop_assert!(1e-3 < TokenLoss::Kl.value(&other, 0, &flat).unwrap().0);
+        }
+    }
+}
+
+#[test]
+fn weights_of_ascent_vanish_once_a_token_is_forgotten() {
+    let gradient = |loss: TokenLoss, z: f64| loss.value(&[z, 0.0, 0.0], 0, &[]).unwrap().1[0];
+    // Descent lowers the logit of the token, as long as it is there.
+    for loss in [TokenLoss::Wga { beta: 1.0 }, TokenLoss::SatImp { beta1: 5.0, beta2: 1.0 }] {
+        assert!(0.0 < gradient(loss, 0.0));
+        assert!(gradient(loss, -20.0) < 1e-8);
+    }
+    // Plain ascent goes on.
+    assert!(0.99 < -gradient(TokenLoss::NextToken, -20.0));
+    let bad = TokenLoss::Wga { beta: -1.0 }.value(&[0.0], 0, &[]);
+    assert!(matches!(bad, Err(Error::OutOfRange { name: "beta of WGA", .. })));
+    assert!(matches!(TokenLoss::Kl.value(&[0.0, 1.0], 0, &[0.0]), Err(Error::Length { .. })));
+    assert!(matches!(TokenLoss::CeU.value(&[0.0], 1, &[]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(TokenLoss::CeU.value(&[], 0, &[]), Err(Error::Empty { .. })));
+}
