@@ -15,15 +15,23 @@ pub mod data;
 pub mod direction;
 mod error;
 #[cfg(feature = "tensor")]
+pub mod feed;
+#[cfg(feature = "tensor")]
 pub mod loss;
 #[cfg(feature = "tensor")]
 pub mod method;
 pub mod metric;
 pub mod multiple_choice;
 pub mod objective;
+#[cfg(feature = "tensor")]
+pub mod run;
 pub mod score;
 #[cfg(feature = "tensor")]
+pub mod task_vector;
+#[cfg(feature = "tensor")]
 pub mod text;
+#[cfg(feature = "tensor")]
+pub mod trained;
 
 pub use error::{Error, Result};
 pub use score::{Definition, Score};

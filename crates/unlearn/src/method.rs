@@ -177,7 +177,7 @@ mod tests {
             method.check().unwrap();
             assert!(method.recipe.uses_forget() || name == "retain");
         }
-        assert_eq!(Method::named("ga").unwrap().recipe.uses_retain(), false);
+        assert!(!Method::named("ga").unwrap().recipe.uses_retain());
         let error = Method::named("nada").unwrap_err().to_string();
         assert!(error.contains("`nada`") && error.contains("ngdiff"), "{error}");
         let bad = Method {

@@ -34,7 +34,14 @@ impl Direction {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn of(self, retain: &Tree, forget: &Tree) -> Result<Tree> {
-        let gram = Gram::of(retain, forget)?;
+        self.with(Gram::of(retain, forget)?, retain, forget)
+    }
+
+    /// The same with inner products that the caller has computed of these gradients.
+    ///
+    /// # Errors
+    /// As [`Direction::of`].
+    pub fn with(self, gram: Gram, retain: &Tree, forget: &Tree) -> Result<Tree> {
         let weights = self.coefficients(gram)?;
         // Projections leave rounding behind, which a second one takes off.
         let projected = |onto: &Tree, square: f64, of: &Tree, weight: f64| -> Result<Tree> {

@@ -58,7 +58,7 @@ impl<M: LanguageModel + ?Sized> Objective<'_, M> {
     /// [`Error::Missing`] if samples lack what the loss needs, [`Error::NonFinite`] for a loss that is not finite,
     /// [`Error::Empty`] without batches or if nothing counts; those of the model.
     pub fn gradient(&self, params: &Tree, batches: &[Batch]) -> Result<Pass> {
-        self.pass(params, batches, true)
+        finite(self.pass(params, batches, true)?)
     }
 
     /// The value alone, outside any graph.
@@ -66,7 +66,7 @@ impl<M: LanguageModel + ?Sized> Objective<'_, M> {
     /// # Errors
     /// As [`Self::gradient`].
     pub fn value(&self, params: &Tree, batches: &[Batch]) -> Result<Pass> {
-        self.pass(params, batches, false)
+        finite(self.pass(params, batches, false)?)
     }
 
     fn pass(&self, params: &Tree, batches: &[Batch], wanted: bool) -> Result<Pass> {
@@ -105,9 +105,6 @@ impl<M: LanguageModel + ?Sized> Objective<'_, M> {
             return Err(Error::Empty { what: "tokens that count in a batch" });
         }
         let loss = total(&losses.sum)? / weight;
-        if !loss.is_finite() {
-            return Err(Error::NonFinite { what: "loss of a batch", got: loss });
-        }
         let gradient = sum.map(|sum| sum.scale(1.0 / weight)).transpose()?.unwrap_or_default();
         Ok(Pass { loss, nll: nll / n_tokens, losses, gradient })
     }
@@ -248,6 +245,14 @@ impl<M: LanguageModel + ?Sized> Objective<'_, M> {
     }
 }
 
+fn finite(pass: Pass) -> Result<Pass> {
+    if pass.loss.is_finite() {
+        Ok(pass)
+    } else {
+        Err(Error::NonFinite { what: "loss of a batch", got: pass.loss })
+    }
+}
+
 /// Zero in value, with these derivatives by each sample's `log p`, of which `nll` is the negative.
 fn by_chain_rule(nll: &Tensor, log_p: &[f64], weights: &[f64]) -> Result<Tensor> {
     let weighted: Vec<f64> = log_p.iter().zip(weights).map(|(p, w)| w * p).collect();
@@ -273,7 +278,8 @@ fn total(x: &Tensor) -> Result<f64> {
     Ok(host(x)?.into_iter().sum())
 }
 
-/// Values alone, for controllers of rates and for probes: batches are micro-batches of one effective batch.
+/// Values alone, for controllers of rates, which know what to do where they are not finite: batches are micro-batches of one effective
+/// batch.
 impl<M: LanguageModel + ?Sized> tensor_tree::Objective for Objective<'_, M> {
     type Batch = Vec<Batch>;
 
@@ -283,7 +289,7 @@ impl<M: LanguageModel + ?Sized> tensor_tree::Objective for Objective<'_, M> {
         batches: &Vec<Batch>,
         _pass: tensor_tree::Pass,
     ) -> tensor_tree::Result<Losses> {
-        self.value(params, batches).map(|pass| pass.losses).map_err(Error::into_tree)
+        self.pass(params, batches, false).map(|pass| pass.losses).map_err(Error::into_tree)
     }
 }
 

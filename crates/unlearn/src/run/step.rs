@@ -1,0 +1,336 @@
+//! Steps.
+
+use candle_core::Device;
+use hessian_lr::controller::RateController;
+use hessian_lr::driver::Probes;
+use serde::{Deserialize, Serialize};
+use tape_nn::net::LanguageModel;
+use tensor_tree::{Groups, Rates, Reduction, Transform, Tree};
+
+use super::check::{Check, Checks, nats};
+use super::log::{Skipped, StepLog};
+use super::optimizer::Chain;
+use super::settings::{Keep, Rate, Settings};
+use super::state::{Best, State};
+use super::watch::NoOp;
+use crate::batch::{Batch, Item};
+use crate::direction::Gram;
+use crate::feed::{Feed, normals};
+use crate::loss::{Objective, Pass};
+use crate::method::Values;
+use crate::{Error, Result};
+
+/// A run: a model, rows of both sets, and settings.
+#[derive(Debug)]
+pub struct Run<'a, M: ?Sized> {
+    model: &'a M,
+    frozen: &'a Tree,
+    forget: &'a [Item],
+    retain: &'a [Item],
+    checks: Checks,
+    feed: Feed,
+    settings: Settings,
+    device: Device,
+}
+
+/// Why a run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Ended {
+    /// All steps were taken.
+    Steps,
+    /// The utility fell below its floor.
+    UtilityFloor {
+        /// The utility there.
+        utility: f64,
+    },
+    /// The forget loss reached its ceiling.
+    ForgetCeiling {
+        /// The loss there, in nats for each token.
+        forget: f64,
+    },
+    /// Too many steps in a row had losses or directions that are not finite.
+    NonFinite,
+}
+
+/// What a run ends with.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The parameters that were trained, as [`Keep`] says.
+    pub params: Tree,
+    /// The check of these parameters, or the last one.
+    pub check: Check,
+    /// Steps that were not taken.
+    pub n_skipped: u64,
+    /// Whether the run did nothing.
+    pub no_op: Option<NoOp>,
+}
+
+impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
+    /// A run of `model` with its parameters that stay in `frozen`. Items need what the losses of the method ask for: see
+    /// [`crate::loss::Reference::fill`].
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for an empty set, [`Error::OutOfRange`] for settings.
+    pub fn new(
+        (model, frozen): (&'a M, &'a Tree),
+        (forget, retain): (&'a [Item], &'a [Item]),
+        checks: Checks,
+        settings: Settings,
+        device: &Device,
+    ) -> Result<Self> {
+        settings.check()?;
+        let feed = Feed {
+            n_forget: forget.len(),
+            n_retain: retain.len(),
+            batch: settings.batch,
+            anchor: settings.anchor,
+            pairing: settings.pairing,
+            seed: settings.seed,
+        };
+        feed.check()?;
+        let device = device.clone();
+        Ok(Run { model, frozen, forget, retain, checks, feed, settings, device })
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Memory before the first step, with the check there.
+    ///
+    /// # Errors
+    /// From the optimizer, the controller of the rate and the model.
+    pub fn init(&self, params: Tree) -> Result<State> {
+        let optimizer = self.chain().init(&params)?;
+        let rates = match &self.settings.rate {
+            Rate::Fixed { .. } => None,
+            Rate::Auto(auto) => Some(auto.init(1)?),
+        };
+        let mut state = State {
+            step: 0,
+            start: params.clone(),
+            params,
+            optimizer,
+            rates,
+            log: Vec::new(),
+            checks: Vec::new(),
+            best: None,
+            in_a_row: 0,
+        };
+        self.look(&mut state)?;
+        Ok(state)
+    }
+
+    fn chain(&self) -> Chain {
+        Chain { optimizer: self.settings.optimizer, max_norm: self.settings.max_norm }
+    }
+
+    /// One step, and a check where one is due. A step whose losses or directions are not finite is skipped and logged; parameters stay
+    /// finite. On an error the state is as it was.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] for items that lack what a loss needs; those of the model.
+    pub fn advance(&self, state: &mut State) -> Result<Option<Ended>> {
+        if let Some(ended) = self.ended(state) {
+            return Ok(Some(ended));
+        }
+        let mut next = state.clone();
+        let log = match self.step(&mut next) {
+            Ok(log) => log,
+            Err(error) => match skipped(&error) {
+                Some(why) => {
+                    next = state.clone();
+                    StepLog { step: state.step, skipped: Some(why), ..StepLog::default() }
+                }
+                None => return Err(error),
+            },
+        };
+        next.step += 1;
+        next.in_a_row = if log.skipped.is_some() { next.in_a_row + 1 } else { 0 };
+        next.log.push(log);
+        let ceiling = nats(self.settings.stop.forget_ceiling, self.model.vocab_size());
+        let above = log.forget_nll.zip(ceiling).is_some_and(|(nll, most)| most <= nll);
+        let due = next.step.is_multiple_of(self.settings.check_every)
+            || next.step == self.settings.stop.steps;
+        if due || above {
+            self.look(&mut next)?;
+        }
+        *state = next;
+        Ok(self.ended(state))
+    }
+
+    /// Why the run is over, if it is.
+    #[must_use]
+    pub fn ended(&self, state: &State) -> Option<Ended> {
+        let stop = self.settings.stop;
+        if stop.most_skipped < state.in_a_row {
+            return Some(Ended::NonFinite);
+        }
+        let last = state.checks.last()?;
+        let ceiling = nats(stop.forget_ceiling, self.model.vocab_size());
+        if 0 < last.step && last.step == state.step {
+            if stop.utility_floor.is_some_and(|floor| last.utility < floor) {
+                return Some(Ended::UtilityFloor { utility: last.utility });
+            }
+            if ceiling.is_some_and(|most| most <= last.forget) {
+                return Some(Ended::ForgetCeiling { forget: last.forget });
+            }
+        }
+        (stop.steps <= state.step).then_some(Ended::Steps)
+    }
+
+    /// Checks both losses now, and remembers the point if it is the best.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] if a loss is not finite; those of the model.
+    pub fn look(&self, state: &mut State) -> Result<Check> {
+        if let Some(last) = state.checks.last()
+            && last.step == state.step
+        {
+            return Ok(*last);
+        }
+        let check = Check::of(
+            (self.model, self.frozen),
+            &state.params,
+            &self.checks,
+            (state.step, state.checks.first()),
+            self.settings.stop.forget_ceiling,
+        )?;
+        if state.best.as_ref().is_none_or(|best| best.quality < check.quality) {
+            let (step, params, quality) = (state.step, state.params.clone(), check.quality);
+            state.best = Some(Best { step, params, quality });
+        }
+        state.checks.push(check);
+        Ok(check)
+    }
+
+    /// What the run ends with, now.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub fn outcome(&self, state: &mut State) -> Result<Outcome> {
+        let last = self.look(state)?;
+        let kept = match (self.settings.keep, &state.best) {
+            (Keep::Best, Some(best)) => (best.step, &best.params),
+            _ => (state.step, &state.params),
+        };
+        let check = state.checks.iter().find(|c| c.step == kept.0).copied().unwrap_or(last);
+        let first = state.checks.first().copied().unwrap_or(last);
+        let no_op = NoOp::between((&state.start, kept.1), (&first, &check))?;
+        let n_skipped = state.log.iter().filter(|l| l.skipped.is_some()).count() as u64;
+        Ok(Outcome { params: kept.1.clone(), check, n_skipped, no_op })
+    }
+
+    /// Moves `state.params`, its optimizer and its rates; not its counters.
+    fn step(&self, state: &mut State) -> Result<StepLog> {
+        let method = &self.settings.method;
+        let rows = self.feed.rows(state.step);
+        let uses_retain = method.recipe.uses_retain();
+        let automatic = matches!(self.settings.rate, Rate::Auto(_));
+        let (of_retain, of_forget) = (self.objective(method.retain), self.objective(method.forget));
+        // Automatic rates look at rows to keep whatever the direction is made of.
+        let kept = if uses_retain || automatic {
+            self.batches(self.retain, &rows.retain)?
+        } else {
+            Vec::new()
+        };
+        let retain = match uses_retain {
+            true => Some(of_retain.gradient(&state.params, &kept)?),
+            false => None,
+        };
+        let forget = match method.recipe.uses_forget() {
+            true => {
+                let batches = self.batches(self.forget, &rows.forget)?;
+                Some(of_forget.gradient(&state.params, &batches)?)
+            }
+            false => None,
+        };
+        let value = |pass: &Option<Pass>| pass.as_ref().map(|p| p.loss);
+        let nll = forget.as_ref().map(|p| p.nll);
+        let mut log = StepLog {
+            step: state.step,
+            retain: value(&retain),
+            forget: value(&forget),
+            forget_nll: nll,
+            ..StepLog::default()
+        };
+        let direction = match (&retain, &forget) {
+            (Some(r), Some(f)) => {
+                let values =
+                    Values { retain: r.loss, forget: f.loss, forget_nll: nll.unwrap_or(0.0) };
+                let draws = normals(self.settings.seed, state.step);
+                let gram = Gram::of(&r.gradient, &f.gradient)?;
+                log.cosine = Some(gram.cosine());
+                log.norms = Some([gram.rr.sqrt(), gram.ff.sqrt()]);
+                let direction = method.recipe.direction(method, values, draws);
+                direction.with(gram, &r.gradient, &f.gradient)?
+            }
+            (Some(one), None) | (None, Some(one)) => one.gradient.clone(),
+            (None, None) => return Err(Error::Empty { what: "gradients of a step" }),
+        };
+        let mut optimizer = state.optimizer.clone();
+        let direction = self.chain().update(direction, &state.params, &mut optimizer)?;
+        if !direction.is_finite()? {
+            return Err(Error::NonFinite { what: "direction of a step", got: f64::NAN });
+        }
+        let params = match &self.settings.rate {
+            Rate::Fixed { rate, schedule } => {
+                log.rate = rate * schedule.factor(state.step);
+                state.params.descend(&direction, &Rates::uniform(log.rate))?
+            }
+            Rate::Auto(auto) => {
+                let groups = Groups::one(&state.params);
+                let mut rates = state.rates.clone().map_or_else(|| auto.init(1), Ok)?;
+                let probes = Probes {
+                    objective: &of_retain,
+                    params: &state.params,
+                    direction: &direction,
+                    groups: &groups,
+                    reduction: Reduction::WeightedMean,
+                };
+                log.n_probes = probes.settle(auto, &mut rates, &kept)?;
+                let used = auto.rates(&rates)?;
+                log.rate = used.0[0];
+                let params = probes.at(&used)?;
+                auto.stepped(&mut rates)?;
+                state.rates = Some(rates);
+                params
+            }
+        };
+        let fall = |pass: &Option<Pass>| -> Result<Option<f64>> {
+            Ok(match pass {
+                Some(pass) => Some(log.rate * pass.gradient.dot(&direction)?),
+                None => None,
+            })
+        };
+        (log.retain_fall, log.forget_fall) = (fall(&retain)?, fall(&forget)?);
+        state.params = params;
+        state.optimizer = optimizer;
+        Ok(log)
+    }
+
+    fn objective(&self, loss: crate::loss::Loss) -> Objective<'a, M> {
+        Objective { model: self.model, frozen: self.frozen, loss }
+    }
+
+    fn batches(&self, items: &[Item], rows: &[usize]) -> Result<Vec<Batch>> {
+        rows.chunks(self.settings.micro_batch)
+            .map(|rows| Batch::new(rows.iter().map(|i| items[*i].clone()), &self.device))
+            .collect()
+    }
+}
+
+/// Whether an error means that this step is to be skipped.
+fn skipped(error: &Error) -> Option<Skipped> {
+    match error {
+        Error::NonFinite { what: "direction of a step", .. } => Some(Skipped::Direction),
+        Error::NonFinite { .. } => Some(Skipped::Loss),
+        // Of inner products and of losses that a direction divides by.
+        Error::OutOfRange { got, .. } if !got.is_finite() || *got == 0.0 => {
+            Some(Skipped::Direction)
+        }
+        _ => None,
+    }
+}
