@@ -31,6 +31,8 @@ pub mod task_vector;
 #[cfg(feature = "tensor")]
 pub mod text;
 #[cfg(feature = "tensor")]
+pub mod total;
+#[cfg(feature = "tensor")]
 pub mod trained;
 
 pub use error::{Error, Result};
