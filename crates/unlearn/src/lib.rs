@@ -14,7 +14,10 @@ mod error;
 pub mod metric;
 pub mod multiple_choice;
 pub mod objective;
+#[cfg(feature = "tensor")]
+pub mod robust;
 pub mod score;
+pub mod whp;
 
 pub use error::{Error, Result};
 pub use score::{Definition, Score};

@@ -10,6 +10,7 @@ mod preferences;
 mod rouge;
 mod samples;
 mod scores;
+mod whp;
 
 /// Tolerances are absolute, and stand in the file.
 pub(crate) struct Golden(Value);
