@@ -152,6 +152,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The caller ended the work before it was done.
+    #[error("{what} ended by the caller after {done} of {total}")]
+    Stopped {
+        /// What was being done, and to what.
+        what: &'static str,
+        /// How many were done.
+        done: usize,
+        /// How many there were.
+        total: usize,
+    },
     /// From the tree of parameters.
     #[error(transparent)]
     Tree(#[from] tensor_tree::Error),

@@ -17,6 +17,11 @@ pub(crate) use labels::Labels;
 /// Bytes of logits that exist at a time where they need not stay.
 const PIECE_BYTES: usize = 16 << 20;
 
+/// Rows of logits of so many classes that exist at a time where they need not stay.
+pub(crate) fn rows_at_a_time(classes: usize, dtype: DType) -> usize {
+    (PIECE_BYTES / (classes * dtype.size_in_bytes()).max(1)).max(1)
+}
+
 /// What logits and their gradient are made of: `logits = x w^T + b`, and per position
 /// `softmax(logits) - onehot(label)`, zero where the label does not count.
 #[derive(Clone, Debug)]
@@ -78,8 +83,7 @@ impl SoftmaxHead {
     pub(crate) fn losses<T: Real>(&self) -> Result<Vec<f64>> {
         let rows = self.labels.classes.len();
         let (p, mut losses) = (self.classes(), Vec::with_capacity(rows));
-        let bytes = p * self.dtype().size_in_bytes();
-        let step = (PIECE_BYTES / bytes.max(1)).max(1);
+        let step = rows_at_a_time(p, self.dtype());
         for from in (0..rows).step_by(step) {
             let piece = from..(from + step).min(rows);
             let logits = self.logits::<T>(piece.clone(), Threads::All)?;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use tape_nn::Context;
-use tape_nn::generate::{Settings, generate, generate_text};
+use tape_nn::generate::{Choice, Prompts, Settings, generate, generate_text, generate_texts};
 use tape_nn::load::{Pretrained, Tokenizer, llama, safetensors};
 use tape_nn::lora::{self, LoraConfig};
 use tape_nn::net::LanguageModel;
-use tensor_tree::{Key, Tree};
+use tensor_tree::{Key, Label, Tree};
 
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -110,6 +110,31 @@ fn adapters_on_a_published_model_merge_and_come_back_from_a_file() {
     for ((plain, with), merged) in plain.iter().zip(&with).zip(&merged) {
         assert!(largest_difference(with, merged) < 1e-10);
         assert!(1e-3 < largest_difference(with, plain));
+    }
+}
+
+#[test]
+fn texts_generated_together_are_those_generated_alone() {
+    let tokenizer = Tokenizer::read(root("fixtures/data/stories260k")).unwrap();
+    let llama = llama(root("fixtures/data/stories260k"), DType::F64, &Device::Cpu).unwrap();
+    let (none, key) = (Tree::new(), Key::from_seed(7));
+    let prompts = ["Once upon a time", "The", "", "Lily had a red ball and she", "One day, a boy"];
+    let choice = Choice::Sample { temperature: 0.8, top_k: None, top_p: Some(0.95) };
+    for settings in [Settings::greedy(24, &[]), Settings { max_new: 24, stop: vec![], choice }] {
+        let alone = prompts.iter().enumerate().map(|(i, prompt)| {
+            let key = key.child(Label::Sample(i as u64));
+            generate_text(&llama.model, &llama.params, &none, &tokenizer, prompt, &settings, key)
+                .unwrap()
+        });
+        let alone: Vec<String> = alone.collect();
+        assert!(alone[0].starts_with([' ', ',']), "{}", alone[0]);
+        for batch in [1, 2, 5] {
+            let prompts = Prompts::new(&prompts, batch);
+            let (model, params) = (&llama.model, &llama.params);
+            let together =
+                generate_texts(model, params, &none, &tokenizer, prompts, &settings, key).unwrap();
+            assert_eq!(together, alone, "{batch} at once");
+        }
     }
 }
 

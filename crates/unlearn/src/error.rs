@@ -65,6 +65,15 @@ pub enum Error {
         /// Size of the second sample.
         m: usize,
     },
+    /// A text whose compressed length cannot be found.
+    #[error("a text of {n_bytes} bytes cannot be compressed: {source}")]
+    Compress {
+        /// Its length.
+        n_bytes: usize,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// Scores that mean different things.
     #[error("scores of different definitions: `{left}` and `{right}`")]
     DifferentDefinitions {
@@ -188,6 +197,17 @@ pub enum Error {
     /// From controllers of rates.
     #[error(transparent)]
     Rates(#[from] hessian_lr::Error),
+    /// A weight that is not finite.
+    #[cfg(feature = "tensor")]
+    #[error("leaf `{leaf}`: expected finite numbers, got {got} at element {index} counted from 0")]
+    NotFinite {
+        /// Name of the leaf.
+        leaf: String,
+        /// Element in row-major order.
+        index: usize,
+        /// What stands there.
+        got: f64,
+    },
     /// From trees of tensors.
     #[cfg(feature = "tensor")]
     #[error(transparent)]

@@ -8,24 +8,30 @@
     )
 )]
 
+// Of numbers and texts alone.
 pub mod auto_rate;
-#[cfg(feature = "tensor")]
-pub mod batch;
 pub mod data;
 pub mod direction;
 mod error;
+pub mod metric;
+pub mod multiple_choice;
+pub mod objective;
+pub mod score;
+pub mod whp;
+
+// Of models.
+#[cfg(feature = "tensor")]
+pub mod batch;
 #[cfg(feature = "tensor")]
 pub mod feed;
 #[cfg(feature = "tensor")]
 pub mod loss;
 #[cfg(feature = "tensor")]
 pub mod method;
-pub mod metric;
-pub mod multiple_choice;
-pub mod objective;
+#[cfg(feature = "tensor")]
+pub mod robust;
 #[cfg(feature = "tensor")]
 pub mod run;
-pub mod score;
 #[cfg(feature = "tensor")]
 pub mod task_vector;
 #[cfg(feature = "tensor")]

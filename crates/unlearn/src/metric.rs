@@ -2,9 +2,11 @@
 
 pub mod attack;
 pub mod auc;
+pub mod calibrated;
 pub mod exact_match;
 pub mod ks;
 pub mod mean;
+pub mod memorization;
 pub mod min_k;
 pub mod porter;
 pub mod probability;

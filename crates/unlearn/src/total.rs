@@ -115,7 +115,10 @@ impl Choosing {
         };
         let pair = |step: u64| -> Result<Pair> {
             let rows = feed.rows(step);
-            Ok(Pair { retain: passes(retain, &rows.retain)?, forget: passes(forget, &rows.forget)? })
+            Ok(Pair {
+                retain: passes(retain, &rows.retain)?,
+                forget: passes(forget, &rows.forget)?,
+            })
         };
         let settings = Settings { period: 2, ..Settings::default() };
         let auto = AutoRate {

@@ -12,6 +12,7 @@ mod rouge;
 mod samples;
 mod scores;
 mod tokens;
+mod whp;
 
 /// Tolerances are absolute, and stand in the file.
 pub(crate) struct Golden(Value);

@@ -10,4 +10,5 @@
 
 mod files;
 mod golden;
+mod membership;
 mod properties;

@@ -1,15 +1,18 @@
-//! Text from language models: one token after the other, greedily or drawn.
+//! Text from language models: one token after the other, greedily or drawn, for one prompt or for many at once.
 
+mod batch;
 mod choice;
+mod text;
 
 use candle_core::{DType, Device, Tensor};
 use tensor_tree::{Key, Label, Purpose, Tree};
 
 use crate::error::{Error, Result};
-use crate::load::Tokenizer;
 use crate::net::{Cache, LanguageModel};
 
+pub use batch::{Prompts, generate_batch};
 pub use choice::Choice;
+pub use text::{generate_text, generate_texts};
 
 /// When and how tokens are chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,21 +68,14 @@ impl<'a, M: LanguageModel + ?Sized> Generation<'a, M> {
         key: Key,
     ) -> Result<Self> {
         settings.choice.check()?;
-        if prompt.is_empty() || model.positions() < prompt.len() {
-            return Err(Error::InvalidSetting {
-                name: "length of the prompt".into(),
-                must: "at least 1 and at most the model's positions",
-                got: format!("{} of {}", prompt.len(), model.positions()),
-            });
-        }
-        let leaf = trainable.iter().chain(frozen.iter()).next();
+        check_prompt(model, prompt, || "length of the prompt".into())?;
         Ok(Generation {
             model,
             trainable,
             frozen,
             settings,
             key: key.child(Label::For(Purpose::Generation)),
-            device: leaf.map_or(Device::Cpu, |(_, leaf)| leaf.device().clone()),
+            device: device_of(trainable, frozen),
             cache: model.cache(),
             unread: prompt.to_vec(),
             n_new: 0,
@@ -93,9 +89,7 @@ impl<'a, M: LanguageModel + ?Sized> Generation<'a, M> {
         let ids = Tensor::from_vec(unread, (1, n), &self.device)?;
         let logits = self.model.step(self.trainable, self.frozen, &ids, &mut self.cache)?;
         let logits = logits.squeeze(0)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        let mut draw = [0f64];
-        self.key.child(Label::Step(self.n_new as u64)).fill_uniform(&mut draw);
-        let token = self.settings.choice.choose(&logits, draw[0])?;
+        let token = self.settings.choice.choose(&logits, draw(self.key, self.n_new))?;
         self.unread.push(token);
         self.n_new += 1;
         self.ended |= self.settings.stop.contains(&token);
@@ -132,30 +126,33 @@ pub fn generate<M: LanguageModel + ?Sized>(
     Generation::new(model, trainable, frozen, prompt, settings, key)?.collect()
 }
 
-/// The text that follows `prompt`, special tokens left out. The tokens that the model expects around a text are
-/// put around the prompt.
-///
-/// # Errors
-/// As [`generate`]; from the tokenizer.
-pub fn generate_text<M: LanguageModel + ?Sized>(
+/// Where the parameters lie.
+fn device_of(trainable: &Tree, frozen: &Tree) -> Device {
+    let leaf = trainable.iter().chain(frozen.iter()).next();
+    leaf.map_or(Device::Cpu, |(_, leaf)| leaf.device().clone())
+}
+
+/// Refuses a prompt that is empty or longer than the model's positions.
+fn check_prompt<M: LanguageModel + ?Sized>(
     model: &M,
-    trainable: &Tree,
-    frozen: &Tree,
-    tokenizer: &Tokenizer,
-    prompt: &str,
-    settings: &Settings,
-    key: Key,
-) -> Result<String> {
-    let mut ids = tokenizer.encode(prompt, true)?;
-    let before = tokenizer.decode(&ids, true)?;
-    let n = ids.len();
-    ids.extend(generate(model, trainable, frozen, &ids, settings, key)?);
-    // Spaces at a text's beginning are lost in decoding, so the new part is cut from the whole.
-    let whole = tokenizer.decode(&ids, true)?;
-    match whole.strip_prefix(&before) {
-        Some(new) => Ok(new.to_owned()),
-        None => tokenizer.decode(&ids[n..], true),
+    prompt: &[u32],
+    name: impl FnOnce() -> String,
+) -> Result<()> {
+    if prompt.is_empty() || model.positions() < prompt.len() {
+        return Err(Error::InvalidSetting {
+            name: name(),
+            must: "at least 1 and at most the model's positions",
+            got: format!("{} of {}", prompt.len(), model.positions()),
+        });
     }
+    Ok(())
+}
+
+/// The number in `[0, 1)` by which token `n_new` of a generation is drawn.
+fn draw(key: Key, n_new: usize) -> f64 {
+    let mut draw = [0f64];
+    key.child(Label::Step(n_new as u64)).fill_uniform(&mut draw);
+    draw[0]
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Tests of generation on a small model of random weights.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::Builder;
 use crate::layer::RotaryOrder;
@@ -99,4 +102,97 @@ fn prompts_that_cannot_be_continued_are_refused() {
     let choice = Choice::Sample { temperature: -1.0, top_k: None, top_p: None };
     let bad = Settings { choice, ..settings };
     assert!(generate(&model, &params, &none, &[1], &bad, key).is_err());
+}
+
+/// Each prompt alone with its own key.
+fn one_by_one(prompts: &[Vec<u32>], settings: &Settings, key: Key) -> Vec<Vec<u32>> {
+    let (model, params) = model();
+    let none = Tree::new();
+    let alone = |(i, prompt): (usize, &Vec<u32>)| {
+        let key = key.child(Label::Sample(i as u64));
+        generate(&model, &params, &none, prompt, settings, key).unwrap()
+    };
+    prompts.iter().enumerate().map(alone).collect()
+}
+
+fn together(
+    prompts: Prompts<'_, Vec<u32>>,
+    settings: &Settings,
+    key: Key,
+) -> Result<Vec<Vec<u32>>> {
+    let (model, params) = model();
+    generate_batch(&model, &params, &Tree::new(), prompts, settings, key)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_batch_gives_what_each_prompt_gives_alone(
+        prompts in vec(vec(0..11u32, 1..=16), 0..10),
+        batch in 1..12usize,
+        max_new in 0..20usize,
+        stop in vec(0..11u32, 0..3),
+        greedy in any::<bool>(),
+        seed in 0..99u64,
+    ) {
+        let choice = if greedy { Choice::Greedy } else { sampled(1).choice };
+        let settings = Settings { max_new, stop, choice };
+        let key = Key::from_seed(seed);
+        let got = together(Prompts::new(&prompts, batch), &settings, key).unwrap();
+        prop_assert_eq!(got, one_by_one(&prompts, &settings, key));
+    }
+}
+
+#[test]
+fn equal_prompts_are_drawn_for_each_on_its_own() {
+    let prompts = vec![vec![3u32, 1]; 4];
+    let key = Key::from_seed(2);
+    let got = together(Prompts::new(&prompts, 4), &sampled(10), key).unwrap();
+    assert!(got.iter().skip(1).any(|new| *new != got[0]));
+    let greedy = together(Prompts::new(&prompts, 4), &Settings::greedy(10, &[]), key).unwrap();
+    assert!(greedy.iter().all(|new| *new == greedy[0]));
+}
+
+#[test]
+fn progress_counts_prompts_and_can_end_the_generation() {
+    let prompts: Vec<Vec<u32>> = (1..=5).map(|n| vec![2; n]).collect();
+    let settings = Settings::greedy(3, &[]);
+    let key = Key::from_seed(1);
+    let mut seen = Vec::new();
+    let mut note = |done| {
+        seen.push(done);
+        true
+    };
+    let all = together(Prompts::new(&prompts, 2).with_progress(&mut note), &settings, key).unwrap();
+    assert!(seen.is_sorted());
+    assert_eq!((seen[0], *seen.last().unwrap()), (0, 5));
+    // A prompt of one token and one of two: four passes for three tokens each.
+    assert_eq!(seen[..5], [0, 0, 1, 2, 2]);
+    let mut stop = |done| done < 2;
+    let error = together(Prompts::new(&prompts, 2).with_progress(&mut stop), &settings, key);
+    assert!(matches!(error, Err(Error::Stopped { done: 2, total: 5, .. })));
+    // There is nothing to be stopped behind the last pass.
+    let mut stop = |done| done < 5;
+    let same = together(Prompts::new(&prompts, 2).with_progress(&mut stop), &settings, key);
+    assert_eq!(same.unwrap(), all);
+}
+
+#[test]
+fn a_prompt_that_cannot_be_continued_is_named_before_anything_is_generated() {
+    let prompts = vec![vec![1u32], vec![1; 17]];
+    let settings = Settings::greedy(3, &[]);
+    let key = Key::from_seed(1);
+    let mut passes = 0;
+    let mut count = |_| {
+        passes += 1;
+        true
+    };
+    let error = together(Prompts::new(&prompts, 2).with_progress(&mut count), &settings, key);
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("prompt 1"), "{error}");
+    assert_eq!(passes, 0);
+    let none = together(Prompts::new(&prompts[..1], 0), &settings, key);
+    assert!(matches!(none, Err(Error::InvalidSetting { .. })));
+    assert!(together(Prompts::new(&[vec![11]], 1), &settings, key).is_err());
 }

@@ -59,6 +59,32 @@ impl Cache {
         Ok(Cache { len: self.len, blocks: blocks.collect::<Result<_>>()? })
     }
 
+    /// The cache of some texts of the batch, in the order of `rows`. A text may come several times, to be continued in
+    /// several ways.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a row that the batch does not have, [`Error::InvalidSetting`] without rows.
+    pub fn select(&self, rows: &[usize]) -> Result<Cache> {
+        if rows.is_empty() {
+            let (name, must) = ("rows of a key-value cache".into(), "at least one");
+            return Err(Error::InvalidSetting { name, must, got: "none".into() });
+        }
+        let numbers: Vec<u32> =
+            rows.iter().map(|row| u32::try_from(*row).unwrap_or(u32::MAX)).collect();
+        let pick = |room: &Tensor| {
+            let limit = room.dims()[0];
+            if let Some(position) = rows.iter().position(|row| limit <= *row) {
+                let got = i64::try_from(rows[position]).unwrap_or(i64::MAX);
+                return Err(Error::OutOfRange { what: "row of a cache", got, position, limit });
+            }
+            let numbers = Tensor::from_slice(&numbers, numbers.len(), room.device())?;
+            Ok(room.index_select(&numbers, 0)?)
+        };
+        let of = |slot: &Slot| Ok(Slot { k: pick(&slot.k)?, v: pick(&slot.v)? });
+        let blocks = self.blocks.iter().map(|b| b.as_ref().map(of).transpose());
+        Ok(Cache { len: self.len, blocks: blocks.collect::<Result<_>>()? })
+    }
+
     /// Writes keys and values `[batch, t, width]` of a block behind the tokens read, and returns all of them,
     /// `[batch, len + t, width]`. They are overwritten by the next call for that block until the tokens count
     /// as read.

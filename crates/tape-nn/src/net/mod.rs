@@ -7,6 +7,7 @@ mod language;
 mod llama;
 mod mlp;
 mod next_token;
+mod token_scores;
 
 pub use cache::Cache;
 pub use cnn::{Cnn, CnnConfig};
@@ -15,6 +16,7 @@ pub use language::LanguageModel;
 pub use llama::{Llama, LlamaConfig};
 pub use mlp::Mlp;
 pub use next_token::{IGNORED, NextToken, Texts};
+pub use token_scores::{TokenScore, token_scores};
 
 use candle_core::Tensor;
 

@@ -15,7 +15,7 @@ use crate::objective::Taped;
 use crate::param::Builder;
 use crate::testing::{assert_close, bits, normal, values};
 
-const VOCAB: usize = 11;
+pub(super) const VOCAB: usize = 11;
 
 fn gpt(tied: bool) -> (Box<dyn LanguageModel>, Tree) {
     let config = GptConfig { tied, ..GptConfig::new(VOCAB, 8, 12, 2, 3) };
@@ -41,7 +41,7 @@ fn llama_config(tied: bool, rotary_order: RotaryOrder) -> LlamaConfig {
     }
 }
 
-fn llama(tied: bool, order: RotaryOrder) -> (Box<dyn LanguageModel>, Tree) {
+pub(super) fn llama(tied: bool, order: RotaryOrder) -> (Box<dyn LanguageModel>, Tree) {
     let config = llama_config(tied, order);
     build(|vb| Ok(Box::new(Llama::new(&config, vb)?)))
 }
@@ -61,7 +61,7 @@ fn build(
     (model, params.unwrap())
 }
 
-fn all() -> Vec<(&'static str, Box<dyn LanguageModel>, Tree)> {
+pub(super) fn all() -> Vec<(&'static str, Box<dyn LanguageModel>, Tree)> {
     let named = |name, (model, params)| (name, model, params);
     vec![
         named("gpt", gpt(false)),
@@ -82,7 +82,7 @@ fn ids(batch: usize, t: usize) -> Tensor {
 }
 
 /// Three texts, one of which has ignored positions.
-fn texts() -> Texts {
+pub(super) fn texts() -> Texts {
     let mut texts = Texts::from_windows(&ids(3, 7)).unwrap();
     let labels = texts.labels.to_dtype(DType::I64).unwrap().flatten_all().unwrap();
     let mut labels = labels.to_vec1::<i64>().unwrap();
@@ -198,6 +198,38 @@ fn a_cache_gives_what_the_whole_text_gives() {
             let logits = model.step(&params, &frozen, &part, cache).unwrap();
             assert_close(&logits, &whole.narrow(1, 7, 1).unwrap().squeeze(1).unwrap(), 1e-12, what);
         }
+    }
+}
+
+#[test]
+fn rows_of_a_cache_go_on_as_their_texts() {
+    for (what, model, params) in all() {
+        let frozen = Tree::new();
+        let text = ids(3, 8);
+        let whole = model.logits(&Context::eval(&params, &frozen), &text).unwrap();
+        let mut cache = model.cache();
+        model.step(&params, &frozen, &text.narrow(1, 0, 5).unwrap(), &mut cache).unwrap();
+        let rows = [2usize, 0, 2];
+        let mut selected = cache.select(&rows).unwrap();
+        assert_eq!(selected.len(), 5);
+        let numbers = Tensor::new(&[2u32, 0, 2], &Device::Cpu).unwrap();
+        for at in 5..8 {
+            let next = text.index_select(&numbers, 0).unwrap().narrow(1, at, 1).unwrap();
+            let logits = model.step(&params, &frozen, &next, &mut selected).unwrap();
+            let want = whole.index_select(&numbers, 0).unwrap().narrow(1, at, 1).unwrap();
+            assert_close(&logits, &want.squeeze(1).unwrap(), 1e-12, what);
+        }
+        // The first cache is none the wiser.
+        let logits = model.step(&params, &frozen, &text.narrow(1, 5, 1).unwrap(), &mut cache);
+        assert_close(
+            &logits.unwrap(),
+            &whole.narrow(1, 5, 1).unwrap().squeeze(1).unwrap(),
+            1e-12,
+            what,
+        );
+        let error = cache.select(&[0, 3]).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { got: 3, position: 1, limit: 3, .. }));
+        assert!(matches!(cache.select(&[]), Err(Error::InvalidSetting { .. })));
     }
 }
 
