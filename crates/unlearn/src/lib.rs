@@ -11,9 +11,11 @@
 pub mod data;
 pub mod direction;
 mod error;
+mod line;
 pub mod metric;
 pub mod multiple_choice;
 pub mod objective;
+pub mod row;
 pub mod score;
 
 pub use error::{Error, Result};

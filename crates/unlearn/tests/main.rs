@@ -8,6 +8,6 @@
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
-mod files;
+mod data;
 mod golden;
 mod properties;
