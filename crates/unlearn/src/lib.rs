@@ -12,6 +12,7 @@ pub mod data;
 pub mod direction;
 mod error;
 mod line;
+pub mod made;
 pub mod metric;
 pub mod multiple_choice;
 pub mod objective;

@@ -10,4 +10,5 @@
 
 mod data;
 mod golden;
+mod made;
 mod properties;
