@@ -118,6 +118,26 @@ pub enum Error {
         /// What stands there.
         got: String,
     },
+    /// A multiple-choice question that is none.
+    #[error("question {index} counted from 0, field `{field}`: expected {expected}, got {got}")]
+    Question {
+        /// Its place, counted from 0.
+        index: usize,
+        /// Name of the field.
+        field: &'static str,
+        /// What a question has there.
+        expected: &'static str,
+        /// What it has.
+        got: String,
+    },
+    /// A file where none of its name belongs.
+    #[error("{}: expected {expected}, and no other file", path.display())]
+    UnknownFile {
+        /// Its path.
+        path: PathBuf,
+        /// Which files belong there.
+        expected: &'static str,
+    },
     /// A file that cannot be read.
     #[error("{}: {source}", path.display())]
     Read {

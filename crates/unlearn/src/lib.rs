@@ -13,9 +13,12 @@ pub mod auto_rate;
 pub mod data;
 pub mod direction;
 mod error;
+mod line;
+pub mod made;
 pub mod metric;
 pub mod multiple_choice;
 pub mod objective;
+pub mod row;
 pub mod score;
 pub mod whp;
 

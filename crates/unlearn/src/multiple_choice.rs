@@ -23,9 +23,10 @@ mod line;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use line::Line;
+use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::line::{Line, all_different};
 use crate::metric::mean;
 use crate::score::{Definition, Score};
 
@@ -40,6 +41,29 @@ pub struct Question {
     pub options: Vec<String>,
     /// Index of the right option.
     pub answer: usize,
+}
+
+impl Question {
+    /// # Errors
+    /// [`Error::Question`] with the first field that is not as [`Questions::new`] wants it.
+    fn check(&self, index: usize) -> Result<()> {
+        let wrong =
+            |field, expected, got: String| Err(Error::Question { index, field, expected, got });
+        for (field, text) in [("subject", &self.subject), ("text", &self.text)] {
+            if text.trim().is_empty() {
+                return wrong(field, "a text that is not empty", format!("{text:?}"));
+            }
+        }
+        let empty = self.options.iter().any(|option| option.trim().is_empty());
+        if empty || self.options.len() < 2 || !all_different(&self.options) {
+            let expected = "at least two different texts that are not empty";
+            return wrong("options", expected, format!("{:?}", self.options));
+        }
+        if self.options.len() <= self.answer {
+            return wrong("answer", "the index of an option", self.answer.to_string());
+        }
+        Ok(())
+    }
 }
 
 /// A named set of questions; at least one.
@@ -107,6 +131,34 @@ impl Rule {
 }
 
 impl Questions {
+    /// A set of these questions.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without questions or for a name or source without characters, [`Error::Question`] for one whose subject or
+    /// text is empty, with less than two different options, or whose answer is none of them.
+    pub fn new(
+        name: impl Into<String>,
+        source: impl Into<String>,
+        items: Vec<Question>,
+    ) -> Result<Self> {
+        let (name, source) = (name.into(), source.into());
+        for (text, what) in [
+            (&name, "characters in the name of questions"),
+            (&source, "characters in the source of questions"),
+        ] {
+            if text.trim().is_empty() {
+                return Err(Error::Empty { what });
+            }
+        }
+        if items.is_empty() {
+            return Err(Error::Empty { what: "questions" });
+        }
+        for (index, item) in items.iter().enumerate() {
+            item.check(index)?;
+        }
+        Ok(Questions { name, source, items })
+    }
+
     /// Reads the text of a file.
     ///
     /// # Errors
@@ -121,7 +173,7 @@ impl Questions {
         head.is("format", &"multiple-choice".into(), "the text `multiple-choice`")?;
         head.is("version", &1.into(), "the number 1")?;
         let (name, source) = (head.text("name")?, head.text("source")?);
-        let items: Result<Vec<Question>> = lines.map(|line| line?.question()).collect();
+        let items: Result<Vec<Question>> = lines.map(|line| line::question(&line?)).collect();
         let items = items?;
         if items.is_empty() {
             return Err(Error::Empty { what: "questions after the first line" });
@@ -137,6 +189,24 @@ impl Questions {
     /// None: a test reads it.
     pub fn made() -> Result<Self> {
         Questions::parse(include_str!("../questions/made.jsonl"))
+    }
+
+    /// The text of a file that [`Questions::parse`] reads as this set.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let Questions { name, source, items } = self;
+        let (name, source) = (Value::from(name.as_str()), Value::from(source.as_str()));
+        let head = format!(
+            r#"{{"format": "multiple-choice", "version": 1, "name": {name}, "source": {source}}}"#
+        );
+        let lines = items.iter().map(|Question { subject, text, options, answer }| {
+            let (subject, text) = (Value::from(subject.as_str()), Value::from(text.as_str()));
+            let options = Value::from(options.as_slice());
+            format!(
+                r#"{{"subject": {subject}, "question": {text}, "options": {options}, "answer": {answer}}}"#
+            )
+        });
+        [head].into_iter().chain(lines).map(|line| line + "\n").collect()
     }
 
     /// Its name.

@@ -8,7 +8,8 @@
     reason = "a test may stop, and says so when it has nothing to check"
 )]
 
-mod files;
+mod data;
 mod golden;
+mod made;
 mod membership;
 mod properties;

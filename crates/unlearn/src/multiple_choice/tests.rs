@@ -127,3 +127,40 @@ fn a_label_tells_sets_of_one_name_apart() {
     // Pinned: scores of stored reports would no longer be comparable if it changed.
     assert_eq!(Questions::made().unwrap().label(), "made, 24 questions, 6f3858a1abb28f0e");
 }
+
+fn item(subject: &str, text: &str, options: &[&str], answer: usize) -> Question {
+    let options = options.iter().map(ToString::to_string).collect();
+    Question { subject: subject.to_string(), text: text.to_string(), options, answer }
+}
+
+#[test]
+fn questions_are_written_as_they_are_read() {
+    let items =
+        vec![item("a", "\"q\"\n\u{e9}", &["x", "y"], 1), item("b", "q", &["1", "2", "3"], 0)];
+    let questions = Questions::new("n", "here", items).unwrap();
+    assert_eq!(Questions::parse(&questions.to_text()).unwrap(), questions);
+    let made = Questions::made().unwrap();
+    assert_eq!(Questions::parse(&made.to_text()).unwrap(), made);
+}
+
+#[test]
+fn a_question_that_no_file_could_hold_is_refused() {
+    let good = item("a", "q", &["x", "y"], 1);
+    for (bad, field) in [
+        (item("", "q", &["x", "y"], 1), "subject"),
+        (item("a", " ", &["x", "y"], 1), "text"),
+        (item("a", "q", &["x"], 0), "options"),
+        (item("a", "q", &["x", "x"], 0), "options"),
+        (item("a", "q", &["x", ""], 0), "options"),
+        (item("a", "q", &["x", "y"], 2), "answer"),
+    ] {
+        let got = Questions::new("n", "here", vec![good.clone(), bad]).unwrap_err();
+        assert!(
+            matches!(&got, Error::Question { index: 1, field: at, .. } if *at == field),
+            "{got}"
+        );
+    }
+    assert!(matches!(Questions::new("n", "here", Vec::new()), Err(Error::Empty { .. })));
+    assert!(matches!(Questions::new(" ", "here", vec![good.clone()]), Err(Error::Empty { .. })));
+    assert!(matches!(Questions::new("n", "", vec![good]), Err(Error::Empty { .. })));
+}

@@ -5,6 +5,7 @@ use crate::error::{Error, Result, unit};
 use crate::metric::exact_match::exact_match;
 use crate::metric::mean;
 use crate::metric::rouge::Rouge;
+use crate::row::{self, Kind};
 
 /// A row of a split and what the model wrote: up to 256 new tokens, greedy, special tokens removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,20 +133,6 @@ impl Cells {
     }
 }
 
-enum Kind {
-    Completion,
-    Question,
-}
-
-fn kind(row: &Row<'_>) -> Result<Kind> {
-    let stem = row.id.trim_end_matches(|c: char| c.is_ascii_digit());
-    match (stem.len() < row.id.len(), stem.ends_with("sc"), stem.ends_with("qa")) {
-        (true, true, _) => Ok(Kind::Completion),
-        (true, _, true) => Ok(Kind::Question),
-        _ => Err(Error::UnknownKind { id: row.id.to_string() }),
-    }
-}
-
 fn split(split: Split, rows: &[Row<'_>]) -> Result<[Cell; 3]> {
     let mut completions: [Vec<f64>; 3] = Default::default();
     let mut answers: [Vec<f64>; 3] = Default::default();
@@ -154,11 +141,14 @@ fn split(split: Split, rows: &[Row<'_>]) -> Result<[Cell; 3]> {
         let Some(at) = TASKS.iter().position(|task| task.name() == row.task) else {
             return Err(Error::UnknownTask { id: row.id.to_string(), task: row.task.to_string() });
         };
-        match kind(row)? {
-            Kind::Completion => {
+        match row::of_id(row.id).map(|(_, kind)| kind) {
+            None | Some(Kind::Text) => {
+                return Err(Error::UnknownKind { id: row.id.to_string() });
+            }
+            Some(Kind::Completion) => {
                 completions[at].push(rouge.rouge_l(row.output, row.generation).recall);
             }
-            Kind::Question => {
+            Some(Kind::Question) => {
                 answers[at].push(f64::from(u8::from(exact_match(row.output, row.generation))));
             }
         }

@@ -1,0 +1,127 @@
+//! Exams of a model: what it still writes, knows and betrays of rows, from generations and losses to published scores.
+
+mod findings;
+mod set;
+mod subject;
+
+pub use findings::{Distance, Findings};
+pub use set::{RowResult, SetResult};
+pub use subject::Subject;
+
+use tape_nn::net::LanguageModel;
+use tensor_tree::Key;
+
+use crate::multiple_choice::{Questions, Rule};
+use crate::row::{Join, Kind, Row};
+use crate::{Error, Result};
+
+/// What a model is examined on.
+#[derive(Clone, Debug)]
+pub struct Exam {
+    /// Rows that it is to have forgotten.
+    pub forget: Vec<Row>,
+    /// Rows that it is to know.
+    pub retain: Vec<Row>,
+    /// Rows that it never saw, of documents like those to forget: for membership inference. Without them there is none.
+    pub holdout: Vec<Row>,
+    /// Multiple-choice questions in the place of MMLU.
+    pub questions: Questions,
+    /// Other sets that count for utility alone, by name, such as `real_authors` and `world_facts` of TOFU.
+    pub others: Vec<(String, Vec<Row>)>,
+    /// Most tokens of a generation.
+    pub max_new: usize,
+    /// Whether texts are generated at all: losses alone take a fraction of the time.
+    pub generate: bool,
+}
+
+impl Exam {
+    /// An exam on two sets, with the small made set of questions.
+    ///
+    /// # Errors
+    /// None: a test reads the questions.
+    pub fn new(forget: Vec<Row>, retain: Vec<Row>) -> Result<Self> {
+        Ok(Exam {
+            forget,
+            retain,
+            holdout: Vec::new(),
+            questions: Questions::made()?,
+            others: Vec::new(),
+            max_new: 256,
+            generate: true,
+        })
+    }
+
+    /// Examines a model. `go_on` is told what is done and of how many rows, and may end it with [`tape_nn::Error::Stopped`].
+    ///
+    /// Members are documents of the forget set: of `Task3` where both sets have it, as in the shared task.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for an empty forget or retain set; [`Error::Row`] for rows that do not fit the model; those of the model.
+    pub fn sit<M: LanguageModel + ?Sized>(
+        &self,
+        subject: &Subject<'_, M>,
+        key: Key,
+        go_on: &mut dyn FnMut(&str, usize, usize) -> bool,
+    ) -> Result<Findings> {
+        for (rows, what) in
+            [(&self.forget, "rows to have forgotten"), (&self.retain, "rows to know")]
+        {
+            if rows.is_empty() {
+                return Err(Error::Empty { what });
+            }
+        }
+        let mut set = |name: &str, rows: &[Row]| -> Result<SetResult> {
+            let n = rows.len();
+            let mut told = |done: usize| go_on(name, done, n);
+            subject.set(name, rows, self.generate.then_some(self.max_new), key, &mut told)
+        };
+        let forget = set("forget", &self.forget)?;
+        let retain = set("retain", &self.retain)?;
+        let others: Result<Vec<SetResult>> =
+            self.others.iter().map(|(name, rows)| set(name, rows)).collect();
+        let others = others?;
+        let (members, nonmembers) = self.documents();
+        let losses = |texts: &[String]| subject.document_losses(texts);
+        let (members, nonmembers) = if nonmembers.is_empty() {
+            (Vec::new(), Vec::new())
+        } else {
+            (losses(&members)?, losses(&nonmembers)?)
+        };
+        let options = subject.options(&self.questions)?;
+        let accuracy = self.questions.accuracy(&options, Rule::MostProbable)?;
+        Ok(Findings {
+            forget,
+            retain,
+            others,
+            members,
+            nonmembers,
+            questions: self.questions.label(),
+            accuracy: accuracy.score.value(),
+            join: subject.join.to_string(),
+        })
+    }
+
+    /// Whole documents of the forget set and held out.
+    fn documents(&self) -> (Vec<String>, Vec<String>) {
+        let of = |rows: &[Row], task: Option<&str>| -> Vec<String> {
+            rows.iter()
+                .filter(|row| task.is_none() || row.task.as_deref() == task)
+                .filter(|row| row.kind != Kind::Question)
+                .map(|row| Join::Space.text(&row.input, &row.output))
+                .collect()
+        };
+        let third = (of(&self.forget, Some("Task3")), of(&self.holdout, Some("Task3")));
+        if !third.0.is_empty() && !third.1.is_empty() {
+            return third;
+        }
+        let all = (of(&self.forget, None), of(&self.holdout, None));
+        if !all.0.is_empty() && !all.1.is_empty() {
+            return all;
+        }
+        // Sets of questions alone: each is a document with its answer.
+        let each = |rows: &[Row]| -> Vec<String> {
+            rows.iter().map(|row| Join::Space.text(&row.input, &row.output)).collect()
+        };
+        (each(&self.forget), each(&self.holdout))
+    }
+}

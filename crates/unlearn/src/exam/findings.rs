@@ -1,0 +1,162 @@
+//! What an exam found, and the scores that follow from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::set::SetResult;
+use crate::metric::truth_ratio::{Aggregate, Wrong};
+use crate::multiple_choice::Rule;
+use crate::score::semeval::{Cells, Gate, Outcome};
+use crate::score::tofu::{ForgetQuality, ForgetTest, SetScores, Utility};
+use crate::score::{Definition, Score, sets};
+use crate::{Error, Result};
+
+/// What an exam found. Scores are computed from it, so that a file of findings can be scored and compared again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// Of rows to have forgotten.
+    pub forget: SetResult,
+    /// Of rows to know.
+    pub retain: SetResult,
+    /// Of other sets.
+    pub others: Vec<SetResult>,
+    /// Losses of whole documents of the forget set.
+    pub members: Vec<f64>,
+    /// Losses of documents that were never seen; empty where there are none.
+    pub nonmembers: Vec<f64>,
+    /// Which multiple-choice questions were asked.
+    pub questions: String,
+    /// The share that was answered rightly, a mean over subjects.
+    pub accuracy: f64,
+    /// How input and output were joined.
+    pub join: String,
+}
+
+/// How far a model is from another, in one number that both have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distance {
+    /// What is compared.
+    pub name: &'static str,
+    /// Of the model.
+    pub value: f64,
+    /// Of the other one, such as the one that was never taught the forget set.
+    pub gold: f64,
+}
+
+impl Distance {
+    /// `|value - gold|`.
+    #[must_use]
+    pub fn get(&self) -> f64 {
+        (self.value - self.gold).abs()
+    }
+}
+
+impl Findings {
+    /// The accuracy on questions.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if it is no share.
+    pub fn accuracy(&self) -> Result<Score> {
+        let (questions, rule) = (self.questions.clone(), Rule::MostProbable);
+        Score::new(self.accuracy, Definition::Accuracy { questions, rule })
+    }
+
+    /// The final score of SemEval-2025 Task 4 with its table.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without tasks, generations or held-out documents; those of [`Cells::of`].
+    pub fn semeval(&self, gate: Gate) -> Result<Outcome> {
+        if self.nonmembers.is_empty() {
+            return Err(Error::Empty { what: "documents that were held out" });
+        }
+        let cells = Cells::of(&self.forget.semeval()?, &self.retain.semeval()?)?;
+        Outcome::new(cells, &self.members, &self.nonmembers, self.accuracy()?, gate)
+    }
+
+    /// The model utility of TOFU, if the sets `real_authors` and `world_facts` were examined.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without them, generations or wrong answers.
+    pub fn utility(&self, wrong: Wrong) -> Result<Score> {
+        let set = |name: &'static str| {
+            let set = self.others.iter().find(|set| set.name == name);
+            set.ok_or(Error::Empty { what: "set of questions on real authors and on the world" })
+        };
+        let scores = |set: &SetResult, options: bool| -> Result<SetScores> {
+            let probability = if options {
+                let rows = set.rows.iter().map(|row| (row.loss, &row.wrong_losses[..]));
+                sets::mean_normalized_probability(rows)?
+            } else {
+                set.probability()?
+            };
+            Ok(SetScores {
+                probability: probability.value(),
+                rouge: set.rouge()?.value(),
+                truth_ratio: set.truth_ratio(wrong, Aggregate::Utility)?.value(),
+            })
+        };
+        let utility = Utility {
+            retain: scores(&self.retain, false)?,
+            real_authors: scores(set("real_authors")?, true)?,
+            world_facts: scores(set("world_facts")?, true)?,
+        };
+        utility.score(wrong)
+    }
+
+    /// The forget quality of TOFU against a model that was never taught the forget set.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without wrong answers.
+    pub fn forget_quality(&self, gold: &Findings, test: ForgetTest) -> Result<ForgetQuality> {
+        let ratios = |findings: &Findings| findings.forget.truth_ratios(test.wrong);
+        test.quality(&ratios(self)?, &ratios(gold)?)
+    }
+
+    /// Every share in [0, 1] that both models have, with its distance. Their mean is how far the model is from the other one.
+    ///
+    /// # Errors
+    /// [`Error::DifferentDefinitions`] if both were asked other questions or in another way.
+    pub fn distances(&self, gold: &Findings) -> Result<Vec<Distance>> {
+        for (left, right) in [(&self.questions, &gold.questions), (&self.join, &gold.join)] {
+            if left != right {
+                let (left, right) = (left.clone(), right.clone());
+                return Err(Error::DifferentDefinitions { left, right });
+            }
+        }
+        type Number = fn(&Findings) -> Result<f64>;
+        let numbers: [(&'static str, Number); 12] = [
+            ("forget ROUGE-L recall", |f| Ok(f.forget.rouge()?.value())),
+            ("forget exact match", |f| Ok(f.forget.exact()?.value())),
+            ("forget probability", |f| Ok(f.forget.probability()?.value())),
+            ("forget memorization", |f| Ok(f.forget.memorized())),
+            ("forget truth ratio", |f| {
+                Ok(f.forget.truth_ratio(Wrong::Geometric, Aggregate::Forget)?.value())
+            }),
+            ("retain ROUGE-L recall", |f| Ok(f.retain.rouge()?.value())),
+            ("retain exact match", |f| Ok(f.retain.exact()?.value())),
+            ("retain probability", |f| Ok(f.retain.probability()?.value())),
+            ("retain memorization", |f| Ok(f.retain.memorized())),
+            ("retain truth ratio", |f| {
+                Ok(f.retain.truth_ratio(Wrong::Geometric, Aggregate::Utility)?.value())
+            }),
+            ("membership AUC", |f| Ok(sets::loss_auc(&f.members, &f.nonmembers)?.value())),
+            ("accuracy on questions", |f| Ok(f.accuracy)),
+        ];
+        let mut out = Vec::new();
+        for (name, of) in numbers {
+            // What one of them lacks cannot be compared.
+            if let (Ok(value), Ok(gold)) = (of(self), of(gold)) {
+                out.push(Distance { name, value, gold });
+            }
+        }
+        Ok(out)
+    }
+
+    /// The mean of [`Self::distances`].
+    ///
+    /// # Errors
+    /// As [`Self::distances`].
+    pub fn distance(&self, gold: &Findings) -> Result<f64> {
+        let distances = self.distances(gold)?;
+        Ok(distances.iter().map(Distance::get).sum::<f64>() / distances.len().max(1) as f64)
+    }
+}

@@ -1,0 +1,194 @@
+//! A model under examination.
+
+use candle_core::Device;
+use tape_nn::generate::{Prompts, Settings, generate_texts};
+use tape_nn::load::Tokenizer;
+use tape_nn::net::{LanguageModel, TokenScore, token_scores};
+use tensor_tree::{Key, Tree};
+
+use super::set::{RowResult, SetResult};
+use crate::batch::padded;
+use crate::metric::memorization;
+use crate::multiple_choice::{OptionScore, Questions};
+use crate::row::{Join, Row};
+use crate::text::{Encoder, OverLong, Sample};
+use crate::{Error, Result};
+
+/// A model with its tokenizer, and how it is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a, M: ?Sized> {
+    /// The model.
+    pub model: &'a M,
+    /// Its parameters that are trained.
+    pub trainable: &'a Tree,
+    /// Its other ones.
+    pub frozen: &'a Tree,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// How input and output become one text.
+    pub join: Join,
+    /// The token that ends an answer: it is learned, and ends a generation.
+    pub end: Option<u32>,
+    /// Where it computes.
+    pub device: &'a Device,
+    /// Rows at once.
+    pub batch: usize,
+}
+
+impl<M: LanguageModel + ?Sized> Subject<'_, M> {
+    fn encoder(&self) -> Encoder<'_> {
+        Encoder {
+            tokenizer: self.tokenizer,
+            end: self.end,
+            most: self.model.positions() + 1,
+            over_long: OverLong::Cut,
+        }
+    }
+
+    /// Everything that is measured of rows, with generations of at most so many tokens or without any.
+    ///
+    /// # Errors
+    /// [`Error::Row`] for a row that does not fit the model; [`tape_nn::Error::Stopped`]; those of the model.
+    pub fn set(
+        &self,
+        name: &str,
+        rows: &[Row],
+        max_new: Option<usize>,
+        key: Key,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<SetResult> {
+        let generations = match max_new {
+            Some(max_new) => Some(self.generations(rows, &Settings::greedy(max_new, &[]), key, go_on)?),
+            None => None,
+        };
+        let mut samples = Vec::new();
+        let mut ends = Vec::new();
+        for row in rows {
+            let of = |output: &str| self.sample(row, output);
+            samples.push(of(&row.output)?);
+            let paraphrase = row.paraphrased_output.iter();
+            for output in paraphrase.chain(&row.wrong_outputs) {
+                samples.push(of(output)?);
+            }
+            ends.push(samples.len());
+        }
+        let scores = self.scores(&samples)?;
+        let mut from = 0;
+        let mut results = Vec::with_capacity(rows.len());
+        for (i, row) in rows.iter().enumerate() {
+            let own = &scores[from..ends[i]];
+            from = ends[i];
+            let losses: Vec<f64> = own.iter().map(|s| mean_loss(s)).collect();
+            let right: Vec<bool> = own[0].iter().map(|s| s.is_argmax).collect();
+            let n_paraphrases = usize::from(row.paraphrased_output.is_some());
+            results.push(RowResult {
+                id: row.id.clone(),
+                task: row.task.clone(),
+                input: row.input.clone(),
+                output: row.output.clone(),
+                generation: generations.as_ref().map(|g| g[i].clone()),
+                loss: losses[0],
+                n_tokens: own[0].len(),
+                memorized: memorization::exact_memorization(&right)?,
+                extracted: memorization::extraction_strength(&right)?,
+                paraphrase_loss: (n_paraphrases == 1).then(|| losses[1]),
+                wrong_losses: losses[1 + n_paraphrases..].to_vec(),
+            });
+        }
+        Ok(SetResult { name: name.to_owned(), rows: results })
+    }
+
+    /// What the model writes after each row's prompt. The token that ends an answer is added to those of `settings` that stop it.
+    ///
+    /// # Errors
+    /// [`tape_nn::Error::Stopped`]; those of the model and the tokenizer.
+    pub fn generations(
+        &self,
+        rows: &[Row],
+        settings: &Settings,
+        key: Key,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<String>> {
+        let mut settings = settings.clone();
+        settings.stop.extend(self.end);
+        let prompts: Vec<String> =
+            rows.iter().map(|row| self.join.parts(&row.input, &row.output).0).collect();
+        let prompts = Prompts::new(&prompts, self.batch.max(1)).with_progress(go_on);
+        let texts = generate_texts(
+            self.model,
+            self.trainable,
+            self.frozen,
+            self.tokenizer,
+            prompts,
+            &settings,
+            key,
+        )?;
+        // A space that joins input and output is the answer's.
+        let joined = self.join == Join::Space;
+        let cut = |text: String| match text.strip_prefix(' ') {
+            Some(rest) if joined => rest.to_owned(),
+            _ => text,
+        };
+        Ok(texts.into_iter().map(cut).collect())
+    }
+
+    /// The scores of the tokens of each answer, given those before.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn scores(&self, samples: &[Sample]) -> Result<Vec<Vec<TokenScore>>> {
+        let mut order: Vec<usize> = (0..samples.len()).collect();
+        order.sort_by_key(|i| samples[*i].n_positions());
+        let mut out = vec![Vec::new(); samples.len()];
+        for together in order.chunks(self.batch.max(1)) {
+            let texts = padded(together.iter().map(|i| &samples[*i]), 0, self.device)?;
+            let scores = token_scores(self.model, self.trainable, self.frozen, &texts)?;
+            for (i, scores) in together.iter().zip(scores) {
+                out[*i] = scores;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The mean loss of each whole text, in nats for each token.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for a text without tokens; those of the model.
+    pub fn document_losses(&self, texts: &[String]) -> Result<Vec<f64>> {
+        let encoder = Encoder { end: None, ..self.encoder() };
+        let samples: Result<Vec<Sample>> =
+            texts.iter().map(|text| Ok(encoder.encode("", text)?.0)).collect();
+        Ok(self.scores(&samples?)?.iter().map(|s| mean_loss(s)).collect())
+    }
+
+    /// What the model says of the options of each question.
+    ///
+    /// # Errors
+    /// Those of the model and the tokenizer.
+    pub fn options(&self, questions: &Questions) -> Result<Vec<Vec<OptionScore>>> {
+        let encoder = Encoder { end: None, ..self.encoder() };
+        let mut samples = Vec::new();
+        for item in questions.items() {
+            for option in &item.options {
+                let (prompt, answer) = self.join.parts(&item.text, option);
+                samples.push(encoder.encode(&prompt, &answer)?.0);
+            }
+        }
+        let mut scores = self.scores(&samples)?.into_iter().map(|scores| OptionScore {
+            log_prob: scores.iter().map(|s| s.log_prob).sum(),
+            n_tokens: scores.len(),
+        });
+        let of = |n: usize| scores.by_ref().take(n).collect();
+        Ok(questions.items().iter().map(|item| item.options.len()).map(of).collect())
+    }
+
+    fn sample(&self, row: &Row, output: &str) -> Result<Sample> {
+        let (prompt, answer) = self.join.parts(&row.input, output);
+        let sample = self.encoder().encode(&prompt, &answer);
+        Ok(sample.map_err(|source| Error::Row { id: row.id.clone(), source: Box::new(source) })?.0)
+    }
+}
+
+fn mean_loss(scores: &[TokenScore]) -> f64 {
+    -scores.iter().map(|s| s.log_prob).sum::<f64>() / scores.len().max(1) as f64
+}

@@ -1,0 +1,122 @@
+//! From rows to samples.
+
+use tensor_tree::{Key, Label, Purpose};
+
+use crate::batch::Item;
+use crate::row::{Join, Kind, Row};
+use crate::text::{Encoder, OverLong, Sample};
+use crate::{Error, Result};
+
+/// Samples of rows.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// At least one for each row, in their order.
+    pub items: Vec<Item>,
+    /// The row that each item is of, as its number.
+    pub rows: Vec<usize>,
+    /// Rows that were cut because they are too long.
+    pub n_cut: usize,
+}
+
+/// How rows become samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparing<'a> {
+    /// How texts become tokens.
+    pub encoder: Encoder<'a>,
+    /// How input and output become one text.
+    pub join: Join,
+    /// Answers to prefer to those of the rows; each row gets one of them for good.
+    pub refusals: &'a [String],
+    /// Of the choice of refusals.
+    pub seed: u64,
+}
+
+impl Preparing<'_> {
+    /// Samples of these rows. A [`Kind::Text`] that is too long becomes several samples of as many tokens as fit, none of which is lost
+    /// but one of the last if that is alone; other rows that are too long are an error or cut, as [`OverLong`] says.
+    ///
+    /// # Errors
+    /// [`Error::Row`] with the id of the row and what is wrong; [`Error::Empty`] without rows.
+    pub fn items(&self, rows: &[Row]) -> Result<Prepared> {
+        if rows.is_empty() {
+            return Err(Error::Empty { what: "rows" });
+        }
+        let mut out = Prepared { items: Vec::new(), rows: Vec::new(), n_cut: 0 };
+        for (number, row) in rows.iter().enumerate() {
+            let of = |result: Result<()>| {
+                result.map_err(|source| Error::Row { id: row.id.clone(), source: Box::new(source) })
+            };
+            of(self.row(number, row, &mut out))?;
+        }
+        Ok(out)
+    }
+
+    fn row(&self, number: usize, row: &Row, out: &mut Prepared) -> Result<()> {
+        let (prompt, answer) = self.join.parts(&row.input, &row.output);
+        if row.kind == Kind::Text {
+            for sample in self.pieces(&answer)? {
+                out.items.push(self.with_refusal(number, "", sample)?);
+                out.rows.push(number);
+            }
+            return Ok(());
+        }
+        let (sample, cut) = self.encoder.encode(&prompt, &answer)?;
+        out.n_cut += usize::from(cut);
+        out.items.push(self.with_refusal(number, &prompt, sample)?);
+        out.rows.push(number);
+        Ok(())
+    }
+
+    fn with_refusal(&self, number: usize, prompt: &str, sample: Sample) -> Result<Item> {
+        let mut item = Item::from(sample);
+        if let Some(refusal) = self.refusal(number) {
+            let (refusal, _) = self.encoder.encode(prompt, refusal)?;
+            item.refusal = Some(refusal);
+        }
+        Ok(item)
+    }
+
+    fn refusal(&self, number: usize) -> Option<&str> {
+        let mut draw = [0f64];
+        let key = Key::from_seed(self.seed).child(Label::For(Purpose::Sampling));
+        key.child(Label::Leaf("refusals")).child(Label::Sample(number as u64)).fill_uniform(&mut draw);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the length")]
+        let at = (draw[0] * self.refusals.len() as f64) as usize;
+        self.refusals.get(at.min(self.refusals.len().saturating_sub(1))).map(String::as_str)
+    }
+
+    /// A text in pieces that fit, each behind the tokens that begin every text.
+    fn pieces(&self, text: &str) -> Result<Vec<Sample>> {
+        let Encoder { tokenizer, end, most, .. } = self.encoder;
+        let begin = tokenizer.encode("", true)?;
+        let mut tokens = tokenizer.encode(text, true)?;
+        tokens.extend(end);
+        if tokens.len() <= most {
+            return Ok(vec![Sample::new(tokens, begin.len())?]);
+        }
+        let begin = if tokens.starts_with(&begin) { begin } else { Vec::new() };
+        let room = most.saturating_sub(begin.len());
+        if room < 2 {
+            return Err(Error::OverLong { n_tokens: tokens.len(), most });
+        }
+        let body = &tokens[begin.len()..];
+        // A piece of one token behind nothing predicts nothing.
+        let pieces = body.chunks(room).filter(|piece| 2 <= piece.len() + begin.len());
+        pieces.map(|piece| Sample::new([&begin, piece].concat(), begin.len())).collect()
+    }
+}
+
+impl<'a> Preparing<'a> {
+    /// Without refusals.
+    #[must_use]
+    pub fn new(encoder: Encoder<'a>, join: Join) -> Self {
+        Preparing { encoder, join, refusals: &[], seed: 0 }
+    }
+
+    /// The same that cuts rows that are too long instead of refusing them.
+    #[must_use]
+    pub fn cutting(mut self) -> Self {
+        self.encoder.over_long = OverLong::Cut;
+        self
+    }
+}
