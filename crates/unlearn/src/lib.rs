@@ -26,11 +26,15 @@ pub mod whp;
 #[cfg(feature = "tensor")]
 pub mod batch;
 #[cfg(feature = "tensor")]
+pub mod exam;
+#[cfg(feature = "tensor")]
 pub mod feed;
 #[cfg(feature = "tensor")]
 pub mod loss;
 #[cfg(feature = "tensor")]
 pub mod method;
+#[cfg(feature = "tensor")]
+pub mod prepare;
 #[cfg(feature = "tensor")]
 pub mod robust;
 #[cfg(feature = "tensor")]

@@ -79,8 +79,14 @@ impl Preparing<'_> {
     fn refusal(&self, number: usize) -> Option<&str> {
         let mut draw = [0f64];
         let key = Key::from_seed(self.seed).child(Label::For(Purpose::Sampling));
-        key.child(Label::Leaf("refusals")).child(Label::Sample(number as u64)).fill_uniform(&mut draw);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the length")]
+        key.child(Label::Leaf("refusals"))
+            .child(Label::Sample(number as u64))
+            .fill_uniform(&mut draw);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "below the length"
+        )]
         let at = (draw[0] * self.refusals.len() as f64) as usize;
         self.refusals.get(at.min(self.refusals.len().saturating_sub(1))).map(String::as_str)
     }

@@ -3,11 +3,21 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tokenizers::AddedToken;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::processors::template::TemplateProcessing;
 
 use super::{broken, in_file, read_file};
 use crate::error::{Error, Result};
 
 const WHAT: &str = "tokenizer";
+
+/// Special tokens of a trained tokenizer: those in front of and behind a text.
+const SPECIAL: [&str; 2] = ["<s>", "</s>"];
 
 /// A tokenizer as in the `tokenizer.json` that Hugging Face models come with.
 ///
@@ -56,6 +66,56 @@ impl Tokenizer {
         }
         let inner = guarded(|| serde_json::from_value(json))?.map_err(bad)?;
         Ok(Tokenizer { inner })
+    }
+
+    /// A byte-level tokenizer of at most so many tokens, learned from these texts by byte-pair encoding. Token 0, `<s>`, stands in front of
+    /// every text; token 1, `</s>`, is for its end. All bytes are tokens, and digits are never put together. The same texts give the
+    /// same tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] for fewer than 258 tokens; [`Error::Load`] from the library.
+    ///
+    /// # Source
+    /// arXiv 1508.07909; bytes as in GPT-2.
+    pub fn train<'t>(texts: impl IntoIterator<Item = &'t str>, n_tokens: usize) -> Result<Self> {
+        let alphabet = ByteLevel::alphabet();
+        if n_tokens < alphabet.len() + SPECIAL.len() {
+            return Err(Error::InvalidSetting {
+                name: "number of tokens".into(),
+                must: "at least 258: all bytes and two special tokens",
+                got: n_tokens.to_string(),
+            });
+        }
+        let failed = |e: tokenizers::Error| broken(WHAT, format!("cannot be trained: {e}"));
+        let mut inner = tokenizers::Tokenizer::new(BPE::default());
+        let bytes = ByteLevel::new(false, false, true);
+        inner.with_pre_tokenizer(Some(Sequence::new(vec![Digits::new(true).into(), bytes.into()])));
+        inner.with_decoder(Some(bytes));
+        let trainer = BpeTrainer::builder()
+            .vocab_size(n_tokens)
+            .min_frequency(2)
+            .show_progress(false)
+            .special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)).to_vec())
+            .initial_alphabet(alphabet.into_iter().collect())
+            .build();
+        let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+        inner.train(&mut TrainerWrapper::BpeTrainer(trainer), texts.into_iter()).map_err(failed)?;
+        let template = TemplateProcessing::builder()
+            .try_single(format!("{} $A", SPECIAL[0]))
+            .map_err(|e| broken(WHAT, e))?
+            .special_tokens(vec![(SPECIAL[0], 0)])
+            .build()
+            .map_err(|e| broken(WHAT, e.to_string()))?;
+        inner.with_post_processor(Some(template));
+        Ok(Tokenizer { inner })
+    }
+
+    /// The tokenizer as a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Load`] from the library.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(false).map_err(|e| broken(WHAT, format!("cannot be written: {e}")))
     }
 
     /// The tokens of a text. With `special` the tokens that the model expects around a text are added, such as
@@ -184,6 +244,26 @@ mod tests {
         assert_eq!(tokenizer.encode(&prompt, false).unwrap(), ids(&want["prompt_ids"]));
         let answer = tokenizer.decode(&ids(&want["greedy_ids"]), true).unwrap();
         assert_eq!(answer, want["greedy_text"].as_str().unwrap());
+    }
+
+    #[test]
+    fn a_trained_tokenizer_reads_and_writes_every_text() {
+        let texts =
+            ["Ada Green was born in Madera in 1975.", "Ada Green lives in Madera, 42 Oak St."];
+        let tokenizer = Tokenizer::train(texts, 290).unwrap();
+        assert!(tokenizer.n_tokens() <= 290);
+        let same = Tokenizer::train(texts, 290).unwrap();
+        assert_eq!(tokenizer.to_json().unwrap(), same.to_json().unwrap());
+        let back = Tokenizer::from_bytes(tokenizer.to_json().unwrap().as_bytes()).unwrap();
+        for text in [texts[0], " two  spaces ", "naïve — 日本\n", "", "1975 19 7"] {
+            let ids = tokenizer.encode(text, true).unwrap();
+            assert_eq!((ids[0], back.encode(text, true).unwrap()), (0, ids.clone()));
+            assert_eq!(tokenizer.decode(&ids, true).unwrap(), text);
+        }
+        let n = |text: &str| tokenizer.encode(text, false).unwrap().len();
+        assert!(n("Ada Green") < 9 && n("1975") == 4);
+        assert_eq!((tokenizer.id("<s>"), tokenizer.id("</s>")), (Some(0), Some(1)));
+        assert!(matches!(Tokenizer::train(texts, 257), Err(Error::InvalidSetting { .. })));
     }
 
     #[test]

@@ -58,7 +58,9 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<SetResult> {
         let generations = match max_new {
-            Some(max_new) => Some(self.generations(rows, &Settings::greedy(max_new, &[]), key, go_on)?),
+            Some(max_new) => {
+                Some(self.generations(rows, &Settings::greedy(max_new, &[]), key, go_on)?)
+            }
             None => None,
         };
         let mut samples = Vec::new();
