@@ -58,13 +58,14 @@ impl<P> fmt::Debug for Prompts<'_, P> {
 /// The tokens that follow each prompt, stop tokens included, in the order of the prompts.
 ///
 /// They are those that [`generate`](super::generate) gives for prompt `i` alone with `key.child(Label::Sample(i))`, also where
-/// tokens are drawn, up to one thing: a product with several rows adds in another order than one with a single row, so logits
-/// differ in their last bits with the number of prompts at once, and two tokens that are equally likely to within those
-/// bits may be exchanged.
+/// tokens are drawn, up to one thing: a product with one row or with few adds in another order than one with many, so logits
+/// differ in their last bits with the number of texts at once, and tokens whose logits agree to within those bits may be
+/// exchanged. In doubles that takes a true tie.
 ///
 /// Prompts of similar length go together. There is no padding: the model reads as many tokens as the shortest has of all of
 /// them, then one at a time, which is the next one of its prompt for a text that still has some. Texts that have ended are
-/// taken out once they are half of those at work.
+/// taken out once they are half of those at work. Two or four texts at once may take longer than one after the other, since
+/// products of few rows are slow; sixteen pay.
 ///
 /// # Errors
 /// [`Error::InvalidSetting`] for a batch of 0, for a prompt that is empty or longer than the model's positions, before
