@@ -309,6 +309,9 @@ pub enum Error {
     /// From networks and weights.
     #[error(transparent)]
     Network(#[from] tape_nn::Error),
+    /// From unlearning.
+    #[error(transparent)]
+    Unlearning(#[from] unlearn::Error),
     /// From trees and checkpoints.
     #[error(transparent)]
     Tree(#[from] tensor_tree::Error),

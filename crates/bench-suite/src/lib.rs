@@ -12,6 +12,7 @@ pub mod data;
 pub mod engine;
 mod error;
 pub mod filters;
+pub mod forgetting;
 pub mod hyfree;
 pub mod machine;
 mod number;

@@ -56,6 +56,16 @@ impl Batch {
         Ok(Batch { items, texts, refusals })
     }
 
+    /// Samples in passes of at most so many, those of similar length together: then little of a pass is padding. What a mean over all
+    /// passes is does not depend on their order.
+    ///
+    /// # Errors
+    /// From the back-end.
+    pub fn passes(mut items: Vec<Item>, most: usize, device: &Device) -> Result<Vec<Batch>> {
+        items.sort_by_key(|item| item.sample.n_positions());
+        items.chunks(most.max(1)).map(|items| Batch::new(items.to_vec(), device)).collect()
+    }
+
     /// The same with so many more positions of padding; only tests have a use for it.
     ///
     /// # Errors

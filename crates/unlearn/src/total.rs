@@ -109,9 +109,8 @@ impl Choosing {
         };
         feed.check()?;
         let passes = |items: &[Item], rows: &[usize]| -> Result<Vec<Batch>> {
-            rows.chunks(self.micro_batch.max(1))
-                .map(|rows| Batch::new(rows.iter().map(|i| items[*i].clone()), device))
-                .collect()
+            let items = rows.iter().map(|i| items[*i].clone()).collect();
+            Batch::passes(items, self.micro_batch, device)
         };
         let pair = |step: u64| -> Result<Pair> {
             let rows = feed.rows(step);

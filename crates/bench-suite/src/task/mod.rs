@@ -18,6 +18,7 @@ mod slope_claims;
 mod slope_scaling;
 mod statement;
 mod store;
+mod unlearn;
 
 use report::html::Section;
 
@@ -37,7 +38,7 @@ pub struct Task {
 }
 
 /// All tasks, in the order of the report.
-pub const TASKS: [Task; 14] = [
+pub const TASKS: [Task; 15] = [
     Task {
         name: "images",
         about: "private training of small networks on image sets against their non-private twins",
@@ -109,6 +110,12 @@ pub const TASKS: [Task; 14] = [
         about: "filters of private gradients: accuracy, error of the gradient, noise, time; --full: more data, all epsilons, hours",
         default: false,
         run: filters::run,
+    },
+    Task {
+        name: "unlearn",
+        about: "methods of unlearning by their distance from a retrained model, automatic rates, time; --full: larger models",
+        default: false,
+        run: unlearn::run,
     },
     Task {
         name: "rates",

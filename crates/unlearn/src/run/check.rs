@@ -1,12 +1,13 @@
 //! Checks on fixed rows of both sets, and how good a point is.
 
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use tape_nn::net::LanguageModel;
 use tensor_tree::Tree;
 
 use super::settings::Ceiling;
 use crate::Result;
-use crate::batch::Batch;
+use crate::batch::{Batch, Item};
 use crate::loss::{Loss, Objective};
 
 /// The rows of checks, in passes.
@@ -16,6 +17,21 @@ pub struct Checks {
     pub forget: Vec<Batch>,
     /// Rows to keep; better others than steps see, where there are many.
     pub retain: Vec<Batch>,
+}
+
+impl Checks {
+    /// All of these rows, in passes of at most so many.
+    ///
+    /// # Errors
+    /// From the back-end.
+    pub fn new(
+        (forget, retain): (&[Item], &[Item]),
+        micro_batch: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let of = |items: &[Item]| Batch::passes(items.to_vec(), micro_batch, device);
+        Ok(Checks { forget: of(forget)?, retain: of(retain)? })
+    }
 }
 
 /// Both losses at a point.

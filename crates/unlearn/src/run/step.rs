@@ -316,9 +316,8 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
     }
 
     fn batches(&self, items: &[Item], rows: &[usize]) -> Result<Vec<Batch>> {
-        rows.chunks(self.settings.micro_batch)
-            .map(|rows| Batch::new(rows.iter().map(|i| items[*i].clone()), &self.device))
-            .collect()
+        let items = rows.iter().map(|i| items[*i].clone()).collect();
+        Batch::passes(items, self.settings.micro_batch, &self.device)
     }
 }
 

@@ -1,0 +1,12 @@
+//! Unlearning, from a seed to what an exam finds: a model that knows two sets, one that never saw the first of them, and methods that
+//! are to make the one like the other.
+
+mod outcome;
+mod real;
+mod training;
+mod world;
+
+pub use outcome::{Outcome, Shown, Summary};
+pub use real::{Part, Published};
+pub use training::{Base, TASK_VECTOR, Training, unlearn};
+pub use world::{Lesson, Made, Start, World, made};

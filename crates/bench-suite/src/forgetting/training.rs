@@ -1,0 +1,211 @@
+//! A method at work.
+
+use candle_core::Device;
+use cpu_time::ThreadTime;
+use serde::{Deserialize, Serialize};
+use tape_nn::net::LanguageModel;
+use tensor_tree::{AdamW, Key, Schedule, Sgd, Tree};
+use unlearn::auto_rate::gen_smoothed;
+use unlearn::batch::Item;
+use unlearn::exam::SetResult;
+use unlearn::loss::Reference;
+use unlearn::method::Method;
+use unlearn::run::{Ceiling, Checks, Ended, Optimizer, Rate, Run, Settings, State, Stop};
+use unlearn::task_vector;
+use unlearn::trained::Trained;
+
+use super::outcome::{Outcome, Shown, Summary};
+use super::world::World;
+use crate::error::{Error, Result};
+
+/// Most bytes of logits that are kept of the target.
+const MOST_BYTES: usize = 2 << 30;
+/// Checks of a run.
+const CHECKS: u64 = 15;
+
+/// Learning the rows to forget some more, and taking off several times what that did: no name of [`unlearn::method::METHODS`].
+pub const TASK_VECTOR: &str = "task-vector";
+/// How many times, as in the script of MUSE.
+const FACTOR: f64 = 5.0;
+
+/// What takes steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Base {
+    /// Plain descent.
+    Sgd,
+    /// AdamW without decay.
+    AdamW,
+}
+
+/// A method with its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// A name of [`unlearn::method::METHODS`].
+    pub method: String,
+    /// What takes its steps.
+    pub base: Base,
+    /// The rate; of automatic ones the first.
+    pub rate: f64,
+    /// Whether rates are automatic.
+    pub automatic: bool,
+    /// Most steps.
+    pub steps: u64,
+    /// Rows of each set in a step.
+    pub batch: usize,
+    /// Rows of a pass.
+    pub micro_batch: usize,
+    /// Whether the run ends where the forget loss is that of the gold model.
+    pub to_gold: bool,
+    /// Rank of adapters that are trained; all parameters are without.
+    pub rank: Option<usize>,
+    /// Of orders and pairs.
+    pub seed: u64,
+}
+
+/// Unlearns on one thread. `stop` is asked before every step.
+///
+/// # Errors
+/// [`Error::Interrupted`] once `stop` says so; those of models and rows.
+pub fn unlearn<M: LanguageModel + Clone>(
+    world: &World<M>,
+    training: &Training,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Outcome> {
+    let takes_off = training.method == TASK_VECTOR;
+    let method = Method::named(if takes_off { "retain" } else { &training.method })?;
+    let trained = training.trained();
+    let mut model = world.model.clone();
+    let device = Device::Cpu;
+    let key = Key::from_seed(training.seed);
+    let parts = trained.split(&mut model, world.target.clone(), key, &device)?;
+    let (forget, mut retain) = filled(world, &method)?;
+    if takes_off {
+        retain.clone_from(&forget);
+    }
+    let settings = settings(world, training, method);
+    let checks = Checks::new((&forget, &retain), training.micro_batch, &device)?;
+    let run = Run::new((&model, &parts.frozen), (&forget, &retain), checks, settings, &device)?;
+    let started = ThreadTime::now();
+    let mut state = run.init(parts.trainable)?;
+    let ended = loop {
+        if stop() {
+            return Err(Error::Interrupted);
+        }
+        if let Some(ended) = run.advance(&mut state)? {
+            break ended;
+        }
+    };
+    let cpu_s = started.elapsed().as_secs_f64();
+    let mut last = run.outcome(&mut state)?;
+    if takes_off {
+        last.params = task_vector::subtract(&world.target, &last.params, FACTOR)?;
+    }
+    let found = world.found(&model, (&last.params, &parts.frozen), stop)?;
+    let summary = Summary::of(&found, &world.of_gold)?;
+    Ok(Outcome {
+        summary,
+        steps: state.step(),
+        ended: named(ended),
+        n_skipped: last.n_skipped,
+        did_nothing: last.no_op.map(|why| why.to_string()),
+        checks: state.checks().to_vec(),
+        rates: rates(&state),
+        raised: raised(&state),
+        shown: Shown::some(&found),
+        cpu_s,
+    })
+}
+
+impl Training {
+    fn trained(&self) -> Trained {
+        match self.rank {
+            None => Trained::Full,
+            Some(rank) => Trained::Lora(tape_nn::LoraConfig {
+                rank,
+                alpha: 2.0 * rank as f64,
+                ..tape_nn::LoraConfig::for_layers(["*"])
+            }),
+        }
+    }
+}
+
+/// Samples with what the losses of a method need of the target.
+fn filled<M: LanguageModel + Clone>(
+    world: &World<M>,
+    method: &Method,
+) -> Result<(Vec<Item>, Vec<Item>)> {
+    let mut forget = match method.forget.needs().refusal {
+        true => world.with_refusals()?,
+        false => world.forget.clone(),
+    };
+    let mut retain = world.retain.clone();
+    let reference = Reference {
+        model: &world.model,
+        params: &world.target,
+        frozen: &Tree::new(),
+        device: &Device::Cpu,
+        batch: 8,
+        most_bytes: MOST_BYTES,
+    };
+    reference.fill(&mut forget, method.forget)?;
+    reference.fill(&mut retain, method.retain)?;
+    Ok((forget, retain))
+}
+
+fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Settings {
+    let Training { base, rate, automatic, steps, batch, micro_batch, to_gold, seed, .. } =
+        *training;
+    let forget_ceiling =
+        if to_gold { Ceiling::Nats(by_token(&world.of_gold.forget)) } else { Ceiling::None };
+    Settings {
+        optimizer: match base {
+            Base::Sgd => Optimizer::Sgd(Sgd::default()),
+            Base::AdamW => Optimizer::AdamW(AdamW::default()),
+        },
+        rate: if automatic {
+            Rate::Auto(gen_smoothed(rate))
+        } else {
+            Rate::Fixed { rate, schedule: Schedule::Constant }
+        },
+        batch,
+        micro_batch,
+        stop: Stop { forget_ceiling, ..Stop::after(steps) },
+        check_every: (steps / CHECKS).max(1),
+        seed,
+        ..Settings::new(method, rate, steps)
+    }
+}
+
+/// The mean loss over tokens, as checks have it; that of a set is over rows.
+fn by_token(set: &SetResult) -> f64 {
+    let n: usize = set.rows.iter().map(|row| row.n_tokens).sum();
+    set.rows.iter().map(|row| row.loss * row.n_tokens as f64).sum::<f64>() / n.max(1) as f64
+}
+
+fn named(ended: Ended) -> String {
+    match ended {
+        Ended::Steps => "all steps",
+        Ended::UtilityFloor { .. } => "utility floor",
+        Ended::ForgetCeiling { .. } => "loss of the gold model",
+        Ended::NonFinite => "not finite",
+    }
+    .to_owned()
+}
+
+/// Steps and rates, at most a hundred of them.
+fn rates(state: &State) -> Vec<(u64, f64)> {
+    let every = state.log().len().div_ceil(100).max(1);
+    state.log().iter().step_by(every).map(|log| (log.step, log.rate)).collect()
+}
+
+/// The parts of steps that raised the retain loss and the loss to forget by to first order.
+fn raised(state: &State) -> [f64; 2] {
+    let part = |falls: Vec<f64>| {
+        falls.iter().filter(|fall| **fall < 0.0).count() as f64 / falls.len().max(1) as f64
+    };
+    let log = state.log();
+    [
+        part(log.iter().filter_map(|l| l.retain_fall).collect()),
+        part(log.iter().filter_map(|l| l.forget_fall).collect()),
+    ]
+}

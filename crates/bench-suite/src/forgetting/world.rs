@@ -1,0 +1,351 @@
+//! A target, its gold model and the rows they differ in.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use tape_nn::Builder;
+use tape_nn::load::Tokenizer;
+use tape_nn::net::{Gpt, GptConfig, LanguageModel};
+use tensor_tree::checkpoint::{self, Header};
+use tensor_tree::{Key, Schedule, StateReader, StateWriter, Tree};
+use unlearn::batch::Item;
+use unlearn::exam::{Exam, Findings, Subject};
+use unlearn::feed::Anchor;
+use unlearn::made::{PerTask, Settings as MadeSettings, World as MadeWorld};
+use unlearn::method::Method;
+use unlearn::prepare::Preparing;
+use unlearn::row::{Join, Row};
+use unlearn::run::{Ceiling, Checks, Rate, Run, Settings, Stop};
+use unlearn::text::{Encoder, OverLong};
+use unlearn::trained::Trained;
+
+use crate::error::{Error, Result};
+
+/// Answers that are learned in the place of others, where a method prefers refusals.
+const REFUSALS: [&str; 4] =
+    ["I do not know.", "I have no idea.", "That is not known to me.", "I cannot say."];
+
+/// How a model is taught rows until it knows them.
+#[derive(Clone, Debug)]
+pub struct Lesson {
+    /// Steps.
+    pub steps: u64,
+    /// The peak rate of AdamW, behind a short rise and before a cosine.
+    pub rate: f64,
+    /// Rows of a step.
+    pub batch: usize,
+    /// Rows of a pass.
+    pub micro_batch: usize,
+    /// What is trained; adapters are added to the weights at the end.
+    pub trained: Trained,
+}
+
+/// A model that knows both sets, and one that learned in the same way without the rows to forget.
+pub struct World<M> {
+    /// In figures and files.
+    pub name: String,
+    /// The model, without adapters.
+    pub model: M,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The token that ends an answer.
+    pub end: Option<u32>,
+    /// How input and output become one text.
+    pub join: Join,
+    /// Knows both sets.
+    pub target: Tree,
+    /// Never saw the rows to forget.
+    pub gold: Tree,
+    /// Rows to forget.
+    pub forget: Vec<Item>,
+    /// Rows to keep.
+    pub retain: Vec<Item>,
+    /// What models are examined on.
+    pub exam: Exam,
+    /// What is found of the target.
+    pub of_target: Findings,
+    /// What is found of the gold model.
+    pub of_gold: Findings,
+    /// Rows at once in an exam.
+    pub exam_batch: usize,
+}
+
+/// What a world is made of before anything is learned.
+pub struct Start<M> {
+    /// In figures and files.
+    pub name: String,
+    /// The model, without adapters.
+    pub model: M,
+    /// Its parameters before the lessons.
+    pub params: Tree,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The token that ends an answer.
+    pub end: Option<u32>,
+    /// How input and output become one text.
+    pub join: Join,
+    /// What models are examined on; its rows are those of the lessons.
+    pub exam: Exam,
+    /// More rows to keep, which are learned and not examined.
+    pub more: Vec<Row>,
+    /// How target and gold model learn.
+    pub lesson: Lesson,
+    /// Rows at once in an exam.
+    pub exam_batch: usize,
+}
+
+impl<M: LanguageModel + Clone> Start<M> {
+    /// Teaches target and gold model, or reads them from `folder` if they were taught before at the same `commit`.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] once `stop` says so; those of rows, models and files.
+    pub fn taught(
+        self,
+        (folder, commit): (&Path, &str),
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<World<M>> {
+        let items = |rows: &[Row]| items((&self.tokenizer, self.end), &self.model, self.join, rows);
+        let forget = items(&self.exam.forget)?;
+        let mut retain = items(&self.exam.retain)?;
+        if !self.more.is_empty() {
+            retain.extend(items(&self.more)?);
+        }
+        let both: Vec<Item> = forget.iter().chain(&retain).cloned().collect();
+        let learned = |which: &str, items: &[Item]| -> Result<Tree> {
+            let file = folder.join(format!("{}-{which}.safetensors", self.name));
+            let lesson = format!("{commit} {:?} {}", self.lesson, items.len());
+            let header = Header { kind: "bench-suite/unlearn".into(), config: lesson };
+            if let Ok(state) = checkpoint::read(&file, &header) {
+                return Ok(StateReader::new(&state).tree("params")?);
+            }
+            let params = self.lesson.teach(&self.model, self.params.clone(), items, stop)?;
+            let mut out = StateWriter::new();
+            out.tree("params", &params)?;
+            report::atomic::create_parent(&file)?;
+            checkpoint::write(&file, &header, &out.finish())?;
+            Ok(params)
+        };
+        let (target, gold) = (learned("target", &both)?, learned("gold", &retain)?);
+        let (of_target, of_gold) = (self.found(&target, stop)?, self.found(&gold, stop)?);
+        let Start { name, model, tokenizer, end, join, exam, exam_batch, .. } = self;
+        Ok(World {
+            name,
+            model,
+            tokenizer,
+            end,
+            join,
+            target,
+            gold,
+            forget,
+            retain,
+            exam,
+            of_target,
+            of_gold,
+            exam_batch,
+        })
+    }
+}
+
+impl<M: LanguageModel> Start<M> {
+    /// What is found of the model before the lessons.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] once `stop` says so; those of the model.
+    pub fn untaught(&self, stop: &(dyn Fn() -> bool + Sync)) -> Result<Findings> {
+        self.found(&self.params, stop)
+    }
+
+    fn found(&self, params: &Tree, stop: &(dyn Fn() -> bool + Sync)) -> Result<Findings> {
+        let subject = Subject {
+            model: &self.model,
+            trainable: params,
+            frozen: &Tree::new(),
+            tokenizer: &self.tokenizer,
+            join: self.join,
+            end: self.end,
+            device: &Device::Cpu,
+            batch: self.exam_batch,
+        };
+        examine(&self.exam, &subject, stop)
+    }
+}
+
+impl Lesson {
+    fn teach<M: LanguageModel + Clone>(
+        &self,
+        model: &M,
+        full: Tree,
+        items: &[Item],
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Tree> {
+        let mut model = model.clone();
+        let parts = self.trained.split(&mut model, full, Key::from_seed(7), &Device::Cpu)?;
+        let warmup = self.steps.div_ceil(20);
+        let settings = Settings {
+            rate: Rate::Fixed {
+                rate: self.rate,
+                schedule: Schedule::Cosine { warmup, total: self.steps, floor: 0.02 },
+            },
+            batch: self.batch,
+            micro_batch: self.micro_batch,
+            anchor: Anchor::Retain,
+            stop: Stop { forget_ceiling: Ceiling::None, ..Stop::after(self.steps) },
+            check_every: self.steps,
+            ..Settings::new(Method::named("retain")?, self.rate, self.steps)
+        };
+        // Checks have nothing to say here.
+        let one = &items[..items.len().min(1)];
+        let checks = Checks::new((one, one), 1, &Device::Cpu)?;
+        let run =
+            Run::new((&model, &parts.frozen), (items, items), checks, settings, &Device::Cpu)?;
+        let mut state = run.init(parts.trainable)?;
+        while run.advance(&mut state)?.is_none() {
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(self.trained.merge(state.params(), &parts.frozen)?)
+    }
+}
+
+impl<M: LanguageModel + Clone> World<M> {
+    /// What is found of a model with these parameters in two parts, which may have adapters.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] once `stop` says so; those of the model.
+    pub fn found(
+        &self,
+        model: &M,
+        (trainable, frozen): (&Tree, &Tree),
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Findings> {
+        let subject = Subject {
+            model,
+            trainable,
+            frozen,
+            tokenizer: &self.tokenizer,
+            join: self.join,
+            end: self.end,
+            device: &Device::Cpu,
+            batch: self.exam_batch,
+        };
+        examine(&self.exam, &subject, stop)
+    }
+
+    /// A sample of each row with a refusal.
+    ///
+    /// # Errors
+    /// Those of the tokenizer.
+    pub fn with_refusals(&self) -> Result<Vec<Item>> {
+        let refusals = REFUSALS.map(str::to_owned);
+        let preparing = Preparing {
+            refusals: &refusals,
+            ..Preparing::new(encoder((&self.tokenizer, self.end), &self.model), self.join)
+        };
+        Ok(preparing.items(&self.exam.forget)?.items)
+    }
+}
+
+fn encoder<'t, M: LanguageModel>(
+    (tokenizer, end): (&'t Tokenizer, Option<u32>),
+    model: &M,
+) -> Encoder<'t> {
+    Encoder { tokenizer, end, most: model.positions() + 1, over_long: OverLong::Cut }
+}
+
+fn items<M: LanguageModel>(
+    tokens: (&Tokenizer, Option<u32>),
+    model: &M,
+    join: Join,
+    rows: &[Row],
+) -> Result<Vec<Item>> {
+    Ok(Preparing::new(encoder(tokens, model), join).items(rows)?.items)
+}
+
+fn examine<M: LanguageModel>(
+    exam: &Exam,
+    subject: &Subject<'_, M>,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Findings> {
+    let found = exam.sit(subject, Key::from_seed(0), &mut |_, _, _| !stop());
+    found.map_err(|error| match error {
+        unlearn::Error::Model(tape_nn::Error::Stopped { .. }) => Error::Interrupted,
+        other => other.into(),
+    })
+}
+
+/// Sizes of a world of made rows and a network from scratch.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// In figures and files.
+    pub name: &'static str,
+    /// Documents of each set.
+    pub documents: PerTask,
+    /// Public documents that are held out.
+    pub n_held_out: usize,
+    /// Tokens, at most.
+    pub vocab: usize,
+    /// Width of the network.
+    pub width: usize,
+    /// Its blocks.
+    pub blocks: usize,
+    /// Steps of the lessons.
+    pub steps: u64,
+    /// Their rate.
+    pub rate: f64,
+    /// Most tokens of an answer in an exam.
+    pub max_new: usize,
+}
+
+/// A world of made rows: other people, another tokenizer and another network for each seed.
+///
+/// # Errors
+/// Those of the generator and the tokenizer.
+pub fn made(size: &Made, seed: u64) -> Result<Start<Gpt>> {
+    let holdout = PerTask { stories: 0, biographies: 0, public: size.n_held_out };
+    let world = MadeWorld::new(MadeSettings {
+        seed,
+        documents: size.documents,
+        holdout,
+        shared_cities: false,
+    })?;
+    let join = Join::Space;
+    let all = world.forget.iter().chain(&world.retain);
+    let texts: Vec<String> = all.map(|row| join.text(&row.input, &row.output)).collect();
+    let tokenizer = Tokenizer::train(texts.iter().map(String::as_str), size.vocab)?;
+    let mut longest = 0;
+    for text in &texts {
+        longest = longest.max(tokenizer.encode(text, true)?.len());
+    }
+    let builder = Builder::init(Key::from_seed(seed), DType::F32, &Device::Cpu);
+    let config = GptConfig {
+        tied: true,
+        ..GptConfig::new(tokenizer.n_tokens(), longest + size.max_new, size.width, size.blocks, 4)
+    };
+    let model = Gpt::new(&config, builder.vb())?;
+    let end = tokenizer.id("</s>");
+    let exam = Exam {
+        holdout: world.holdout,
+        questions: world.questions,
+        max_new: size.max_new,
+        ..Exam::new(world.forget, world.retain)?
+    };
+    Ok(Start {
+        name: format!("{}-{seed}", size.name),
+        model,
+        params: builder.into_tree()?,
+        tokenizer,
+        end,
+        join,
+        exam,
+        more: Vec::new(),
+        lesson: Lesson {
+            steps: size.steps,
+            rate: size.rate,
+            batch: 32,
+            micro_batch: 8,
+            trained: Trained::Full,
+        },
+        exam_batch: 64,
+    })
+}

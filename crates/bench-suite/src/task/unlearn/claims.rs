@@ -1,0 +1,91 @@
+//! What is claimed of methods of unlearning, and what is seen of it.
+
+use super::Scale;
+use super::methods::Measured;
+use crate::error::Result;
+use crate::forgetting::Summary;
+use crate::task::claim::{Asks, Check, Claim};
+
+const COMMAND: &str = "cargo xtask bench unlearn --only methods";
+
+pub(super) fn of(scale: Scale, measured: &Measured) -> Result<Vec<Claim>> {
+    let seeds = format!("{}, the same for all", scale.seeds);
+    let claim = |published, miniature: &str, checks| Claim {
+        published,
+        miniature: miniature.to_owned(),
+        command: COMMAND,
+        seeds: seeds.clone(),
+        checks,
+    };
+    let values = |name: &str, of: fn(&Summary) -> f64| -> Result<Vec<f64>> {
+        Ok(measured.cell(name)?.values(|o| of(&o.summary)))
+    };
+    // Seed by seed.
+    let less = |left: &str, right: &str, of: fn(&Summary) -> f64| -> Result<Vec<f64>> {
+        Ok(values(left, of)?.into_iter().zip(values(right, of)?).map(|(a, b)| a - b).collect())
+    };
+    let nearer = |left: &str, right: &str| -> Result<Check> {
+        Ok(Check {
+            what: format!("distance of {left} less that of {right}"),
+            asks: Asks::Smaller,
+            values: less(left, right, |s| s.distance)?,
+        })
+    };
+    let against = |name: &str, others: &[&str]| -> Result<Vec<Check>> {
+        others.iter().map(|other| nearer(name, other)).collect()
+    };
+    let others = |but: &[&str]| -> Vec<&str> {
+        let all = measured.cells.iter().map(|c| c.training.method.as_str());
+        all.filter(|name| !but.contains(name)).collect()
+    };
+    let collapse = |name: &str| -> Result<Check> {
+        Ok(Check {
+            what: format!("{name}: share of questions and completions to keep that are exact"),
+            asks: Asks::AtMost(0.1),
+            values: values(name, |s| s.retain_exact)?,
+        })
+    };
+    let here = "network from scratch on made documents, AdamW, each method at its best rate of the grid, stopped at the forget loss of the gold model";
+    Ok(vec![
+        claim(
+            "Paper: NGDiff is the best of the scalarizations (2410.22086)",
+            here,
+            against("ngdiff", &["gdiff", "gdiff-0.9", "gdiff-0.1", "lossnorm", "rlw", "pcgrad"])?,
+        ),
+        claim(
+            "Ours: NGDiff is nearest to the gold model of all methods",
+            here,
+            // The same direction under AdamW, up to rounding.
+            against("ngdiff", &others(&["ngdiff", "imtl-g"]))?,
+        ),
+        claim(
+            "Paper: BLUR is better than the sum of the same losses (2506.08164); a replication does not see it (2608.22557)",
+            here,
+            against("blur", &["npo"])?,
+        ),
+        claim(
+            "Ours: BLUR is nearest to the gold model of all methods",
+            here,
+            against("blur", &others(&["blur"]))?,
+        ),
+        claim(
+            "LUME, TOFU: gradient ascent without anything kept destroys what is to be kept",
+            here,
+            vec![collapse("ga")?],
+        ),
+        claim(
+            "NGDiff paper: gradient difference depends on its weight",
+            here,
+            vec![Check {
+                what: "retain loss with weight 0.1 less that with 0.9".into(),
+                asks: Asks::LargerThan(0.1),
+                values: less("gdiff-0.1", "gdiff-0.9", |s| s.retain_loss)?,
+            }],
+        ),
+        claim(
+            "Ours: a divergence to the target keeps better than the language loss",
+            here,
+            against("npo-kl", &["npo"])?,
+        ),
+    ])
+}

@@ -1,0 +1,292 @@
+//! Published language models on rows of TOFU and LUME: taught until they know them, then made to forget.
+
+use report::figures::Better;
+use report::heap::peak_of;
+use report::html::Section;
+use report::number::significant;
+use report::table::{Align, Table};
+use tape_nn::LoraConfig;
+use tape_nn::net::Llama;
+use unlearn::trained::Trained;
+
+use super::TASK;
+use crate::data::Places;
+use crate::error::{Error, Result};
+use crate::forgetting::{
+    Base, Lesson, Outcome, Part, Published, Shown, Start, Summary, Training, World, unlearn,
+};
+use crate::session::{Session, Spread};
+use crate::task::jobs::worker;
+use crate::task::store::Store;
+
+/// A comparison on a published model.
+struct Comparison {
+    title: &'static str,
+    methods: &'static [&'static str],
+    rates: &'static [f64],
+    steps: u64,
+    batch: usize,
+    micro_batch: usize,
+    rank: Option<usize>,
+}
+
+const METHODS: [&str; 8] =
+    ["ngdiff", "blur", "gdiff", "gdiff-0.9", "npo", "simnpo", "lossnorm", "ga"];
+
+/// The small model, all parameters.
+const SMALL: Comparison = Comparison {
+    title: "The model of 260 thousand parameters",
+    methods: &METHODS,
+    rates: &[1e-4, 3e-4, 1e-3],
+    steps: 60,
+    batch: 16,
+    micro_batch: 8,
+    rank: None,
+};
+const SMALL_TOFU: Part =
+    Part { forget: 20, retain: 40, examined: 40, others: 20, most: 160, max_new: 96 };
+const SMALL_LUME: Part =
+    Part { forget: 4, retain: 6, examined: 6, others: 12, most: 400, max_new: 64 };
+
+/// The large one, with adapters.
+const LARGE: Comparison = Comparison {
+    title: "SmolLM2 with 135 million parameters",
+    methods: &["ngdiff", "gdiff", "npo", "simnpo", "ga", "blur"],
+    rates: &[1e-4, 3e-4],
+    steps: 30,
+    batch: 16,
+    micro_batch: 4,
+    rank: Some(16),
+};
+const LARGE_TOFU: Part =
+    Part { forget: 40, retain: 200, examined: 60, others: 30, most: 200, max_new: 64 };
+const LARGE_LUME: Part =
+    Part { forget: 14, retain: 66, examined: 14, others: 20, most: 320, max_new: 64 };
+
+/// The small model on both sets.
+pub(super) fn small(session: &Session) -> Result<Section> {
+    let places = Places::discover()?;
+    let lesson =
+        |steps| Lesson { steps, rate: 2e-3, batch: 16, micro_batch: 8, trained: Trained::Full };
+    let mut section = Section::new(SMALL.title);
+    if session.wants("small-tofu") {
+        let start = Published::stories(&places)?.tofu(&places, &SMALL_TOFU, lesson(300))?;
+        section = section.section(compare(session, &SMALL, start)?);
+    }
+    if session.wants("small-lume") {
+        let start = Published::stories(&places)?.lume(&places, &SMALL_LUME, lesson(300))?;
+        section = section.section(compare(session, &SMALL, start)?);
+    }
+    Ok(section)
+}
+
+/// The large model on both sets: hours.
+pub(super) fn large(session: &Session) -> Result<Section> {
+    let places = Places::discover()?;
+    let lesson = |steps| Lesson {
+        steps,
+        rate: 5e-4,
+        batch: 16,
+        micro_batch: 4,
+        trained: Trained::Lora(LoraConfig {
+            rank: 32,
+            alpha: 64.0,
+            ..LoraConfig::for_layers(["*"])
+        }),
+    };
+    let mut section = Section::new(LARGE.title);
+    if session.wants("smollm2-tofu") {
+        let start = Published::smollm2(&places)?.tofu(&places, &LARGE_TOFU, lesson(150))?;
+        section = section.section(compare(session, &LARGE, start)?);
+    }
+    if session.wants("smollm2-lume") {
+        let start = Published::smollm2(&places)?.lume(&places, &LARGE_LUME, lesson(240))?;
+        section = section.section(compare(session, &LARGE, start)?);
+    }
+    Ok(section)
+}
+
+/// What a method came to at its best rate.
+struct Best {
+    training: Training,
+    outcome: Outcome,
+}
+
+fn compare(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<Section> {
+    let (section, peak) = peak_of(|| compared(session, with, start));
+    let peak = format!("{} GB", significant(peak as f64 / 1e9, 3));
+    Ok(section?.key_values([("most memory held at once", peak)]))
+}
+
+fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<Section> {
+    let mut store: Store<Outcome> = Store::open(session, &format!("{TASK}-{}", start.name))?;
+    let folder = session.path("runs/unlearn");
+    let stop = || session.interrupt.is_set();
+    let (lesson, n_more) = (start.lesson.clone(), start.more.len());
+    let task = session.progress.task(
+        format!("{TASK}: {}", start.name),
+        1 + (with.methods.len() * with.rates.len()) as u64,
+    );
+    task.message("teaching");
+
+    let untaught = start.untaught(&stop)?;
+    let world = start.taught((&folder, &session.commit), &stop)?;
+    let before = Summary::of(&untaught, &world.of_gold)?;
+    task.advance(1);
+    let mut best = Vec::new();
+    for method in with.methods {
+        let mut nearest: Option<Best> = None;
+        for rate in with.rates {
+            let training = Training {
+                method: (*method).to_owned(),
+                base: Base::AdamW,
+                rate: *rate,
+                automatic: false,
+                steps: with.steps,
+                batch: with.batch,
+                micro_batch: with.micro_batch,
+                to_gold: true,
+                rank: with.rank,
+                seed: 0,
+            };
+            let key = serde_json::to_string(&training).map_err(|e| worker(&e))?;
+            task.message(format!("{method} at {rate}"));
+            let outcome = match store.get(&key) {
+                Some(known) => known.clone(),
+                None => {
+                    let outcome = unlearn(&world, &training, &stop)?;
+                    store.put(&key, outcome.clone())?;
+                    outcome
+                }
+            };
+            task.advance(1);
+            let far = outcome.summary.distance;
+            if nearest.as_ref().is_none_or(|n| far < n.outcome.summary.distance) {
+                nearest = Some(Best { training, outcome });
+            }
+        }
+        best.extend(nearest);
+    }
+    task.finish();
+    best.sort_by(|a, b| a.outcome.summary.distance.total_cmp(&b.outcome.summary.distance));
+    record(session, &world, &before, &best)?;
+    let trained = match with.rank {
+        Some(rank) => format!("adapters of rank {rank} beside all linear maps"),
+        None => "all parameters".into(),
+    };
+    Ok(Section::new(world.name.clone())
+        .key_values([
+            ("parameters", report::number::count(world.target.n_elements() as u64)),
+            ("rows to forget", world.forget.len().to_string()),
+            ("rows to keep", format!("{}, of which {n_more} are not examined", world.retain.len())),
+            ("lessons", format!("{} steps of {} rows, rate {}", lesson.steps, lesson.batch, lesson.rate)),
+            ("unlearned with", trained),
+            ("optimizer", format!("AdamW, at most {} steps of {} rows of each set", with.steps, with.batch)),
+        ])
+        .paragraph(
+            "One seed. Of each method the best of the rates by the distance from the gold model, which never saw the rows to forget; runs end where the \
+             loss on the rows to forget is the gold model's.",
+        )
+        .table(&ranking(&world, &before, &best)?)
+        .table(&generations(&world, &best)))
+}
+
+type Column = (&'static str, fn(&Summary) -> f64);
+
+const COLUMNS: [Column; 10] = [
+    ("distance", |s| s.distance),
+    ("forget ROUGE", |s| s.forget_rouge),
+    ("forget exact", |s| s.forget_exact),
+    ("forget loss", |s| s.forget_loss),
+    ("retain ROUGE", |s| s.retain_rouge),
+    ("retain exact", |s| s.retain_exact),
+    ("retain loss", |s| s.retain_loss),
+    ("AUC", |s| s.auc),
+    ("final", |s| s.last),
+    ("log10 forget quality", |s| s.log_quality),
+];
+
+fn ranking(world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<Table> {
+    let heads = ["method", "rate", "steps"].into_iter().chain(COLUMNS.map(|(head, _)| head));
+    let heads = heads.chain(["TOFU utility", "cpu min"]);
+    let mut table = Table::new(heads).with_caption(
+        "Final score of SemEval-2025 Task 4 where rows have tasks, with made questions in the place of MMLU; TOFU utility where its sets were examined",
+    );
+    for column in 1..COLUMNS.len() + 5 {
+        table = table.align(column, Align::Right);
+    }
+    let numbers = |summary: &Summary| {
+        COLUMNS.map(|(_, of)| match of(summary) {
+            value if value.is_nan() => String::new(),
+            value => significant(value, 3),
+        })
+    };
+    let utility = |value: f64| if value.is_nan() { String::new() } else { significant(value, 3) };
+    let plain = [
+        ("(before the lessons)", before.clone()),
+        ("(target)", Summary::of(&world.of_target, &world.of_gold)?),
+        ("(gold model)", Summary::of(&world.of_gold, &world.of_gold)?),
+    ];
+    for (name, summary) in plain {
+        let row = [name.to_owned(), String::new(), String::new()];
+        let row = row.into_iter().chain(numbers(&summary));
+        table.push_row(row.chain([utility(summary.utility), String::new()]));
+    }
+    for Best { training, outcome } in best {
+        let row =
+            [training.method.clone(), significant(training.rate, 1), outcome.steps.to_string()];
+        let row = row.into_iter().chain(numbers(&outcome.summary));
+        let minutes = significant(outcome.cpu_s / 60.0, 2);
+        table.push_row(row.chain([utility(outcome.summary.utility), minutes]));
+    }
+    Ok(table)
+}
+
+fn generations(world: &World<Llama>, best: &[Best]) -> Table {
+    let shown: Vec<&Best> = best.iter().take(3).collect();
+    let heads = ["row", "read", "to be written", "target", "gold model"].into_iter();
+    let heads = heads.chain(shown.iter().map(|b| b.training.method.as_str()));
+    let mut table = Table::new(heads)
+        .with_caption("Generations: rows to forget, then rows to keep; the three methods nearest to the gold model");
+    let (target, gold) = (Shown::some(&world.of_target), Shown::some(&world.of_gold));
+    for (i, (before, never)) in target.iter().zip(&gold).enumerate() {
+        let of =
+            |b: &&Best| b.outcome.shown.get(i).map_or_else(String::new, |s| s.generation.clone());
+        let row = [
+            before.id.clone(),
+            before.input.clone(),
+            before.output.clone(),
+            before.generation.clone(),
+            never.generation.clone(),
+        ];
+        table.push_row(row.into_iter().chain(shown.iter().map(of)));
+    }
+    table
+}
+
+fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<()> {
+    let figure = |name: String, value: f64, better: Better| -> Result<()> {
+        if value.is_nan() {
+            return Ok(());
+        }
+        let spread = Spread { better, std: None, n_seeds: 1, config: "default".into() };
+        session.figure(TASK, &name, value, "share", spread)
+    };
+    let mut all = vec![
+        ("before".to_owned(), before.clone()),
+        ("target".to_owned(), Summary::of(&world.of_target, &world.of_gold)?),
+        ("gold".to_owned(), Summary::of(&world.of_gold, &world.of_gold)?),
+    ];
+    all.extend(best.iter().map(|b| (b.training.method.clone(), b.outcome.summary.clone())));
+    for (who, summary) in all {
+        let name = |what: &str| format!("{}-{who}-{what}", world.name);
+        figure(name("distance"), summary.distance, Better::Lower)?;
+        figure(name("forget-rouge"), summary.forget_rouge, Better::Lower)?;
+        figure(name("forget-exact"), summary.forget_exact, Better::Lower)?;
+        figure(name("retain-rouge"), summary.retain_rouge, Better::Higher)?;
+        figure(name("retain-exact"), summary.retain_exact, Better::Higher)?;
+        figure(name("final"), summary.last, Better::Higher)?;
+        figure(name("utility"), summary.utility, Better::Higher)?;
+    }
+    if best.is_empty() { Err(Error::TooFewRuns) } else { Ok(()) }
+}
