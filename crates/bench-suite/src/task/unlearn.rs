@@ -28,7 +28,7 @@ const SMALL: Made = Made {
     vocab: 640,
     width: 64,
     blocks: 2,
-    steps: 600,
+    steps: 500,
     rate: 3e-3,
     max_new: 40,
 };
@@ -55,13 +55,13 @@ struct Scale {
     /// Rows of each set in a step.
     batch: usize,
     /// Rates of AdamW, half decades.
-    grid: [f64; 3],
+    grid: [f64; 4],
 }
 
 const DEFAULT: Scale =
-    Scale { size: SMALL, seeds: 3, steps: 120, batch: 24, grid: [1e-4, 3e-4, 1e-3] };
+    Scale { size: SMALL, seeds: 3, steps: 100, batch: 24, grid: [1e-4, 3e-4, 1e-3, 3e-3] };
 const FULL: Scale =
-    Scale { size: LARGE, seeds: 5, steps: 200, batch: 32, grid: [3e-5, 1e-4, 3e-4] };
+    Scale { size: LARGE, seeds: 5, steps: 200, batch: 32, grid: [3e-5, 1e-4, 3e-4, 1e-3] };
 
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {
