@@ -72,7 +72,10 @@ impl Batch {
     /// As [`Batch::new`].
     pub fn with_padding(self, more: usize, device: &Device) -> Result<Self> {
         let texts = padded(self.items.iter().map(|item| &item.sample), more, device)?;
-        Ok(Batch { texts, ..self })
+        let refusals: Option<Vec<&Sample>> =
+            self.items.iter().map(|i| i.refusal.as_ref()).collect();
+        let refusals = refusals.map(|r| padded(r.into_iter(), more, device)).transpose()?;
+        Ok(Batch { texts, refusals, ..self })
     }
 
     /// Number of samples.

@@ -1,7 +1,7 @@
 //! One direction to descend from two gradients: that of the retain loss and that of a loss to forget by.
 //!
 //! Every direction is a combination `retain * r + forget * f` of the two. Its coefficients follow from three inner products, so they
-//! need no tensors; with the feature `tensor`, [`Direction::of`] makes the combination of named trees.
+//! need no tensors; with the feature `tensor`, `Direction::of` makes the combination of named trees.
 
 mod gram;
 #[cfg(feature = "tensor")]

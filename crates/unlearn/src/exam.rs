@@ -102,7 +102,7 @@ impl Exam {
     }
 
     /// Whole documents of the forget set and held out.
-    fn documents(&self) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn documents(&self) -> (Vec<String>, Vec<String>) {
         let of = |rows: &[Row], task: Option<&str>| -> Vec<String> {
             rows.iter()
                 .filter(|row| task.is_none() || row.task.as_deref() == task)

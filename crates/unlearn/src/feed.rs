@@ -133,7 +133,8 @@ pub(crate) fn normals(seed: u64, step: u64) -> [f64; 2] {
     draws
 }
 
-fn permutation(key: Key, n: usize) -> Vec<usize> {
+/// A random order of `n` numbers.
+pub(crate) fn permutation(key: Key, n: usize) -> Vec<usize> {
     let mut draws = vec![0f64; n];
     key.fill_uniform(&mut draws);
     let mut order: Vec<usize> = (0..n).collect();

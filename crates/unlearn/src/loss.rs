@@ -56,7 +56,15 @@ impl Loss {
     /// Whether the loss has a lower bound: without one only a ceiling ends the forgetting.
     #[must_use]
     pub fn is_bounded(self) -> bool {
-        self != Loss::Answers(ForgetLoss::Ascent)
+        match self {
+            Loss::Answers(ForgetLoss::Ascent) => false,
+            // Without its weight it is gradient ascent.
+            Loss::Tokens(
+                TokenLoss::Wga { beta: power } | TokenLoss::SatImp { beta1: power, .. },
+                _,
+            ) => 0.0 < power,
+            _ => true,
+        }
     }
 
     /// Whether its settings are within their ranges.

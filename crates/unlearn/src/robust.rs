@@ -1,81 +1,71 @@
-//! Whether forgetting survives what happens to a model later: rounding of its weights.
+//! Whether forgetting survives what happens to a model later and what the curious try: relearning from a few documents, rounding of
+//! weights, other words, many attempts, membership inference. Everything is set beside gold, a model that never saw the forget set.
+//!
+//! | question | settings | result |
+//! | --- | --- | --- |
+//! | does a little fine-tuning bring the rest back? | [`Relearning`] | [`Relearned`] |
+//! | does a quantized copy know more? | bits, see [`round_to_bits`] | [`Rounding`] |
+//! | does it answer in other words? | | [`Paraphrases`] |
+//! | does it answer when asked often? | [`BestOf`] | [`Attempts`] |
+//! | does it betray what it was trained on? | [`MembershipTest`] | [`Membership`] |
+//! | all of these | [`Robustness`] | [`Report`] |
 
-use candle_core::{DType, Device, Tensor};
-use tensor_tree::Tree;
+mod attempts;
+mod membership;
+mod paraphrase;
+mod relearn;
+mod report;
+mod round;
+mod rounding;
+mod suite;
 
-use crate::error::{Error, Result};
+pub use attempts::{Attempts, BestOf, RowAttempts};
+pub use membership::{Attack, AttackResult, Membership, MembershipTest};
+pub use paraphrase::{Asked, Paraphrases, Reworded, reworded};
+pub use relearn::{Curve, Point, Relearned, Relearning};
+pub use report::Report;
+pub use round::round_to_bits;
+pub use rounding::{Rounded, Rounding};
+pub use suite::Robustness;
 
-/// The weights rounded to so many bits and back: what a quantized copy of the model computes with.
-///
-/// ```text
-/// x -> round(x / s) s,   s = max |x| / (2^(bits - 1) - 1)
-/// ```
-///
-/// Symmetric, so zero stays zero and the largest element stays itself; halves go to the even multiple. Leaves keep their type and
-/// device, and rounding twice is rounding once.
-///
-/// # Shapes
-/// The maximum is that of each row for leaves of two axes and more, where a row is all that belongs to one index of the first axis (an
-/// output of a linear map); for vectors and scalars it is that of the whole leaf. A row of zeros stays one.
-///
-/// # Errors
-/// [`Error::OutOfRange`] unless `2 <= bits <= 8`, [`Error::NotFinite`] for a weight that is not finite, [`Error::Tree`] from the
-/// back-end.
-///
-/// # Source
-/// Absolute-maximum quantization by rows, arXiv 2208.07339, section 2; that it can bring back what was unlearned: arXiv 2410.16454.
-///
-/// # Examples
-/// ```
-/// use candle_core::{Device, Tensor};
-/// use tensor_tree::Tree;
-/// use unlearn::robust::round_to_bits;
-///
-/// let w = Tensor::new(&[[7f32, 3.4, -0.4], [0.0, 0.0, 0.0]], &Device::Cpu)?;
-/// let rounded = round_to_bits(&Tree::from_leaves([("w", w)])?, 4)?;
-/// assert_eq!(rounded.leaf("w")?.to_vec2::<f32>()?, [[7.0, 3.0, 0.0], [0.0; 3]]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn round_to_bits(weights: &Tree, bits: u32) -> Result<Tree> {
-    if !(2..=8).contains(&bits) {
-        let (name, must) = ("bits of a weight", "from 2 to 8");
-        return Err(Error::OutOfRange { name, must, got: f64::from(bits) });
-    }
-    let levels = f64::from((1_u32 << (bits - 1)) - 1);
-    let mut rounded = Tree::new();
-    for (name, leaf) in weights.iter() {
-        let mut values = host_values(leaf)?;
-        if let Some(index) = values.iter().position(|x| !x.is_finite()) {
-            return Err(Error::NotFinite { leaf: name.to_owned(), index, got: values[index] });
-        }
-        let rows = if leaf.rank() < 2 { 1 } else { leaf.dims()[0] };
-        let width = values.len() / rows.max(1);
-        values.chunks_mut(width.max(1)).for_each(|row| round_row(row, levels));
-        rounded.insert(name, beside(values, leaf)?)?;
-    }
-    Ok(rounded)
+use serde::{Deserialize, Serialize};
+
+use crate::exam::Subject;
+use crate::{Error, Result};
+
+/// The same of the model that was to forget and of gold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Both<T> {
+    /// Of the model that was to forget.
+    pub unlearned: T,
+    /// Of the model that never saw the forget set.
+    pub gold: T,
 }
 
-fn round_row(row: &mut [f64], levels: f64) {
-    let largest = row.iter().fold(0.0, |most: f64, x| x.abs().max(most));
-    if largest == 0.0 {
-        return;
-    }
-    for x in row {
-        let level = (*x / largest * levels).round_ties_even();
-        // The largest is kept to the last bit, so that the levels of the rounded row are the same.
-        *x = if levels <= level.abs() { largest.copysign(*x) } else { level / levels * largest };
+/// Models that are compared: of the same sizes, with the same parameters trained, and asked in the same way.
+#[derive(Debug)]
+pub struct Models<'a, M: ?Sized> {
+    /// The model that was to forget.
+    pub unlearned: &'a Subject<'a, M>,
+    /// The model that never saw the forget set.
+    pub gold: &'a Subject<'a, M>,
+    /// The model that knows it.
+    pub target: &'a Subject<'a, M>,
+}
+
+impl<'a, M: ?Sized> Models<'a, M> {
+    /// Something of both models.
+    fn both<T>(
+        &self,
+        mut of: impl FnMut(&'a Subject<'a, M>, &'static str) -> Result<T>,
+    ) -> Result<Both<T>> {
+        Ok(Both { unlearned: of(self.unlearned, "unlearned")?, gold: of(self.gold, "gold")? })
     }
 }
 
-fn host_values(leaf: &Tensor) -> Result<Vec<f64>, tensor_tree::Error> {
-    let host = leaf.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-    Ok(host.flatten_all()?.to_vec1()?)
-}
-
-fn beside(values: Vec<f64>, leaf: &Tensor) -> Result<Tensor, tensor_tree::Error> {
-    let host = Tensor::from_vec(values, leaf.shape(), &Device::Cpu)?;
-    Ok(host.to_dtype(leaf.dtype())?.to_device(leaf.device())?)
+/// The error of a caller who does not want to go on.
+fn stopped(what: &'static str, done: usize, total: usize) -> Error {
+    Error::Model(tape_nn::Error::Stopped { what, done, total })
 }
 
 #[cfg(test)]

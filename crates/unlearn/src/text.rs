@@ -109,7 +109,7 @@ impl Encoder<'_> {
                 return Err(Error::OverLong { n_tokens: tokens.len(), most: self.most });
             }
             // The first token stays where it is one that begins every text.
-            let begins = usize::from(self.tokenizer.encode("", true)?.first() == tokens.first());
+            let begins = usize::from(self.begins(&tokens)?);
             let drop = (tokens.len() - self.most).min(n_prompt.saturating_sub(begins.max(1)));
             tokens.drain(begins..begins + drop);
             n_prompt -= drop;
@@ -118,7 +118,8 @@ impl Encoder<'_> {
         Ok((Sample::new(tokens, n_prompt)?, cut))
     }
 
-    /// The tokens of a prompt alone, for generation: at most all but `room` of the most that fit, the last ones.
+    /// The tokens of a prompt alone, for generation: at most all but `room` of the most that fit. Of longer ones tokens at the beginning are
+    /// dropped, behind the one that begins every text.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -129,8 +130,14 @@ impl Encoder<'_> {
             if self.over_long == OverLong::Refuse {
                 return Err(Error::OverLong { n_tokens: tokens.len() + room, most: self.most });
             }
-            tokens.drain(..tokens.len() - most);
+            let begins = usize::from(self.begins(&tokens)?).min(most - 1);
+            tokens.drain(begins..begins + tokens.len() - most);
         }
         Ok(tokens)
+    }
+
+    /// Whether the first of these tokens is one that begins every text.
+    fn begins(&self, tokens: &[u32]) -> Result<bool> {
+        Ok(self.tokenizer.encode("", true)?.first() == tokens.first())
     }
 }

@@ -13,3 +13,5 @@ mod golden;
 mod made;
 mod membership;
 mod properties;
+#[cfg(feature = "tensor")]
+mod real;

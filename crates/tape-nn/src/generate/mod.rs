@@ -12,7 +12,7 @@ use crate::net::{Cache, LanguageModel};
 
 pub use batch::{Prompts, generate_batch};
 pub use choice::Choice;
-pub use text::{generate_text, generate_texts};
+pub use text::{continuation, generate_text, generate_texts};
 
 /// When and how tokens are chosen.
 #[derive(Clone, Debug, PartialEq)]

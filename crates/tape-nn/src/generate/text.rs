@@ -46,8 +46,11 @@ pub fn generate_texts<M: LanguageModel + ?Sized, S: AsRef<str>>(
     encoded.iter().zip(&new).map(|(prompt, new)| continuation(tokenizer, prompt, new)).collect()
 }
 
-/// What `new` adds to the text of `prompt`.
-fn continuation(tokenizer: &Tokenizer, prompt: &[u32], new: &[u32]) -> Result<String> {
+/// What the tokens `new` add to the text of `prompt`, special tokens left out.
+///
+/// # Errors
+/// From the tokenizer.
+pub fn continuation(tokenizer: &Tokenizer, prompt: &[u32], new: &[u32]) -> Result<String> {
     let before = tokenizer.decode(prompt, true)?;
     // Spaces at a text's beginning are lost in decoding, so the new part is cut from the whole.
     let whole = tokenizer.decode(&[prompt, new].concat(), true)?;

@@ -1,7 +1,7 @@
 //! A model under examination.
 
 use candle_core::Device;
-use tape_nn::generate::{Prompts, Settings, generate_texts};
+use tape_nn::generate::{Prompts, Settings, continuation, generate_batch};
 use tape_nn::load::Tokenizer;
 use tape_nn::net::{LanguageModel, TokenScore, token_scores};
 use tensor_tree::{Key, Tree};
@@ -36,7 +36,8 @@ pub struct Subject<'a, M: ?Sized> {
 }
 
 impl<M: LanguageModel + ?Sized> Subject<'_, M> {
-    fn encoder(&self) -> Encoder<'_> {
+    /// How texts become tokens in exams: those that are too long are cut.
+    pub(crate) fn encoder(&self) -> Encoder<'_> {
         Encoder {
             tokenizer: self.tokenizer,
             end: self.end,
@@ -100,7 +101,9 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         Ok(SetResult { name: name.to_owned(), rows: results })
     }
 
-    /// What the model writes after each row's prompt. The token that ends an answer is added to those of `settings` that stop it.
+    /// What the model writes after each row's prompt. The token that ends an answer is added to those of `settings` that stop it. A prompt
+    /// that fills more than the model's positions loses tokens at its beginning, as in losses, and enough of them that half of the
+    /// positions, or the most new tokens if they are fewer, are left for the answer.
     ///
     /// # Errors
     /// [`tape_nn::Error::Stopped`]; those of the model and the tokenizer.
@@ -113,18 +116,18 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
     ) -> Result<Vec<String>> {
         let mut settings = settings.clone();
         settings.stop.extend(self.end);
-        let prompts: Vec<String> =
-            rows.iter().map(|row| self.join.parts(&row.input, &row.output).0).collect();
-        let prompts = Prompts::new(&prompts, self.batch.max(1)).with_progress(go_on);
-        let texts = generate_texts(
-            self.model,
-            self.trainable,
-            self.frozen,
-            self.tokenizer,
-            prompts,
-            &settings,
-            key,
-        )?;
+        let room = settings.max_new.min(self.model.positions() / 2);
+        let prompt = |row: &Row| {
+            let (prompt, _) = self.join.parts(&row.input, &row.output);
+            let tokens = self.tokenizer.encode(&prompt, true)?;
+            let fits = tokens.len() <= self.model.positions();
+            if fits { Ok(tokens) } else { self.encoder().prompt(&prompt, room + 1) }
+        };
+        let prompts = rows.iter().map(prompt).collect::<Result<Vec<Vec<u32>>>>()?;
+        let asked = Prompts::new(&prompts, self.batch.max(1)).with_progress(go_on);
+        let new = generate_batch(self.model, self.trainable, self.frozen, asked, &settings, key)?;
+        let texts = prompts.iter().zip(&new).map(|(p, new)| continuation(self.tokenizer, p, new));
+        let texts = texts.collect::<Result<Vec<String>, tape_nn::Error>>()?;
         // A space that joins input and output is the answer's.
         let joined = self.join == Join::Space;
         let cut = |text: String| match text.strip_prefix(' ') {
@@ -157,10 +160,18 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
     /// # Errors
     /// [`Error::Empty`] for a text without tokens; those of the model.
     pub fn document_losses(&self, texts: &[String]) -> Result<Vec<f64>> {
+        Ok(self.document_scores(texts)?.iter().map(|s| mean_loss(s)).collect())
+    }
+
+    /// The scores of the tokens of each whole text; one that is too long is cut at its end.
+    ///
+    /// # Errors
+    /// As [`Self::document_losses`].
+    pub fn document_scores(&self, texts: &[String]) -> Result<Vec<Vec<TokenScore>>> {
         let encoder = Encoder { end: None, ..self.encoder() };
         let samples: Result<Vec<Sample>> =
             texts.iter().map(|text| Ok(encoder.encode("", text)?.0)).collect();
-        Ok(self.scores(&samples?)?.iter().map(|s| mean_loss(s)).collect())
+        self.scores(&samples?)
     }
 
     /// What the model says of the options of each question.

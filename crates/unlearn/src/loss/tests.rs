@@ -233,3 +233,23 @@ fn what_a_loss_needs_is_asked_for() {
     assert!(matches!(refused, Err(Error::NonFinite { .. })));
     assert!(Sample::new(vec![1], 0).is_err() && Sample::new(vec![1, 2], 2).is_err());
 }
+
+#[test]
+fn ascent_has_no_bound_and_neither_has_ascent_whose_weight_does_not_vanish() {
+    for loss in losses() {
+        assert_eq!(loss.is_bounded(), loss != Loss::Answers(ForgetLoss::Ascent), "{loss:?}");
+    }
+    let lowest = |loss: TokenLoss| {
+        let at = |gap: f64| loss.value(&[0.0, gap], 0, &[]).unwrap().0;
+        (Loss::Tokens(loss, Positions::Answer).is_bounded(), at(500.0))
+    };
+    for (loss, bounded) in [
+        (TokenLoss::Wga { beta: 0.0 }, false),
+        (TokenLoss::Wga { beta: 0.5 }, true),
+        (TokenLoss::SatImp { beta1: 0.0, beta2: 1.0 }, false),
+        (TokenLoss::SatImp { beta1: 0.5, beta2: 0.0 }, true),
+    ] {
+        let (said, value) = lowest(loss);
+        assert_eq!((said, value < -400.0), (bounded, !bounded), "{loss:?}: {value}");
+    }
+}

@@ -1,0 +1,264 @@
+//! Exams of a published model on published rows, from texts to scores, beside scores computed here from what it wrote.
+
+use std::sync::OnceLock;
+
+use candle_core::{DType, Device};
+use tape_nn::generate;
+use tensor_tree::{AdamW, Key, Tree};
+use unlearn::exam::{Exam, Findings, SetResult, Subject};
+use unlearn::metric::rouge::Rouge;
+use unlearn::metric::truth_ratio::Wrong;
+use unlearn::row::{Join, Kind, Row};
+use unlearn::run::{Ceiling, Optimizer, Settings, Stop};
+use unlearn::score::semeval::Gate;
+
+use super::{Real, all_rows, settings, shortest, to_end};
+
+const TASKS: [&str; 3] = ["Task1", "Task2", "Task3"];
+
+/// The shortest document of each task: a completion and one of its questions. Of the completion the middle, so that a test takes seconds: the
+/// end of the input and the beginning of the output.
+fn documents(path: &str, skip: usize) -> Vec<Row> {
+    let rows = all_rows(path);
+    let mut out = Vec::new();
+    for task in TASKS {
+        let of_task = || rows.iter().filter(|row| row.task.as_deref() == Some(task));
+        let mut completions: Vec<&Row> =
+            of_task().filter(|row| row.kind == Kind::Completion).collect();
+        completions.sort_by_key(|row| row.input.len() + row.output.len());
+        let completion = completions[skip];
+        let question = of_task()
+            .find(|row| row.kind == Kind::Question && row.document() == completion.document());
+        let (_, input) = completion.input.split_at(
+            completion.input.ceil_char_boundary(completion.input.len().saturating_sub(80)),
+        );
+        let (output, _) = completion.output.split_at(completion.output.floor_char_boundary(50));
+        let completion =
+            Row { input: input.to_owned(), output: output.trim().to_owned(), ..completion.clone() };
+        out.extend([completion, question.unwrap().clone()]);
+    }
+    out
+}
+
+struct Taught {
+    real: Real,
+    params: Tree,
+}
+
+/// The model after it was taught the rows that it is to know.
+fn taught() -> &'static Taught {
+    static TAUGHT: OnceLock<Taught> = OnceLock::new();
+    TAUGHT.get_or_init(|| {
+        let real = Real::new(DType::F32);
+        let rows = [
+            documents("lume/retain.jsonl", 0),
+            shortest("tofu/retain_perturbed.jsonl", 2),
+            shortest("tofu/real_authors_perturbed.jsonl", 2),
+            shortest("tofu/world_facts_perturbed.jsonl", 2),
+        ]
+        .concat();
+        let items = real.items(&rows);
+        let stop = Stop { forget_ceiling: Ceiling::None, ..Stop::after(120) };
+        let settings = Settings {
+            stop,
+            batch: 12,
+            micro_batch: 12,
+            anchor: unlearn::feed::Anchor::Retain,
+            ..settings("retain", Optimizer::AdamW(AdamW::default()), 0.01, 120)
+        };
+        let run = real.run((&items[..1], &items), settings);
+        let params = to_end(&run, &real.llama.params).params().clone();
+        drop(run);
+        Taught { real, params }
+    })
+}
+
+fn subject<'a>(taught: &'a Taught, params: &'a Tree) -> Subject<'a, tape_nn::net::Llama> {
+    Subject {
+        model: &taught.real.llama.model,
+        trainable: params,
+        frozen: &taught.real.frozen,
+        tokenizer: &taught.real.tokenizer,
+        join: Join::Space,
+        end: taught.real.tokenizer.id("</s>"),
+        device: &Device::Cpu,
+        batch: 8,
+    }
+}
+
+fn sit(exam: &Exam, params: impl Fn(&'static Taught) -> &'static Tree) -> Findings {
+    let taught = taught();
+    exam.sit(&subject(taught, params(taught)), Key::from_seed(0), &mut |_, _, _| true).unwrap()
+}
+
+fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let values: Vec<f64> = values.into_iter().collect();
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn harmonic(values: &[f64]) -> f64 {
+    values.len() as f64 / values.iter().map(|x| 1.0 / x).sum::<f64>()
+}
+
+fn recall(row: &unlearn::exam::RowResult) -> f64 {
+    Rouge { stemmer: true }.rouge_l(&row.output, row.generation.as_deref().unwrap()).recall
+}
+
+#[test]
+fn the_score_of_the_shared_task_is_that_of_what_was_written() {
+    let exam = Exam {
+        holdout: documents("lume/retain.jsonl", 1),
+        max_new: 48,
+        ..Exam::new(documents("lume/forget.jsonl", 0), documents("lume/retain.jsonl", 0)).unwrap()
+    };
+    let findings = sit(&exam, |taught| &taught.params);
+    let outcome = findings.semeval(Gate::Open).unwrap();
+
+    let mut numbers = Vec::new();
+    for (set, forget) in [(&findings.forget, true), (&findings.retain, false)] {
+        for task in TASKS {
+            let of = |kind: &str| {
+                let with = |row: &&unlearn::exam::RowResult| {
+                    row.task.as_deref() == Some(task) && row.id[..row.id.len() - 1].ends_with(kind)
+                };
+                set.rows.iter().filter(with).collect::<Vec<_>>()
+            };
+            let said = mean(of("sc").into_iter().map(recall));
+            let known = mean(of("qa").into_iter().map(|row| {
+                let text = |text: &str| text.trim().to_lowercase();
+                f64::from(text(row.generation.as_deref().unwrap()) == text(&row.output))
+            }));
+            numbers.extend([said, known].map(|x| if forget { 1.0 - x } else { x }));
+        }
+    }
+    assert_eq!(numbers.len(), 12);
+    // What was taught is known, and what was not is not: the aggregate is no trivial zero.
+    assert!(numbers.iter().all(|x| 0.0 < *x), "{numbers:?}");
+    let aggregate = outcome.task_aggregate().value();
+    assert!((aggregate - harmonic(&numbers)).abs() < 1e-12, "{aggregate} {numbers:?}");
+
+    // Members are the one document of Task3; others were held out.
+    assert_eq!((findings.members.len(), findings.nonmembers.len()), (1, 1));
+    let auc = match findings.members[0].total_cmp(&findings.nonmembers[0]) {
+        std::cmp::Ordering::Less => 1.0,
+        std::cmp::Ordering::Equal => 0.5,
+        std::cmp::Ordering::Greater => 0.0,
+    };
+    assert_eq!(
+        (outcome.auc().value(), outcome.membership().value()),
+        (auc, 1.0 - 2.0 * (auc - 0.5f64).abs())
+    );
+    let want = (aggregate + outcome.membership().value() + findings.accuracy) / 3.0;
+    assert!((outcome.score().value() - want).abs() < 1e-12);
+    for score in
+        [outcome.score(), outcome.task_aggregate(), outcome.accuracy(), outcome.membership()]
+    {
+        assert!((0.0..=1.0).contains(&score.value()), "{score}");
+    }
+    let back: Findings = serde_json::from_str(&serde_json::to_string(&findings).unwrap()).unwrap();
+    assert_eq!(back, findings);
+    assert_eq!(back.semeval(Gate::Open).unwrap(), outcome);
+}
+
+#[test]
+fn the_utility_of_tofu_is_that_of_what_was_written() {
+    let facts = |path: &str| shortest(path, 2);
+    let exam = Exam {
+        others: vec![
+            ("real_authors".into(), facts("tofu/real_authors_perturbed.jsonl")),
+            ("world_facts".into(), facts("tofu/world_facts_perturbed.jsonl")),
+        ],
+        max_new: 32,
+        ..Exam::new(
+            shortest("tofu/forget01_perturbed.jsonl", 3),
+            facts("tofu/retain_perturbed.jsonl"),
+        )
+        .unwrap()
+    };
+    let findings = sit(&exam, |taught| &taught.params);
+    for wrong in [Wrong::Geometric, Wrong::Arithmetic] {
+        let utility = findings.utility(wrong).unwrap();
+        let mut numbers = Vec::new();
+        let sets =
+            [(&findings.retain, false), (&findings.others[0], true), (&findings.others[1], true)];
+        for (set, options) in sets {
+            let p = |loss: f64| (-loss).exp();
+            numbers.push(mean(set.rows.iter().map(|row| match options {
+                true => {
+                    p(row.loss)
+                        / (p(row.loss) + row.wrong_losses.iter().map(|l| p(*l)).sum::<f64>())
+                }
+                false => p(row.loss),
+            })));
+            numbers.push(mean(set.rows.iter().map(recall)));
+            numbers.push(mean(set.rows.iter().map(|row| {
+                assert_eq!(row.paraphrase_loss.is_some(), !options);
+                let right = p(row.paraphrase_loss.unwrap_or(row.loss));
+                let wrong = match wrong {
+                    Wrong::Geometric => p(mean(row.wrong_losses.iter().copied())),
+                    Wrong::Arithmetic => mean(row.wrong_losses.iter().map(|l| p(*l))),
+                };
+                (1.0 - wrong / right).max(0.0)
+            })));
+        }
+        assert_eq!(numbers.len(), 9);
+        assert!((0.0..=1.0).contains(&utility.value()), "{utility}");
+        // No trivial zero.
+        assert!(0.0 < utility.value(), "{numbers:?}");
+        assert!((utility.value() - harmonic(&numbers)).abs() < 1e-9, "{utility} {numbers:?}");
+        let back: Findings =
+            serde_json::from_str(&serde_json::to_string(&findings).unwrap()).unwrap();
+        assert_eq!(back.utility(wrong).unwrap(), utility);
+    }
+}
+
+#[test]
+fn a_model_beside_itself_is_at_distance_zero_and_beside_another_is_not() {
+    let exam = Exam {
+        generate: false,
+        ..Exam::new(
+            shortest("tofu/forget01_perturbed.jsonl", 2),
+            shortest("tofu/retain_perturbed.jsonl", 2),
+        )
+        .unwrap()
+    };
+    let findings = sit(&exam, |taught| &taught.params);
+    let first = sit(&exam, |taught| &taught.real.llama.params);
+    assert_eq!(findings.distance(&findings).unwrap(), 0.0);
+    let apart = first.distance(&findings).unwrap();
+    assert!(0.05 < apart && apart <= 1.0, "{apart}");
+    assert!(findings.retain.loss() < first.retain.loss());
+    // Losses are those of the sums that training sees.
+    let set: &SetResult = &findings.retain;
+    let items = taught().real.items(&exam.retain);
+    let pass = taught().real.gradient(&taught().params, &items, unlearn::loss::Loss::NextToken, 2);
+    let n: usize = set.rows.iter().map(|row| row.n_tokens).sum();
+    let total: f64 = set.rows.iter().map(|row| row.loss * row.n_tokens as f64).sum();
+    assert!(
+        (pass.loss - total / n as f64).abs() < 1e-6 + 1e-5 * pass.loss,
+        "{} {}",
+        pass.loss,
+        total
+    );
+}
+
+#[test]
+fn a_prompt_longer_than_the_model_is_answered_from_its_end() {
+    let taught = taught();
+    let subject = subject(taught, &taught.real.llama.params);
+    let story =
+        "Once upon a time, there was a little girl named Lily. She had a red ball. ".repeat(30);
+    let rows = [
+        Row::new("long", Kind::Completion, story.clone() + "One day, Lily", "x"),
+        Row::new("short", Kind::Completion, "One day, Lily", "x"),
+    ];
+    let settings = generate::Settings::greedy(12, &[]);
+    let ask = |rows: &[Row]| {
+        subject.generations(rows, &settings, Key::from_seed(0), &mut |_| true).unwrap()
+    };
+    let texts = ask(&rows);
+    assert!(texts.iter().all(|text| 12 < text.len()), "{texts:?}");
+    assert_eq!(texts[1], ask(&rows[1..])[0]);
+    let found = subject.set("s", &rows, Some(12), Key::from_seed(0), &mut |_| true).unwrap();
+    assert_eq!(found.rows[0].generation.as_ref(), Some(&texts[0]));
+}
