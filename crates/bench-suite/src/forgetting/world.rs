@@ -10,12 +10,10 @@ use tensor_tree::checkpoint::{self, Header};
 use tensor_tree::{Key, Schedule, StateReader, StateWriter, Tree};
 use unlearn::batch::Item;
 use unlearn::exam::{Exam, Findings, Subject};
-use unlearn::feed::Anchor;
 use unlearn::made::{PerTask, Settings as MadeSettings, World as MadeWorld};
-use unlearn::method::Method;
 use unlearn::prepare::Preparing;
 use unlearn::row::{Join, Row};
-use unlearn::run::{Ceiling, Checks, Rate, Run, Settings, Stop};
+use unlearn::run::{Checks, Rate, Run, Settings};
 use unlearn::text::{Encoder, OverLong};
 use unlearn::trained::Trained;
 
@@ -188,10 +186,8 @@ impl Lesson {
             },
             batch: self.batch,
             micro_batch: self.micro_batch,
-            anchor: Anchor::Retain,
-            stop: Stop { forget_ceiling: Ceiling::None, ..Stop::after(self.steps) },
             check_every: self.steps,
-            ..Settings::new(Method::named("retain")?, self.rate, self.steps)
+            ..Settings::learning(self.rate, self.steps)?
         };
         // Checks have nothing to say here.
         let one = &items[..items.len().min(1)];

@@ -114,7 +114,8 @@ impl Findings {
     /// Every share in [0, 1] that both models have, with its distance. Their mean is how far the model is from the other one.
     ///
     /// # Errors
-    /// [`Error::DifferentDefinitions`] if both were asked other questions or in another way.
+    /// [`Error::DifferentDefinitions`] if both were asked other questions or in another way; [`Error::OutOfRange`] for findings from a file
+    /// that are no shares or losses.
     pub fn distances(&self, gold: &Findings) -> Result<Vec<Distance>> {
         for (left, right) in [(&self.questions, &gold.questions), (&self.join, &gold.join)] {
             if left != right {
@@ -143,9 +144,11 @@ impl Findings {
         ];
         let mut out = Vec::new();
         for (name, of) in numbers {
-            // What one of them lacks cannot be compared.
-            if let (Ok(value), Ok(gold)) = (of(self), of(gold)) {
-                out.push(Distance { name, value, gold });
+            match (of(self), of(gold)) {
+                (Ok(value), Ok(gold)) => out.push(Distance { name, value, gold }),
+                // What one of them lacks cannot be compared.
+                (Err(Error::Empty { .. }), _) | (_, Err(Error::Empty { .. })) => {}
+                (Err(error), _) | (_, Err(error)) => return Err(error),
             }
         }
         Ok(out)

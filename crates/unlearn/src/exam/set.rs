@@ -39,6 +39,8 @@ pub struct RowResult {
 pub struct SetResult {
     /// Its name.
     pub name: String,
+    /// Texts that were cut because they are too long for the model: answers, other words and wrong answers.
+    pub n_cut: usize,
     /// Its rows.
     pub rows: Vec<RowResult>,
 }

@@ -49,7 +49,8 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
     /// Everything that is measured of rows, with generations of at most so many tokens or without any.
     ///
     /// # Errors
-    /// [`Error::Row`] for a row that does not fit the model; [`tape_nn::Error::Stopped`]; those of the model.
+    /// [`Error::Tokenizer`] for a tokenizer of another model; [`Error::Row`] for a row without tokens to say, or with a loss that is not
+    /// finite, which a model with broken weights has; [`tape_nn::Error::Stopped`]; those of the model.
     pub fn set(
         &self,
         name: &str,
@@ -64,10 +65,16 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
             }
             None => None,
         };
+        self.encoder().check(self.model.vocab_size())?;
         let mut samples = Vec::new();
         let mut ends = Vec::new();
+        let mut n_cut = 0;
         for row in rows {
-            let of = |output: &str| self.sample(row, output);
+            let mut of = |output: &str| -> Result<Sample> {
+                let (sample, cut) = self.sample(row, output)?;
+                n_cut += usize::from(cut);
+                Ok(sample)
+            };
             samples.push(of(&row.output)?);
             let paraphrase = row.paraphrased_output.iter();
             for output in paraphrase.chain(&row.wrong_outputs) {
@@ -82,6 +89,10 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
             let own = &scores[from..ends[i]];
             from = ends[i];
             let losses: Vec<f64> = own.iter().map(|s| mean_loss(s)).collect();
+            if let Some(got) = losses.iter().copied().find(|loss| !loss.is_finite()) {
+                let source = Box::new(Error::NonFinite { what: "loss of an answer", got });
+                return Err(Error::Row { id: row.id.clone(), source });
+            }
             let right: Vec<bool> = own[0].iter().map(|s| s.is_argmax).collect();
             let n_paraphrases = usize::from(row.paraphrased_output.is_some());
             results.push(RowResult {
@@ -98,7 +109,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
                 wrong_losses: losses[1 + n_paraphrases..].to_vec(),
             });
         }
-        Ok(SetResult { name: name.to_owned(), rows: results })
+        Ok(SetResult { name: name.to_owned(), n_cut, rows: results })
     }
 
     /// What the model writes after each row's prompt. The token that ends an answer is added to those of `settings` that stop it. A prompt
@@ -128,11 +139,11 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         let new = generate_batch(self.model, self.trainable, self.frozen, asked, &settings, key)?;
         let texts = prompts.iter().zip(&new).map(|(p, new)| continuation(self.tokenizer, p, new));
         let texts = texts.collect::<Result<Vec<String>, tape_nn::Error>>()?;
-        // A space that joins input and output is the answer's.
-        let joined = self.join == Join::Space;
-        let cut = |text: String| match text.strip_prefix(' ') {
-            Some(rest) if joined => rest.to_owned(),
-            _ => text,
+        // What joins input and output is not said.
+        let gap = self.join.gap();
+        let cut = |text: String| match text.strip_prefix(gap) {
+            Some(rest) => rest.to_owned(),
+            None => text,
         };
         Ok(texts.into_iter().map(cut).collect())
     }
@@ -195,10 +206,11 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         Ok(questions.items().iter().map(|item| item.options.len()).map(of).collect())
     }
 
-    fn sample(&self, row: &Row, output: &str) -> Result<Sample> {
+    /// A row with this output, and whether tokens of it were cut.
+    fn sample(&self, row: &Row, output: &str) -> Result<(Sample, bool)> {
         let (prompt, answer) = self.join.parts(&row.input, output);
         let sample = self.encoder().encode(&prompt, &answer);
-        Ok(sample.map_err(|source| Error::Row { id: row.id.clone(), source: Box::new(source) })?.0)
+        sample.map_err(|source| Error::Row { id: row.id.clone(), source: Box::new(source) })
     }
 }
 

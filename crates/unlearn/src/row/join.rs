@@ -13,9 +13,10 @@ pub enum Join {
     Space,
     /// The output follows at once: the losses of the script of SemEval-2025 Task 4, and texts without an input.
     None,
-    /// `Question: q`, a new line, `Answer: `, then the output: TOFU with Phi, and MUSE.
+    /// `Question: q`, a new line, `Answer:`, then a space and the output: TOFU with Phi, and MUSE.
     ///
-    /// The code of TOFU counts `Answer: ` as part of the answer in training; here it is part of the prompt, as in generation.
+    /// The code of TOFU counts `Answer: ` as part of the answer in training; here it is part of the prompt, as in generation, but for its
+    /// space: tokenizers put that into the first token of the answer, and a prompt that ends in it was never seen in training.
     QuestionAnswer,
     /// `[INST] q [/INST]`, then the output at once: TOFU with Llama 2.
     Llama2,
@@ -38,12 +39,21 @@ impl Join {
         match self {
             Join::Space => (input.to_string(), format!(" {output}")),
             Join::None => (input.to_string(), output.to_string()),
-            Join::QuestionAnswer => (format!("Question: {input}\nAnswer: "), output.to_string()),
+            Join::QuestionAnswer => (format!("Question: {input}\nAnswer:"), format!(" {output}")),
             Join::Llama2 => (format!("[INST] {input} [/INST]"), output.to_string()),
             Join::ChatMl => (
                 format!("<|im_start|>user\n{input}<|im_end|>\n<|im_start|>assistant\n"),
                 format!("{output}<|im_end|>"),
             ),
+        }
+    }
+
+    /// What stands between a prompt and the output, and is learned with it: not part of what a model says.
+    #[must_use]
+    pub fn gap(self) -> &'static str {
+        match self {
+            Join::Space | Join::QuestionAnswer => " ",
+            Join::None | Join::Llama2 | Join::ChatMl => "",
         }
     }
 
@@ -94,6 +104,9 @@ mod tests {
             let (prompt, _) = join.parts("q", "a");
             assert_eq!(join.parts("q", "bc").0, prompt);
             assert!(prompt.contains('q') && !prompt.contains("bc"));
+            // A space at the end of a prompt would be another token than it is in the text.
+            assert!(!prompt.ends_with(' '));
+            assert!(join.parts("q", "a").1.starts_with(&format!("{}a", join.gap())));
             assert_eq!(join.parts("", "bc"), (String::new(), "bc".to_string()));
         }
     }

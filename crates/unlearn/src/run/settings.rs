@@ -115,6 +115,20 @@ impl Settings {
         }
     }
 
+    /// Plain learning of the rows to keep, which are the anchor: without a ceiling, since a model that is new to the other rows begins above
+    /// it. The rows to forget are looked at in checks alone.
+    ///
+    /// # Errors
+    /// None: `retain` is a method.
+    pub fn learning(rate: f64, steps: u64) -> Result<Self> {
+        let method = Method::named("retain")?;
+        Ok(Settings {
+            anchor: Anchor::Retain,
+            stop: Stop { forget_ceiling: Ceiling::None, ..Stop::after(steps) },
+            ..Settings::new(method, rate, steps)
+        })
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         self.method.check()?;
         let number = |name: &'static str, must: &'static str, got: f64, holds: bool| {

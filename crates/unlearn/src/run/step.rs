@@ -9,7 +9,7 @@ use tensor_tree::{Groups, Rates, Reduction, Transform, Tree};
 
 use super::check::{Check, Checks, nats};
 use super::log::{Skipped, StepLog};
-use super::optimizer::Chain;
+use super::optimizer::{Chain, OptimizerState};
 use super::settings::{Keep, Rate, Settings};
 use super::state::{Best, State};
 use super::watch::NoOp;
@@ -50,6 +50,13 @@ pub enum Ended {
     },
     /// Too many steps in a row had losses or directions that are not finite.
     NonFinite,
+}
+
+/// What a step changes.
+struct Moved {
+    params: Tree,
+    optimizer: OptimizerState,
+    rates: Option<hessian_lr::controller::State>,
 }
 
 /// What a run ends with.
@@ -127,8 +134,8 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         Chain { optimizer: self.settings.optimizer, max_norm: self.settings.max_norm }
     }
 
-    /// One step, and a check where one is due. A step whose losses or directions are not finite is skipped and logged; parameters stay
-    /// finite. On an error the state is as it was.
+    /// One step, and a check where one is due. A step whose losses or directions are not finite, or after which the losses of the check
+    /// are not, is not taken; that is logged, and parameters stay finite. On an error the state is as it was.
     ///
     /// # Errors
     /// [`Error::Missing`] for items that lack what a loss needs; those of the model.
@@ -136,29 +143,51 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         if let Some(ended) = self.ended(state) {
             return Ok(Some(ended));
         }
-        let mut next = state.clone();
-        let log = match self.step(&mut next) {
-            Ok(log) => log,
+        let (log, moved, check) = match self.try_step(state) {
+            Ok(step) => step,
             Err(error) => match skipped(&error) {
                 Some(why) => {
-                    next = state.clone();
-                    StepLog { step: state.step, skipped: Some(why), ..StepLog::default() }
+                    let log =
+                        StepLog { step: state.step, skipped: Some(why), ..StepLog::default() };
+                    (log, None, None)
                 }
                 None => return Err(error),
             },
         };
-        next.step += 1;
-        next.in_a_row = if log.skipped.is_some() { next.in_a_row + 1 } else { 0 };
-        next.log.push(log);
+        state.step += 1;
+        state.in_a_row = if log.skipped.is_some() { state.in_a_row + 1 } else { 0 };
+        state.log.push(log);
+        if let Some(Moved { params, optimizer, rates }) = moved {
+            (state.params, state.optimizer, state.rates) = (params, optimizer, rates);
+        }
+        match check {
+            Some(check) => keep(state, check),
+            // One is due after a step that was not taken, too: the last point is where it was.
+            None if self.is_due(state.step) => drop(self.look(state)?),
+            None => {}
+        }
+        Ok(self.ended(state))
+    }
+
+    fn is_due(&self, step: u64) -> bool {
+        step.is_multiple_of(self.settings.check_every) || step == self.settings.stop.steps
+    }
+
+    /// A step with the check behind it, if there is to be one.
+    fn try_step(&self, state: &State) -> Result<(StepLog, Option<Moved>, Option<Check>)> {
+        let (log, moved) = self.step(state)?;
         let ceiling = nats(self.settings.stop.forget_ceiling, self.model.vocab_size());
         let above = log.forget_nll.zip(ceiling).is_some_and(|(nll, most)| most <= nll);
-        let due = next.step.is_multiple_of(self.settings.check_every)
-            || next.step == self.settings.stop.steps;
-        if due || above {
-            self.look(&mut next)?;
-        }
-        *state = next;
-        Ok(self.ended(state))
+        let check = match self.is_due(state.step + 1) || above {
+            true => Some(self.check_at(&moved.params, state.step + 1, state.checks.first())?),
+            false => None,
+        };
+        Ok((log, Some(moved), check))
+    }
+
+    fn check_at(&self, params: &Tree, step: u64, first: Option<&Check>) -> Result<Check> {
+        let ceiling = self.settings.stop.forget_ceiling;
+        Check::of((self.model, self.frozen), params, &self.checks, (step, first), ceiling)
     }
 
     /// Why the run is over, if it is.
@@ -191,18 +220,8 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         {
             return Ok(*last);
         }
-        let check = Check::of(
-            (self.model, self.frozen),
-            &state.params,
-            &self.checks,
-            (state.step, state.checks.first()),
-            self.settings.stop.forget_ceiling,
-        )?;
-        if state.best.as_ref().is_none_or(|best| best.quality < check.quality) {
-            let (step, params, quality) = (state.step, state.params.clone(), check.quality);
-            state.best = Some(Best { step, params, quality });
-        }
-        state.checks.push(check);
+        let check = self.check_at(&state.params, state.step, state.checks.first())?;
+        keep(state, check);
         Ok(check)
     }
 
@@ -223,8 +242,8 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         Ok(Outcome { params: kept.1.clone(), check, n_skipped, no_op })
     }
 
-    /// Moves `state.params`, its optimizer and its rates; not its counters.
-    fn step(&self, state: &mut State) -> Result<StepLog> {
+    /// Where a step leads.
+    fn step(&self, state: &State) -> Result<(StepLog, Moved)> {
         let method = &self.settings.method;
         let rows = self.feed.rows(state.step);
         let uses_retain = method.recipe.uses_retain();
@@ -275,6 +294,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         if !direction.is_finite()? {
             return Err(Error::NonFinite { what: "direction of a step", got: f64::NAN });
         }
+        let mut rates = state.rates.clone();
         let params = match &self.settings.rate {
             Rate::Fixed { rate, schedule } => {
                 log.rate = rate * schedule.factor(state.step);
@@ -282,7 +302,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             }
             Rate::Auto(auto) => {
                 let groups = Groups::one(&state.params);
-                let mut rates = state.rates.clone().map_or_else(|| auto.init(1), Ok)?;
+                let mut memory = rates.take().map_or_else(|| auto.init(1), Ok)?;
                 let probes = Probes {
                     objective: &of_retain,
                     params: &state.params,
@@ -290,12 +310,12 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
                     groups: &groups,
                     reduction: Reduction::WeightedMean,
                 };
-                log.n_probes = probes.settle(auto, &mut rates, &kept)?;
-                let used = auto.rates(&rates)?;
+                log.n_probes = probes.settle(auto, &mut memory, &kept)?;
+                let used = auto.rates(&memory)?;
                 log.rate = used.0[0];
                 let params = probes.at(&used)?;
-                auto.stepped(&mut rates)?;
-                state.rates = Some(rates);
+                auto.stepped(&mut memory)?;
+                rates = Some(memory);
                 params
             }
         };
@@ -306,9 +326,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             })
         };
         (log.retain_fall, log.forget_fall) = (fall(&retain)?, fall(&forget)?);
-        state.params = params;
-        state.optimizer = optimizer;
-        Ok(log)
+        Ok((log, Moved { params, optimizer, rates }))
     }
 
     fn objective(&self, loss: crate::loss::Loss) -> Objective<'a, M> {
@@ -319,6 +337,15 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         let items = rows.iter().map(|i| items[*i].clone()).collect();
         Batch::passes(items, self.settings.micro_batch, &self.device)
     }
+}
+
+/// Remembers a check, and its point if it is the best.
+fn keep(state: &mut State, check: Check) {
+    if state.best.as_ref().is_none_or(|best| best.quality < check.quality) {
+        let (step, params, quality) = (check.step, state.params.clone(), check.quality);
+        state.best = Some(Best { step, params, quality });
+    }
+    state.checks.push(check);
 }
 
 /// Whether an error means that this step is to be skipped.

@@ -260,6 +260,34 @@ fn runs_end_where_they_are_told_to() {
 }
 
 #[test]
+fn a_step_behind_which_a_check_is_not_finite_is_not_taken() {
+    let world = World::new(DType::F32);
+    let frozen = Tree::new();
+    let settings = Settings { check_every: 1, ..settings("gdiff", sgd(), 1e30, 20) };
+    let run = world.run(&frozen, settings);
+    let (mut state, ended) = to_end(&run, &world.params);
+    assert_eq!(ended, Ended::NonFinite);
+    assert!(state.log().iter().all(|log| log.skipped == Some(Skipped::Loss)));
+    let outcome = run.outcome(&mut state).unwrap();
+    assert_eq!(outcome.no_op, Some(NoOp::Unchanged));
+    assert!(outcome.check.retain < 0.1);
+}
+
+#[test]
+fn learning_knows_no_ceiling() {
+    let world = World::new(DType::F32);
+    let frozen = Tree::new();
+    let learning = Settings { batch: 6, ..Settings::learning(0.01, 8).unwrap() };
+    let run = world.run(&frozen, learning);
+    // From weights that know nothing: above the loss of a random guess.
+    let nothing = world.params.scale(-3.0).unwrap();
+    let (state, ended) = to_end(&run, &nothing);
+    assert!((VOCAB as f64).ln() < state.checks()[0].forget);
+    assert_eq!((ended, state.step()), (Ended::Steps, 8));
+    assert!(state.log().iter().all(|log| log.forget.is_none()));
+}
+
+#[test]
 fn runs_that_do_nothing_are_noticed() {
     let world = World::new(DType::F32);
     let frozen = Tree::new();
