@@ -124,7 +124,7 @@ impl Choosing {
         let auto = AutoRate {
             controller: HiDlr { settings, ..HiDlr::default() },
             chain: AdamW::default(),
-            groups: self.grouping.groups(params).map_err(hessian_lr::Error::from)?,
+            groups: self.grouping.groups(params)?,
             probe_data: ProbeData::Next,
         };
         let probe = Probe::new(auto, self.steps);

@@ -181,7 +181,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         (stop.steps <= state.step).then_some(Ended::Steps)
     }
 
-    /// Checks both losses now, and remembers the point if it is the best.
+    /// Checks both losses now, and remembers the point if it is the best of those whose utility is not below the floor.
     ///
     /// # Errors
     /// [`Error::NonFinite`] if a loss is not finite; those of the model.
@@ -198,7 +198,10 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             (state.step, state.checks.first()),
             self.settings.stop.forget_ceiling,
         )?;
-        if state.best.as_ref().is_none_or(|best| best.quality < check.quality) {
+        // Utility is 1 before the first step, so there is always a point above the floor.
+        let floor = self.settings.stop.utility_floor;
+        let is_allowed = floor.is_none_or(|floor| floor <= check.utility);
+        if is_allowed && state.best.as_ref().is_none_or(|best| best.quality < check.quality) {
             let (step, params, quality) = (state.step, state.params.clone(), check.quality);
             state.best = Some(Best { step, params, quality });
         }
