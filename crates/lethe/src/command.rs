@@ -1,11 +1,14 @@
 //! The commands: flags in, an [`Outcome`] out. The files of an outcome are written at the end, each as a whole or not at all.
 
 pub mod epsilon;
+mod identity;
 mod outcome;
+mod saved;
 mod session;
 pub mod slope;
 mod target;
 pub mod train;
+pub mod unlearn;
 mod write;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -43,6 +46,9 @@ enum Subject {
     Slope(slope::Command),
     /// Private training of a network on your own records, with a privacy statement at the end.
     Train(train::Flags),
+    /// Removing what a language model learned of some rows, and examining what is left.
+    #[command(subcommand)]
+    Unlearn(unlearn::Command),
 }
 
 /// Runs a command and writes its files. Until the writing begins, `interrupt` ends it at once and no file is changed.
@@ -57,14 +63,20 @@ pub fn run(flags: Flags, interrupt: &Interrupt) -> Result<Outcome> {
     }
     let progress = if quiet { Progress::off() } else { Progress::auto() };
     let session = Session { progress, interrupt: interrupt.clone() };
-    // A single long fit looks at no flag; it is left behind, and has written nothing. Training stops by itself.
-    let stops = matches!(subject, Subject::Train(_));
+    // A single long fit looks at no flag; it is left behind, and has written nothing. Training and unlearning stop by
+    // themselves.
+    let stops = match &subject {
+        Subject::Train(_) => true,
+        Subject::Unlearn(command) => command.stops(),
+        Subject::Epsilon(_) | Subject::Slope(_) => false,
+    };
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let result = match subject {
             Subject::Epsilon(flags) => flags.outcome(&session),
             Subject::Slope(command) => command.outcome(&session),
             Subject::Train(flags) => flags.outcome(&session),
+            Subject::Unlearn(command) => command.outcome(&session),
         };
         // Nobody listens any more after an interrupt.
         let _ = sender.send(result);

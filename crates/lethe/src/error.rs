@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// A checkpoint of a run with another configuration.
     #[error(
-        "{}: it is of another run, with {key} = {there} and not {here}; use another --output, or restore that configuration",
+        "{}: it is of another run, with {key} = {there} and not {here}; use another {flag}, or restore that configuration",
         file.display()
     )]
     OtherRun {
@@ -46,6 +46,8 @@ pub enum Error {
         here: String,
         /// Its value in the checkpoint.
         there: String,
+        /// The flag that names another folder.
+        flag: &'static str,
     },
     /// A network, or weights for one.
     #[error(transparent)]
@@ -53,6 +55,12 @@ pub enum Error {
     /// Parameters or a checkpoint.
     #[error(transparent)]
     Tree(#[from] tensor_tree::Error),
+    /// Rows, methods and exams of unlearning.
+    #[error(transparent)]
+    Unlearn(#[from] unlearn::Error),
+    /// A choice of what is trained.
+    #[error(transparent)]
+    Rates(#[from] hessian_lr::Error),
     /// The user asked training to stop.
     #[error("stopped after step {step} of {steps}; the same command goes on from there")]
     Paused {

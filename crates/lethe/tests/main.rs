@@ -21,3 +21,4 @@ mod readme;
 mod resuming;
 mod tradeoff;
 mod train;
+mod unlearn;

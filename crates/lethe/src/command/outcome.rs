@@ -22,6 +22,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// Whether every fit reached the gap that was asked for.
     pub(crate) unfinished: bool,
+    /// Whether the user stopped it, so that the files are those of what was best until then.
+    pub(crate) stopped: bool,
     /// The files, the one that matters most last.
     pub(crate) files: Vec<File>,
     /// Files of an earlier run that would contradict this one.
@@ -29,10 +31,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// 3 if a fit did not reach its gap, else 0.
+    /// 130 if the user stopped it, 3 if a fit did not reach its gap, else 0.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.unfinished { 3 } else { 0 }
+        match (self.stopped, self.unfinished) {
+            (true, _) => 130,
+            (false, true) => 3,
+            (false, false) => 0,
+        }
     }
 
     /// Writes the files, each as a whole or not at all.

@@ -4,7 +4,6 @@ mod budget;
 mod config;
 mod data;
 mod finish;
-mod identity;
 mod net;
 mod plan;
 mod run;

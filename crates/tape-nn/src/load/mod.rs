@@ -2,7 +2,7 @@
 //!
 //! Each format can be read from bytes and from a path. What is damaged gives [`Error::Load`] with the reason
 //! and, where there is one, the path; nothing is allocated on the word of a header alone. Nothing here writes:
-//! [`safetensors::to_bytes`] gives the bytes, and the caller puts them into a file atomically.
+//! [`safetensors::to_bytes`] and [`llama_files`] give the bytes, and the caller puts them into files atomically.
 
 pub mod gguf;
 pub mod idx;
@@ -12,6 +12,7 @@ pub(crate) mod mutation;
 mod pretrained;
 pub mod safetensors;
 pub mod tokenizer;
+mod written;
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 
 pub use pretrained::{Pretrained, llama};
 pub use tokenizer::Tokenizer;
+pub use written::llama_files;
 
 /// An error of this kind of file; the path is added by [`in_file`].
 fn broken(what: &'static str, reason: impl Into<String>) -> Error {

@@ -161,7 +161,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             (state.params, state.optimizer, state.rates) = (params, optimizer, rates);
         }
         match check {
-            Some(check) => keep(state, check),
+            Some(check) => self.keep(state, check),
             // One is due after a step that was not taken, too: the last point is where it was.
             None if self.is_due(state.step) => drop(self.look(state)?),
             None => {}
@@ -210,7 +210,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         (stop.steps <= state.step).then_some(Ended::Steps)
     }
 
-    /// Checks both losses now, and remembers the point if it is the best.
+    /// Checks both losses now, and remembers the point if it is the best of those whose utility is not below the floor.
     ///
     /// # Errors
     /// [`Error::NonFinite`] if a loss is not finite; those of the model.
@@ -221,8 +221,20 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             return Ok(*last);
         }
         let check = self.check_at(&state.params, state.step, state.checks.first())?;
-        keep(state, check);
+        self.keep(state, check);
         Ok(check)
+    }
+
+    /// Remembers a check, and its point if it is the best that is above the utility floor. Utility is 1 before the first step, so there is
+    /// always one.
+    fn keep(&self, state: &mut State, check: Check) {
+        let floor = self.settings.stop.utility_floor;
+        let is_allowed = floor.is_none_or(|floor| floor <= check.utility);
+        if is_allowed && state.best.as_ref().is_none_or(|best| best.quality < check.quality) {
+            let (step, params, quality) = (check.step, state.params.clone(), check.quality);
+            state.best = Some(Best { step, params, quality });
+        }
+        state.checks.push(check);
     }
 
     /// What the run ends with, now.
@@ -337,15 +349,6 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         let items = rows.iter().map(|i| items[*i].clone()).collect();
         Batch::passes(items, self.settings.micro_batch, &self.device)
     }
-}
-
-/// Remembers a check, and its point if it is the best.
-fn keep(state: &mut State, check: Check) {
-    if state.best.as_ref().is_none_or(|best| best.quality < check.quality) {
-        let (step, params, quality) = (check.step, state.params.clone(), check.quality);
-        state.best = Some(Best { step, params, quality });
-    }
-    state.checks.push(check);
 }
 
 /// Whether an error means that this step is to be skipped.

@@ -240,9 +240,12 @@ fn runs_end_where_they_are_told_to() {
     let run = world.run(&frozen, Settings { stop, keep: Keep::Best, ..base.clone() });
     let (mut state, ended) = to_end(&run, &world.params);
     assert!(matches!(ended, Ended::UtilityFloor { utility } if utility < 0.7), "{ended:?}");
-    // The best point lies before the fall.
+    // The best point lies before the fall, also where points below the floor have a better quality.
     let outcome = run.outcome(&mut state).unwrap();
-    let most = state.checks().iter().map(|c| c.quality).fold(0.0, f64::max);
+    let above = state.checks().iter().filter(|c| 0.7 <= c.utility);
+    let most = above.map(|c| c.quality).fold(0.0, f64::max);
+    assert!(0.7 <= outcome.check.utility);
+    assert!(state.checks().iter().any(|c| most < c.quality), "the floor decides nothing here");
     assert_eq!(outcome.check.quality, most);
     assert_eq!(state.best().unwrap().step, outcome.check.step);
 

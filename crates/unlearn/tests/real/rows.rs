@@ -112,7 +112,7 @@ fn an_answer_without_tokens_is_refused_unless_its_end_is_learned() {
     let real = Real::new(DType::F32);
     let row = Row::new("7", Kind::Question, "Who?", "");
     let without = Encoder { end: None, ..real.encoder() };
-    let refused = Preparing::new(without, Join::QuestionAnswer).items(std::slice::from_ref(&row));
+    let refused = Preparing::new(without, Join::None).items(std::slice::from_ref(&row));
     match refused {
         Err(Error::Row { id, source }) => {
             assert_eq!(id, "7");
@@ -120,7 +120,7 @@ fn an_answer_without_tokens_is_refused_unless_its_end_is_learned() {
         }
         other => panic!("{other:?}"),
     }
-    let with = Preparing::new(real.encoder(), Join::QuestionAnswer).items(&[row]).unwrap();
+    let with = Preparing::new(real.encoder(), Join::None).items(&[row]).unwrap();
     assert_eq!(with.items[0].sample.n_labels(), 1);
     let none = Preparing::new(real.encoder(), Join::None).items(&[]);
     assert!(matches!(none, Err(Error::Empty { what: "rows" })));

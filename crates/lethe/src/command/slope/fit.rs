@@ -208,7 +208,14 @@ impl Flags {
             ));
         }
         let stdout = if self.out.json { json } else { text };
-        Ok(Outcome { stdout, notes, unfinished: !fitted.converged(), files, stale })
+        Ok(Outcome {
+            stdout,
+            notes,
+            unfinished: !fitted.converged(),
+            files,
+            stale,
+            ..Outcome::default()
+        })
     }
 
     fn find(

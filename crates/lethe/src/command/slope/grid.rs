@@ -186,7 +186,14 @@ impl Flags {
         }
         let text = format!("{}\n{}\n\n{written}", write::aligned(&lines), best.to_terminal(None));
         let stdout = if self.out.json { json } else { text };
-        Ok(Outcome { stdout, notes, unfinished: 0 < unfinished, files, stale })
+        Ok(Outcome {
+            stdout,
+            notes,
+            unfinished: 0 < unfinished,
+            files,
+            stale,
+            ..Outcome::default()
+        })
     }
 
     fn by_folds(

@@ -151,7 +151,14 @@ impl Flags {
         let table = summary(&path, &criteria).to_terminal(None);
         let text = format!("{}\n{table}\n\n{written}", write::aligned(&lines));
         let stdout = if self.out.json { json } else { text };
-        Ok(Outcome { stdout, notes, unfinished: 0 < unfinished, files, stale })
+        Ok(Outcome {
+            stdout,
+            notes,
+            unfinished: 0 < unfinished,
+            files,
+            stale,
+            ..Outcome::default()
+        })
     }
 }
 

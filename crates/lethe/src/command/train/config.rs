@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
+use crate::command::identity::Identity;
 use crate::error::{Error, Result};
+
+/// Keys that change when a run is looked at, and how its work is cut, but not what it releases.
+const FREE: [&str; 3] =
+    ["training.micro_batch", "training.checkpoint_every", "training.evaluate_every"];
 
 /// A run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -279,7 +283,7 @@ pub(super) fn read(path: &Path) -> Result<Config> {
     let mut config: Config = toml::from_str(&text).map_err(|e| Error::file(path, e))?;
     config.check(path)?;
     // Before the folder is joined: a run is the same wherever it is continued from.
-    config.identity = Identity::of(&config)?;
+    config.identity = Identity::of(&config, &FREE)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let start = config.training.start.iter_mut();
     for file in config.data.paths().into_iter().chain(start) {

@@ -16,10 +16,10 @@ use tensor_tree::{
 use super::budget;
 use super::config::{Clip, Config, Course, Optimizer, Rate, Style};
 use super::data::{self, Set};
-use super::identity::Identity;
 use super::net::{self, Built};
 use super::plan;
 use super::saved::{Memory, Point, RunState};
+use crate::command::identity::Identity;
 use crate::command::{Outcome, Session, write};
 use crate::error::{Error, Result};
 

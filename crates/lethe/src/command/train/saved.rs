@@ -4,13 +4,15 @@ use std::path::Path;
 
 use dp_core::ClipThresholds;
 use dp_core::hyfree::HyFreeState;
-use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
-use tensor_tree::checkpoint::{self, Header};
 use tensor_tree::{Checkpoint, StateReader, StateWriter, Tree};
 
-use super::identity::Identity;
+use crate::command::identity::Identity;
+use crate::command::saved::Kind;
 use crate::error::{Error, Result};
+
+/// Checkpoints of private runs.
+const KIND: Kind = Kind { name: "lethe/train", flag: "--output" };
 
 /// A run between two steps. No key is in it.
 #[derive(Clone, Debug)]
@@ -54,9 +56,7 @@ impl<M: Checkpoint> RunState<M> {
         }
         out.part("clipping", &self.thresholds)?;
         out.text("course", &crate::command::write::json(&self.course)?)?;
-        report::atomic::create_parent(path)?;
-        report::atomic::remove_leftovers(path)?;
-        Ok(checkpoint::write(path, &header(identity.to_text()?), &out.finish())?)
+        KIND.write(path, identity, &out.finish())
     }
 
     /// Reads the state of the same run; none if there is no file.
@@ -65,25 +65,7 @@ impl<M: Checkpoint> RunState<M> {
         identity: &Identity,
         finds_rates: bool,
     ) -> Result<Option<Self>> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-        let refused = |reason: &str| {
-            Error::file(path, format!("{reason}; use another --output, or restore the checkpoint"))
-        };
-        let stored = config_of(&bytes).unwrap_or_default();
-        // Its own configuration first: damage is told from a run of another one.
-        let state =
-            checkpoint::from_bytes(&bytes, &header(stored.clone())).map_err(|e| match e {
-                tensor_tree::Error::Checkpoint { reason, .. } => refused(&reason),
-                other => other.into(),
-            })?;
-        let of = Identity::from_text(&stored)
-            .ok_or_else(|| refused("its configuration cannot be read: another version wrote it"))?;
-        if let Some((key, here, there)) = identity.difference(&of) {
-            return Err(Error::OtherRun { file: path.to_owned(), key, here, there });
-        }
+        let Some(state) = KIND.read(path, identity)? else { return Ok(None) };
         let mut from = StateReader::new(&state);
         let (step, params) = (from.count("step")?, from.tree("params")?);
         let memory = if finds_rates {
@@ -96,14 +78,4 @@ impl<M: Checkpoint> RunState<M> {
             .map_err(|e| Error::file(path, format!("course: {e}")))?;
         Ok(Some(RunState { step, params, memory, thresholds, course }))
     }
-}
-
-fn header(config: String) -> Header {
-    Header { kind: "lethe/train".into(), config }
-}
-
-/// What a file says of its configuration, before anything about it is checked.
-fn config_of(bytes: &[u8]) -> Option<String> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
-    metadata.metadata().as_ref()?.get("config").cloned()
 }

@@ -160,6 +160,39 @@ impl LlamaConfig {
         Ok(config)
     }
 
+    /// The settings as a `config.json` of Hugging Face, which [`LlamaConfig::from_json`] reads as the same but for the rotary order: no key
+    /// has it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut json = serde_json::json!({
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_act": "silu",
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "head_dim": self.head_dim,
+            "vocab_size": self.vocab_size,
+            "max_position_embeddings": self.max_position_embeddings,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_theta": self.rope_theta,
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "attention_bias": false,
+            "mlp_bias": false,
+        });
+        if let Some(id) = self.bos_token_id {
+            json["bos_token_id"] = id.into();
+        }
+        match self.eos_token_ids.as_slice() {
+            [] => {}
+            [id] => json["eos_token_id"] = (*id).into(),
+            ids => json["eos_token_id"] = ids.into(),
+        }
+        json
+    }
+
     /// Whether the sizes fit each other.
     ///
     /// # Errors

@@ -7,39 +7,34 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::config::Config;
-use crate::command::write;
+use super::write;
 use crate::error::{Error, Result};
-
-/// Keys that change when a run is looked at, and how its work is cut, but not what it releases.
-const FREE: [&str; 3] =
-    ["training.micro_batch", "training.checkpoint_every", "training.evaluate_every"];
 
 /// Keys that decide which others there are: where they differ they are named first.
 const DECIDING: [&str; 2] = ["data.format", "model.kind"];
 
-/// Keys with their values. No digest of records is among them: it would be an answer without noise about them.
+/// Keys with their values. For a private run no digest of records is among them: it would be an answer without noise about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
-pub(super) struct Identity(BTreeMap<String, Value>);
+pub(crate) struct Identity(BTreeMap<String, Value>);
 
 impl Identity {
-    /// Of a configuration whose paths are as written.
-    pub(super) fn of(config: &Config) -> Result<Self> {
+    /// Of a configuration as it is written, without the keys that are free to change.
+    pub(crate) fn of(config: &impl Serialize, free: &[&str]) -> Result<Self> {
         let mut all = BTreeMap::new();
         flatten(String::new(), serde_json::to_value(config).map_err(write::no_json)?, &mut all);
-        all.retain(|key, _| !FREE.contains(&key.as_str()));
+        all.retain(|key, _| !free.contains(&key.as_str()));
         Ok(Identity(all))
     }
 
     /// The same with one key more.
-    pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.insert(key.to_owned(), value.into());
         self
     }
 
-    /// Adds the digest of a public file beside its name.
-    pub(super) fn add_contents(&mut self, key: &str, file: &Path) -> Result<()> {
+    /// Adds the digest of a file that may be known, beside its name.
+    pub(crate) fn add_contents(&mut self, key: &str, file: &Path) -> Result<()> {
         let bytes = std::fs::read(file).map_err(|e| Error::file(file, e))?;
         let digest: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
         self.0.insert(format!("sha256 of {key}"), digest.into());
@@ -47,17 +42,17 @@ impl Identity {
     }
 
     /// As one line.
-    pub(super) fn to_text(&self) -> Result<String> {
+    pub(crate) fn to_text(&self) -> Result<String> {
         serde_json::to_string(self).map_err(write::no_json)
     }
 
     /// Of a line; none if it is not of this form.
-    pub(super) fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// The first key that differs, with its value here and there.
-    pub(super) fn difference(&self, there: &Self) -> Option<(String, String, String)> {
+    pub(crate) fn difference(&self, there: &Self) -> Option<(String, String, String)> {
         let keys: BTreeSet<&str> =
             self.0.keys().chain(there.0.keys()).map(String::as_str).collect();
         let key =

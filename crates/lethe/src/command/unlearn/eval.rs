@@ -1,0 +1,81 @@
+//! `lethe unlearn eval`: what a model still writes, knows and betrays of rows.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use report::number::count;
+
+use super::gold::Gold;
+use super::rows;
+use super::run::{Results, short};
+use super::{exam, folder, model, plots};
+use crate::command::write::{self, Folder};
+use crate::command::{Outcome, Session};
+use crate::error::Result;
+
+/// Flags of `lethe unlearn eval`.
+#[derive(Debug, Args)]
+pub struct Flags {
+    #[command(flatten)]
+    model: model::Flags,
+    /// Rows that should be forgotten: a file of JSON lines, or a folder of such files.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    forget: PathBuf,
+    /// Rows that should be known.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    retain: PathBuf,
+    /// How input and output become one text: space, none, question-answer, llama2 or chatml; by default that of the rows' format.
+    #[arg(long, value_parser = rows::join, value_name = "JOIN")]
+    join: Option<unlearn::row::Join>,
+    #[command(flatten)]
+    exam: exam::Flags,
+    /// The gold standard: a model that never saw the forget set, or findings about it.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    gold: Option<PathBuf>,
+    /// Folder for findings.json and report.html; it must be empty.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+impl Flags {
+    pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
+        folder::empty(&self.out)?;
+        let model = self.model.read()?;
+        let gold = self.gold.as_deref().map(|path| Gold::read(path, self.model.tokenizer.as_ref()));
+        let gold = gold.transpose()?;
+        let (forget, join) = rows::read(&self.forget, self.join)?;
+        let (retain, _) = rows::read(&self.retain, Some(join))?;
+        let sitting = self.exam.sitting((&forget, &retain), join, 0)?;
+        let found = sitting.examine((&model, &model.net, &model.params), "the model", session)?;
+        let name = short(&self.model.model);
+        let own = if name == "gold" { "model" } else { &name };
+        let mut models = vec![(own, found)];
+        if let Some(gold) = gold {
+            models.push(("gold", gold.findings(&sitting, session)?));
+        }
+        let lines = [
+            (
+                "model",
+                format!(
+                    "{}, {} parameters",
+                    self.model.model.display(),
+                    count(model.n_params() as u64)
+                ),
+            ),
+            ("forget set", format!("{}, {} rows", self.forget.display(), forget.len())),
+            ("retain set", format!("{}, {} rows", self.retain.display(), retain.len())),
+            ("held out", format!("{} rows", sitting.exam.holdout.len())),
+            ("questions", sitting.exam.questions.label()),
+            ("join", join.to_string()),
+        ]
+        .map(|(name, text)| (name.to_owned(), text))
+        .to_vec();
+        let results = Results { lines, warnings: &[], models: &models, trajectory: Vec::new() };
+        let mut out = Folder::named(self.out.clone());
+        let scores = results.add("Exam of a model", &mut out)?;
+        let stale = out.stale(&plots::PICTURES);
+        let (written, files) = out.finish();
+        let stdout = format!("{}\n{scores}\n{written}", write::aligned(&results.lines));
+        Ok(Outcome { stdout, files, stale, ..Outcome::default() })
+    }
+}

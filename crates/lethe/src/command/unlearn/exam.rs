@@ -1,0 +1,135 @@
+//! Exams of models: flags, progress, and a way to stop.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use clap::Args;
+use tape_nn::net::Llama;
+use tensor_tree::{Key, Tree};
+use unlearn::data;
+use unlearn::exam::{Exam, Findings, Subject};
+use unlearn::multiple_choice::Questions;
+use unlearn::row::{Join, Row};
+
+use super::model::Model;
+use crate::command::Session;
+use crate::error::{Error, Result};
+
+/// What an exam asks beside the sets to forget and to keep.
+#[derive(Clone, Debug, Default, Args)]
+#[group(skip)]
+pub(super) struct Flags {
+    /// Rows that no model saw, of documents like those to forget: for membership inference.
+    #[arg(long, value_name = "FILE")]
+    pub(super) holdout: Option<PathBuf>,
+    /// Multiple-choice questions in the place of MMLU; a small made set by default.
+    #[arg(long, value_name = "FILE")]
+    pub(super) questions: Option<PathBuf>,
+    /// Other sets that count for utility, such as real_authors=FILE world_facts=FILE for TOFU.
+    #[arg(long, value_name = "NAME=FILE", num_args = 1.., value_parser = named)]
+    pub(super) others: Vec<(String, PathBuf)>,
+    /// Most tokens of a text that a model writes.
+    #[arg(long, value_name = "TOKENS", default_value_t = 256)]
+    pub(super) max_new: usize,
+    /// Measures losses alone: no texts are written, which takes a fraction of the time.
+    #[arg(long)]
+    pub(super) no_texts: bool,
+    /// Rows that are examined at once.
+    #[arg(long, value_name = "ROWS", default_value_t = 16)]
+    pub(super) exam_batch: usize,
+}
+
+fn named(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), file.into()))
+        }
+        _ => Err(format!("expected NAME=FILE, got `{text}`")),
+    }
+}
+
+/// An exam with how it is asked.
+pub(super) struct Sitting {
+    pub(super) exam: Exam,
+    pub(super) join: Join,
+    batch: usize,
+    seed: u64,
+}
+
+impl Flags {
+    /// The exam on these sets.
+    ///
+    /// # Errors
+    /// Those of files, with path and line.
+    pub(super) fn sitting(
+        &self,
+        (forget, retain): (&[Row], &[Row]),
+        join: Join,
+        seed: u64,
+    ) -> Result<Sitting> {
+        let rows = |path: &Path| -> Result<Vec<Row>> { Ok(data::rows(path)?.rows) };
+        let others: Result<Vec<_>> =
+            self.others.iter().map(|(name, file)| Ok((name.clone(), rows(file)?))).collect();
+        let exam = Exam {
+            holdout: self.holdout.as_deref().map(rows).transpose()?.unwrap_or_default(),
+            questions: match &self.questions {
+                Some(file) => data::questions(file)?,
+                None => Questions::made()?,
+            },
+            others: others?,
+            max_new: self.max_new,
+            generate: !self.no_texts,
+            ..Exam::new(forget.to_vec(), retain.to_vec())?
+        };
+        Ok(Sitting { exam, join, batch: self.exam_batch, seed })
+    }
+}
+
+impl Sitting {
+    /// Examines a model with these parameters; `name` is shown.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the user stops it; those of the model.
+    pub(super) fn examine(
+        &self,
+        (model, net, params): (&Model, &Llama, &Tree),
+        name: &str,
+        session: &Session,
+    ) -> Result<Findings> {
+        let frozen = Tree::new();
+        let subject = Subject {
+            model: net,
+            trainable: params,
+            frozen: &frozen,
+            tokenizer: &model.tokenizer,
+            join: self.join,
+            end: model.end(),
+            device: &Device::Cpu,
+            batch: self.batch,
+        };
+        let exam = &self.exam;
+        let sets = exam.others.iter().map(|(_, rows)| rows.len());
+        let total = exam.forget.len() + exam.retain.len() + sets.sum::<usize>();
+        let task = session.progress.task(format!("examining {name}"), total as u64);
+        let (mut before, mut current) = (0, (String::new(), 0));
+        let mut go_on = |set: &str, done: usize, n: usize| {
+            if current.0 != set {
+                before += current.1;
+                current = (set.to_owned(), n);
+                task.message(set.to_owned());
+            }
+            task.set_position((before + done) as u64);
+            !session.interrupt.is_set()
+        };
+        let findings = exam.sit(&subject, Key::from_seed(self.seed), &mut go_on);
+        match findings {
+            Ok(findings) => {
+                task.set_position(total as u64);
+                task.finish();
+                Ok(findings)
+            }
+            Err(unlearn::Error::Model(tape_nn::Error::Stopped { .. })) => Err(Error::Interrupted),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

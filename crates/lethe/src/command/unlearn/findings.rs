@@ -1,0 +1,50 @@
+//! Findings of exams as files.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use unlearn::exam::Findings;
+
+use crate::command::write;
+use crate::error::{Error, Result};
+
+/// The file of findings in a folder of results.
+pub(super) const FILE: &str = "findings.json";
+
+const FORMAT: &str = "lethe-unlearn-findings";
+const VERSION: u32 = 1;
+
+/// Findings with what the file is.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    format: String,
+    version: u32,
+    #[serde(flatten)]
+    findings: Findings,
+}
+
+/// As the text of a file.
+pub(super) fn to_text(findings: &Findings) -> Result<String> {
+    let (format, findings) = (FORMAT.to_owned(), findings.clone());
+    write::json(&Saved { format, version: VERSION, findings })
+}
+
+/// Reads a file of findings, or that of a folder.
+///
+/// # Errors
+/// [`Error::File`] if there is none or it is something else.
+pub(super) fn read(path: &Path) -> Result<Findings> {
+    let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+    let text = std::fs::read_to_string(&file).map_err(|e| Error::file(&file, e))?;
+    let saved: Saved = serde_json::from_str(&text).map_err(|e| {
+        Error::file(&file, format!("expected findings of `lethe unlearn eval`: {e}"))
+    })?;
+    let Saved { format, version, findings } = saved;
+    if format != FORMAT || version != VERSION {
+        let what = format!(
+            "expected `{FORMAT}` of version {VERSION}, got `{format}` of version {version}"
+        );
+        return Err(Error::file(&file, what));
+    }
+    Ok(findings)
+}

@@ -1,0 +1,54 @@
+//! The gold standard: a model that never saw what is to be forgotten, or what an exam found of it.
+
+use std::path::{Path, PathBuf};
+
+use unlearn::exam::Findings;
+
+use super::exam::Sitting;
+use super::findings;
+use super::model::{self, Model};
+use crate::command::Session;
+use crate::error::{Error, Result};
+
+/// What there is of the gold model, read before any long work.
+pub(super) enum Gold {
+    /// Findings of an earlier exam.
+    Found(Box<Findings>),
+    /// The model, to be examined.
+    Model(Box<Model>),
+}
+
+impl Gold {
+    /// Reads findings, or the model of a folder or file.
+    ///
+    /// # Errors
+    /// [`Error::File`] if there is neither.
+    pub(super) fn read(path: &Path, tokenizer: Option<&PathBuf>) -> Result<Gold> {
+        if path.is_file() && path.extension().is_some_and(|e| e == "json")
+            || path.join(findings::FILE).is_file()
+        {
+            return Ok(Gold::Found(Box::new(findings::read(path)?)));
+        }
+        if !path.exists() || path.is_dir() && !path.join("config.json").is_file() {
+            let what =
+                "there is no gold standard: expected findings.json, a folder with it, or a model";
+            return Err(Error::file(path, what));
+        }
+        let tokenizer = tokenizer.filter(|_| path.is_file()).cloned();
+        let model = model::Flags { model: path.to_owned(), tokenizer }.read()?;
+        Ok(Gold::Model(Box::new(model)))
+    }
+
+    /// Its findings in this exam.
+    ///
+    /// # Errors
+    /// Those of the exam.
+    pub(super) fn findings(self, sitting: &Sitting, session: &Session) -> Result<Findings> {
+        match self {
+            Gold::Found(findings) => Ok(*findings),
+            Gold::Model(model) => {
+                sitting.examine((&model, &model.net, &model.params), "the gold model", session)
+            }
+        }
+    }
+}

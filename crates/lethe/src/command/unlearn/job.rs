@@ -1,0 +1,399 @@
+//! Everything that is known before the first step of an unlearning run.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tape_nn::net::Llama;
+use tensor_tree::Tree;
+use unlearn::batch::Item;
+use unlearn::data;
+use unlearn::feed::{Anchor, Pairing};
+use unlearn::loss::{Needs, Reference};
+use unlearn::method::Method;
+use unlearn::row::{Join, Row};
+use unlearn::run::{Ceiling, Checks, Keep, Run, Settings, Stop};
+use unlearn::trained::{Parts, Trained};
+
+use super::method::{self, Chosen};
+use super::model::Model;
+use super::parts::{self, Phase};
+use super::rows;
+use super::training::{self, Course, Feeding};
+use crate::command::identity::Identity;
+use crate::error::{Error, Result};
+
+/// Passes over the forget set where nothing else is said.
+const EPOCHS: f64 = 5.0;
+
+/// Most bytes of logits before unlearning, for methods that need them.
+const MOST_BYTES: usize = 4 << 30;
+
+/// What is forgotten and kept, and how.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(super) struct Flags {
+    /// Rows to forget: a file of JSON lines, or a folder of such files.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    pub(super) forget: PathBuf,
+    /// Rows to keep.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    pub(super) retain: PathBuf,
+    #[command(flatten)]
+    pub(super) method: method::Flags,
+    #[command(flatten)]
+    pub(super) parts: parts::Flags,
+    #[command(flatten)]
+    pub(super) rows: rows::Flags,
+    #[command(flatten)]
+    pub(super) training: training::Flags,
+    #[command(flatten)]
+    pub(super) ends: Ends,
+    /// Refusals, one a line, for methods that prefer them to answers.
+    #[arg(long, value_name = "FILE")]
+    pub(super) refusals: Option<PathBuf>,
+}
+
+/// Which rows a step sees, and where a run ends.
+#[derive(Clone, Debug, Args, Serialize)]
+#[group(skip)]
+pub(super) struct Ends {
+    /// The set whose passes --epochs counts; the other one follows.
+    #[arg(long, value_enum, default_value_t = Set::Forget)]
+    pub(super) anchor: Set,
+    /// How rows of the other set are chosen.
+    #[arg(long, value_enum, default_value_t = Pair::Random)]
+    pub(super) pairing: Pair,
+    /// Ends where the utility of a check, the part of the probability of each token to keep that is left, is below this.
+    #[arg(long, value_name = "SHARE")]
+    pub(super) utility_floor: Option<f64>,
+    /// Ends where the forget loss reaches this: nats per token, `random-guess` or `none`.
+    #[arg(long, value_name = "NATS", default_value = "random-guess", value_parser = ceiling)]
+    #[serde(serialize_with = "as_words")]
+    pub(super) forget_ceiling: Ceiling,
+    /// Which parameters the run ends with; by default the last ones, or the best where a floor, time or Ctrl-C ends it.
+    #[arg(long, value_enum)]
+    pub(super) keep: Option<Kept>,
+}
+
+/// One of both sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Set {
+    /// Rows to forget.
+    Forget,
+    /// Rows to keep.
+    Retain,
+}
+
+/// How rows of the other set are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Pair {
+    /// Uniformly, with replacement.
+    Random,
+    /// The row of the same number, shifted at random.
+    Shifted,
+    /// The row of the same number.
+    Cyclic,
+}
+
+/// Which parameters a run ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kept {
+    /// Those of the check with the best harmonic mean of utility and progress.
+    Best,
+    /// Those of the last step.
+    Last,
+}
+
+fn ceiling(text: &str) -> std::result::Result<Ceiling, String> {
+    match (text, text.parse::<f64>()) {
+        ("random-guess", _) => Ok(Ceiling::RandomGuess),
+        ("none", _) => Ok(Ceiling::None),
+        (_, Ok(nats)) if 0.0 < nats && nats.is_finite() => Ok(Ceiling::Nats(nats)),
+        _ => Err(format!(
+            "expected a positive number of nats, `random-guess` or `none`, got `{text}`"
+        )),
+    }
+}
+
+fn as_words<S: serde::Serializer>(
+    ceiling: &Ceiling,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match ceiling {
+        Ceiling::RandomGuess => to.serialize_str("random-guess"),
+        Ceiling::None => to.serialize_str("none"),
+        Ceiling::Nats(nats) => to.serialize_f64(*nats),
+    }
+}
+
+/// A model with samples of both sets, ready for steps.
+pub(super) struct Job {
+    pub(super) model: Model,
+    /// The network that is trained, with adapters if there are some.
+    net: Llama,
+    pub(super) trained: Trained,
+    pub(super) parts: Parts,
+    pub(super) chosen: Chosen,
+    pub(super) settings: Settings,
+    /// What makes it this run.
+    pub(super) identity: Identity,
+    pub(super) forget_rows: Vec<Row>,
+    pub(super) retain_rows: Vec<Row>,
+    pub(super) join: Join,
+    forget: Vec<Item>,
+    retain: Vec<Item>,
+    checks: Checks,
+    /// What the user should know.
+    pub(super) notes: Vec<String>,
+    /// What is done, in names and values.
+    pub(super) lines: Vec<(String, String)>,
+}
+
+impl Flags {
+    /// Reads rows, prepares samples and whatever the method needs of the model as it is, and chooses what is trained.
+    ///
+    /// # Errors
+    /// Flags that do not go together; files, with path and line; rows that do not fit.
+    pub(super) fn job(&self, model: Model, path: &Path) -> Result<Job> {
+        let chosen = self.method.chosen()?;
+        let method = chosen.of_steps()?;
+        let needs = method.forget.needs().or(method.retain.needs());
+        let refusals = self.read_refusals(needs)?;
+        let (forget_rows, join) = rows::read(&self.forget, self.rows.join)?;
+        let (retain_rows, _) = rows::read(&self.retain, Some(join))?;
+        let training = &self.training;
+        let (long, drawn) = (self.rows.over_long, (&refusals[..], training.seed));
+        let prepare =
+            |path: &Path, rows: &[Row]| rows::prepare(&model, (path, rows), join, long, drawn);
+        let forget = prepare(&self.forget, &forget_rows)?;
+        let retain = prepare(&self.retain, &retain_rows)?;
+        let notes = [rows::cut_note("forget", &forget), rows::cut_note("retain", &retain)];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        let (most, micro_batch) = (training.check_rows, training.micro_batch);
+        let checks = Checks {
+            forget: rows::passes(&forget.items, most, micro_batch)?,
+            retain: rows::passes(&retain.items, most, micro_batch)?,
+        };
+        let (mut forget, mut retain) = (forget.items, retain.items);
+        if let Chosen::TaskVector(_) = chosen {
+            // What is forgotten is learned first.
+            retain.clone_from(&forget);
+        }
+        let feeding = self.feeding((forget.len(), retain.len()));
+        let steps = training.n_steps(feeding)?;
+        let settings = self.settings(chosen, method, feeding, steps);
+        let mut net = model.net.clone();
+        let phase = Phase {
+            forget: &forget,
+            retain: &retain,
+            method,
+            steps,
+            batch: training.batch,
+            micro_batch,
+            seed: training.seed,
+        };
+        if self.parts.adapeft.is_some() && needs != Needs::default() {
+            let what = format!(
+                "--adapeft is not for --method {}, which looks back at the model as it was",
+                self.method.method
+            );
+            return Err(Error::Usage(what));
+        }
+        let (trained, parts) = self.parts.split(&mut net, &model.params, training.seed, phase)?;
+        let reference = Reference {
+            model: &model.net,
+            params: &model.params,
+            frozen: &Tree::new(),
+            device: &Device::Cpu,
+            batch: micro_batch,
+            most_bytes: MOST_BYTES,
+        };
+        reference.fill(&mut forget, method.forget)?;
+        if method.recipe.uses_retain() {
+            reference.fill(&mut retain, method.retain)?;
+        }
+        let lines = self.lines(path, &model, (&forget_rows, &retain_rows), join, &parts, steps);
+        let identity = self.identity(&model, join, steps)?;
+        Ok(Job {
+            model,
+            net,
+            trained,
+            parts,
+            chosen,
+            settings,
+            identity,
+            forget_rows,
+            retain_rows,
+            join,
+            forget,
+            retain,
+            checks,
+            notes,
+            lines,
+        })
+    }
+
+    fn read_refusals(&self, needs: Needs) -> Result<Vec<String>> {
+        match &self.refusals {
+            Some(file) if needs.refusal => Ok(data::refusals(file)?),
+            None if needs.refusal => {
+                let what = format!(
+                    "--method {} needs --refusals FILE, a refusal on each line",
+                    self.method.method
+                );
+                Err(Error::Usage(what))
+            }
+            Some(_) => {
+                let what = format!(
+                    "--refusals is for methods that prefer them to answers, got --method {}",
+                    self.method.method
+                );
+                Err(Error::Usage(what))
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn feeding(&self, sizes: (usize, usize)) -> Feeding {
+        Feeding {
+            anchor: match self.ends.anchor {
+                Set::Forget => Anchor::Forget,
+                Set::Retain => Anchor::Retain,
+            },
+            pairing: match self.ends.pairing {
+                Pair::Random => Pairing::Random,
+                Pair::Shifted => Pairing::Shifted,
+                Pair::Cyclic => Pairing::Cyclic,
+            },
+            sizes,
+            epochs: EPOCHS,
+        }
+    }
+
+    fn settings(&self, chosen: Chosen, method: Method, feeding: Feeding, steps: u64) -> Settings {
+        let ends = &self.ends;
+        let is_vector = matches!(chosen, Chosen::TaskVector(_));
+        let stop = Stop {
+            // While the forget set is learned nothing is lost yet, and no loss of it is too high.
+            utility_floor: ends.utility_floor.filter(|_| !is_vector),
+            forget_ceiling: if is_vector { Ceiling::None } else { ends.forget_ceiling },
+            ..Stop::after(steps)
+        };
+        let keep = match ends.keep {
+            Some(Kept::Best) if !is_vector => Keep::Best,
+            _ => Keep::Last,
+        };
+        let schedule = self.training.course(Course::Constant, steps);
+        self.training.settings(method, self.method.rate(schedule), feeding, (stop, keep))
+    }
+
+    /// Everything that the steps depend on: settings, and the contents of files.
+    fn identity(&self, model: &Model, join: Join, steps: u64) -> Result<Identity> {
+        #[derive(Serialize)]
+        struct All<'a> {
+            method: &'a method::Flags,
+            parts: &'a parts::Flags,
+            rows: &'a rows::Flags,
+            training: &'a training::Flags,
+            ends: &'a Ends,
+        }
+        let all = All {
+            method: &self.method,
+            parts: &self.parts,
+            rows: &self.rows,
+            training: &self.training,
+            ends: &self.ends,
+        };
+        let mut identity =
+            Identity::of(&all, &[])?.with("join", join.to_string()).with("number of steps", steps);
+        model.identify(&mut identity)?;
+        let sets = [("forget", Some(&self.forget)), ("retain", Some(&self.retain))];
+        for (key, path) in sets.into_iter().chain([("refusals", self.refusals.as_ref())]) {
+            match path {
+                Some(path) if path.is_file() => identity.add_contents(key, path)?,
+                Some(path) => {
+                    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+                        .map_err(|e| Error::file(path, e))?
+                        .filter_map(|entry| Some(entry.ok()?.path()))
+                        .filter(|file| file.extension().is_some_and(|e| e == "jsonl"))
+                        .collect();
+                    files.sort();
+                    for (number, file) in files.iter().enumerate() {
+                        identity.add_contents(&format!("{key} {number}"), file)?;
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(identity)
+    }
+
+    fn lines(
+        &self,
+        path: &Path,
+        model: &Model,
+        (forget, retain): (&[Row], &[Row]),
+        join: Join,
+        parts: &Parts,
+        steps: u64,
+    ) -> Vec<(String, String)> {
+        let schedule = self.training.course(Course::Constant, steps);
+        let optimizer = match self.training.optimizer {
+            training::OptimizerName::Adamw => "AdamW",
+            training::OptimizerName::Sgd => "plain descent",
+        };
+        let n_trained = report::number::count(parts.trainable.n_elements() as u64);
+        [
+            (
+                "model",
+                format!(
+                    "{}, {} parameters",
+                    path.display(),
+                    report::number::count(model.n_params() as u64)
+                ),
+            ),
+            ("method", self.method.method.clone()),
+            ("trained", format!("{}, {n_trained} numbers", self.parts.words())),
+            ("rate", self.method.rate_words(schedule)),
+            ("optimizer", optimizer.to_owned()),
+            ("rows to forget", format!("{}, {} rows", self.forget.display(), forget.len())),
+            ("rows to keep", format!("{}, {} rows", self.retain.display(), retain.len())),
+            ("join", join.to_string()),
+            ("batch", format!("{} rows of each set", self.training.batch)),
+            ("most steps", steps.to_string()),
+            ("seed", self.training.seed.to_string()),
+        ]
+        .map(|(name, text)| (name.to_owned(), text))
+        .to_vec()
+    }
+}
+
+impl Job {
+    /// The run.
+    ///
+    /// # Errors
+    /// Settings out of range.
+    pub(super) fn run(&self) -> Result<Run<'_, Llama>> {
+        let sets = (&self.forget[..], &self.retain[..]);
+        let (checks, settings) = (self.checks.clone(), self.settings.clone());
+        Ok(Run::new((&self.net, &self.parts.frozen), sets, checks, settings, &Device::Cpu)?)
+    }
+
+    /// The whole model with these trained parameters.
+    ///
+    /// # Errors
+    /// If they are of something else.
+    pub(super) fn merged(&self, trainable: &Tree) -> Result<Tree> {
+        Ok(self.trained.merge(trainable, &self.parts.frozen)?)
+    }
+
+    /// The loss of a random guess, in nats.
+    pub(super) fn random_guess(&self) -> f64 {
+        (self.model.config.vocab_size as f64).ln()
+    }
+}

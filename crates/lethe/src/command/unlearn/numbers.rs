@@ -1,0 +1,189 @@
+//! The numbers of findings, side by side, each with its definition.
+
+use report::number::significant;
+use report::table::{Align, Table};
+use unlearn::exam::Findings;
+use unlearn::metric::truth_ratio::{Aggregate, Wrong};
+use unlearn::score::semeval::{Gate, Split, TASKS};
+use unlearn::score::tofu::ForgetTest;
+use unlearn::score::{Score, sets};
+
+use crate::error::{Error, Result};
+
+/// A model's findings under a name.
+pub(super) type Named<'a> = (&'a str, &'a Findings);
+
+/// A number that findings may have.
+struct Number {
+    name: &'static str,
+    values: Vec<Option<f64>>,
+    definition: String,
+}
+
+/// Tables of several models, and the definitions of their numbers.
+pub(super) struct Numbers {
+    numbers: Vec<Number>,
+    names: Vec<String>,
+    tasks: Option<Table>,
+    missing: Vec<(&'static str, String)>,
+}
+
+/// Refuses findings of other rows, questions or prompts.
+///
+/// # Errors
+/// [`unlearn::Error::DifferentDefinitions`]; [`Error::Usage`] where a set has other rows.
+pub(super) fn alike(models: &[Named<'_>]) -> Result<()> {
+    let Some(((first, of), others)) = models.split_first() else { return Ok(()) };
+    for (name, findings) in others {
+        findings.distances(of)?;
+        for (set, here, there) in
+            [("forget", &of.forget, &findings.forget), ("retain", &of.retain, &findings.retain)]
+        {
+            let rows = |set: &unlearn::exam::SetResult| -> Vec<(String, String)> {
+                set.rows.iter().map(|row| (row.id.clone(), row.output.clone())).collect()
+            };
+            if rows(here) != rows(there) {
+                return Err(Error::Usage(format!(
+                    "the {set} sets of {first} and {name} have different rows: their numbers cannot be compared"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Numbers {
+    /// Of these models; distances are to `gold`, one of them.
+    ///
+    /// # Errors
+    /// As [`alike`].
+    pub(super) fn new(models: &[Named<'_>], gold: Option<&Findings>) -> Result<Self> {
+        alike(models)?;
+        let mut numbers = Vec::new();
+        let mut missing = Vec::new();
+        let mut score = |name: &'static str, of: &dyn Fn(&Findings) -> unlearn::Result<Score>| {
+            let scores: Vec<unlearn::Result<Score>> = models.iter().map(|(_, f)| of(f)).collect();
+            if let (true, Some(Err(error))) = (scores.iter().all(|s| s.is_err()), scores.first()) {
+                missing.push((name, error.to_string()));
+            }
+            let scores: Vec<Option<Score>> = scores.into_iter().map(|s| s.ok()).collect();
+            if let Some(definition) =
+                scores.iter().flatten().next().map(|s| s.definition().to_string())
+            {
+                let values = scores.iter().map(|s| s.as_ref().map(Score::value)).collect();
+                numbers.push(Number { name, values, definition });
+            }
+        };
+        score("forget ROUGE-L", &|f| f.forget.rouge());
+        score("forget exact match", &|f| f.forget.exact());
+        score("forget probability", &|f| f.forget.probability());
+        score("forget truth ratio", &|f| f.forget.truth_ratio(Wrong::Geometric, Aggregate::Forget));
+        score("retain ROUGE-L", &|f| f.retain.rouge());
+        score("retain exact match", &|f| f.retain.exact());
+        score("retain probability", &|f| f.retain.probability());
+        score("retain truth ratio", &|f| {
+            f.retain.truth_ratio(Wrong::Geometric, Aggregate::Utility)
+        });
+        score("membership AUC", &|f| sets::loss_auc(&f.members, &f.nonmembers));
+        score("accuracy", &|f| f.accuracy());
+        score("SemEval task aggregate", &|f| Ok(f.semeval(Gate::Open)?.task_aggregate().clone()));
+        score("SemEval final score", &|f| Ok(f.semeval(Gate::Open)?.score().clone()));
+        score("TOFU model utility", &|f| f.utility(Wrong::Geometric));
+        if let Some(gold) = gold {
+            score("TOFU forget quality", &|f| {
+                Ok(f.forget_quality(gold, ForgetTest::default())?.score)
+            });
+        }
+        let mut plain =
+            |name: &'static str, definition: &str, of: &dyn Fn(&Findings) -> Option<f64>| {
+                let values: Vec<Option<f64>> = models.iter().map(|(_, f)| of(f)).collect();
+                numbers.push(Number { name, values, definition: definition.to_owned() });
+            };
+        let nats = "mean -log p per token of the answer, its end included, in nats, mean over rows";
+        plain("forget loss", nats, &|f| Some(f.forget.loss()));
+        plain("retain loss", nats, &|f| Some(f.retain.loss()));
+        let exact = "share of the answer's tokens that are the likeliest ones, mean over rows";
+        plain("forget memorization", exact, &|f| Some(f.forget.memorized()));
+        plain("retain memorization", exact, &|f| Some(f.retain.memorized()));
+        if let Some(gold) = gold {
+            let what = "mean of |model - gold| over all numbers in [0, 1] above that both have: ROUGE-L, exact match, probability, \
+                        memorization and truth ratio of both sets, AUC, accuracy";
+            plain("distance to gold", what, &|f| f.distance(gold).ok());
+        }
+        let names = models.iter().map(|(name, _)| (*name).to_owned()).collect();
+        Ok(Numbers { numbers, names, tasks: tasks(models), missing })
+    }
+
+    /// One line for each number, one column for each model.
+    pub(super) fn table(&self) -> Table {
+        let mut table =
+            Table::new(std::iter::once("number").chain(self.names.iter().map(String::as_str)));
+        for number in &self.numbers {
+            let cells = number.values.iter().map(|value| match value {
+                Some(value) => significant(*value, 4),
+                None => "-".to_owned(),
+            });
+            table.push_row(std::iter::once(number.name.to_owned()).chain(cells));
+        }
+        (1..=self.names.len()).fold(table, |table, column| table.align(column, Align::Right))
+    }
+
+    /// The twelve numbers of SemEval-2025 Task 4, where rows have tasks.
+    pub(super) fn tasks(&self) -> Option<&Table> {
+        self.tasks.as_ref()
+    }
+
+    /// Names of numbers with what they mean.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.numbers.iter().map(|number| (number.name, number.definition.as_str()))
+    }
+
+    /// Names of numbers that no model has, with what they lack.
+    pub(super) fn missing(&self) -> &[(&'static str, String)] {
+        &self.missing
+    }
+
+    /// Everything as text for a terminal.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.table().to_terminal(None) + "\n";
+        if let Some(tasks) = &self.tasks {
+            text += &format!("\n{}\n", tasks.to_terminal(None));
+        }
+        for (at, (name, why)) in self.missing.iter().enumerate() {
+            text += &format!("{}no {name}: {why}\n", if at == 0 { "\n" } else { "" });
+        }
+        text
+    }
+}
+
+fn tasks(models: &[Named<'_>]) -> Option<Table> {
+    let cells: Vec<_> = models
+        .iter()
+        .map(|(_, f)| {
+            let (forget, retain) = (f.forget.semeval().ok()?, f.retain.semeval().ok()?);
+            unlearn::score::semeval::Cells::of(&forget, &retain).ok()
+        })
+        .collect();
+    cells.iter().any(Option::is_some).then_some(())?;
+    let columns = models
+        .iter()
+        .flat_map(|(name, _)| [format!("{name}: regurgitation"), format!("{name}: knowledge")]);
+    let mut table = Table::new(["set".to_owned(), "task".to_owned()].into_iter().chain(columns));
+    for split in [Split::Forget, Split::Retain] {
+        for (at, task) in TASKS.iter().enumerate() {
+            let mut row = vec![split.name().to_owned(), task.name().to_owned()];
+            for cells in &cells {
+                let [said, known] = match cells {
+                    Some(cells) => {
+                        let cell = cells.split(split)[at];
+                        [cell.regurgitation, cell.knowledge].map(|x| format!("{x:.3}"))
+                    }
+                    None => ["-".to_owned(), "-".to_owned()],
+                };
+                row.extend([said, known]);
+            }
+            table.push_row(row);
+        }
+    }
+    Some((2..2 + 2 * models.len()).fold(table, |table, column| table.align(column, Align::Right)))
+}

@@ -1,0 +1,137 @@
+//! Rows from files, and samples of them.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use unlearn::batch::{Batch, Item};
+use unlearn::data;
+use unlearn::prepare::{Prepared, Preparing};
+use unlearn::row::{Join, Row};
+use unlearn::text::OverLong;
+
+use super::model::Model;
+use crate::error::{Error, Result};
+
+/// How rows become samples.
+#[derive(Clone, Debug, Args, Serialize)]
+#[group(skip)]
+pub(super) struct Flags {
+    /// How input and output become one text: space, none, question-answer, llama2 or chatml; by default that of the rows' format.
+    #[arg(long, value_parser = join, value_name = "JOIN")]
+    #[serde(skip)]
+    pub(super) join: Option<Join>,
+    /// What becomes of rows with more tokens than the model has positions.
+    #[arg(long, value_enum, default_value_t = Long::Refuse)]
+    pub(super) over_long: Long,
+}
+
+/// What becomes of rows that are too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Long {
+    /// They are an error that names the row.
+    Refuse,
+    /// They are cut, which is said.
+    Cut,
+}
+
+impl From<Long> for OverLong {
+    fn from(long: Long) -> Self {
+        match long {
+            Long::Refuse => OverLong::Refuse,
+            Long::Cut => OverLong::Cut,
+        }
+    }
+}
+
+pub(super) fn join(name: &str) -> std::result::Result<Join, String> {
+    let known = || Join::ALL.map(|join| join.to_string()).join(", ");
+    let found = Join::ALL.into_iter().find(|join| join.to_string() == name);
+    found.ok_or_else(|| format!("expected one of {}, got `{name}`", known()))
+}
+
+/// Reads rows and how they are joined.
+///
+/// # Errors
+/// Those of [`data::rows`], with path and line.
+pub(super) fn read(path: &Path, join: Option<Join>) -> Result<(Vec<Row>, Join)> {
+    let rows = data::rows(path)?;
+    let join = join.unwrap_or_else(|| rows.join());
+    Ok((rows.rows, join))
+}
+
+/// Reads several files of rows, whose ids may be the same.
+pub(super) fn read_all(paths: &[PathBuf], join: Option<Join>) -> Result<(Vec<Row>, Join)> {
+    let mut all = Vec::new();
+    let mut first = join;
+    for path in paths {
+        let (rows, of) = read(path, join)?;
+        match first {
+            Some(first) if first != of => {
+                let what = format!(
+                    "its input and output are joined by `{of}`, those of the files before by `{first}`: say which by --join"
+                );
+                return Err(Error::file(path, what));
+            }
+            _ => first = Some(of),
+        }
+        all.extend(rows);
+    }
+    match first {
+        Some(join) => Ok((all, join)),
+        None => Err(Error::Usage("expected at least one file of rows".into())),
+    }
+}
+
+/// Samples of rows for this model.
+///
+/// # Errors
+/// [`Error::File`] with the file and the row that does not fit.
+pub(super) fn prepare(
+    model: &Model,
+    (path, rows): (&Path, &[Row]),
+    join: Join,
+    over_long: Long,
+    (refusals, seed): (&[String], u64),
+) -> Result<Prepared> {
+    let encoder = model.encoder(over_long.into());
+    let preparing = Preparing { refusals, seed, ..Preparing::new(encoder, join) };
+    preparing.items(rows).map_err(|error| {
+        let hint = match (&error, over_long) {
+            (unlearn::Error::Row { source, .. }, Long::Refuse)
+                if matches!(**source, unlearn::Error::OverLong { .. }) =>
+            {
+                "; --over-long cut shortens such rows"
+            }
+            _ => "",
+        };
+        Error::file(path, format!("{error}{hint}"))
+    })
+}
+
+/// Passes over at most so many items, evenly spaced among all.
+///
+/// # Errors
+/// From the back-end.
+pub(super) fn passes(items: &[Item], most: usize, micro_batch: usize) -> Result<Vec<Batch>> {
+    let n = items.len().min(most.max(1));
+    let mut chosen: Vec<&Item> = (0..n).map(|i| &items[i * items.len() / n]).collect();
+    // Texts of one length share a pass.
+    chosen.sort_by_key(|item| item.sample.n_positions());
+    let parts = chosen.chunks(micro_batch.max(1));
+    let batches: unlearn::Result<Vec<Batch>> =
+        parts.map(|part| Batch::new(part.iter().map(|i| (*i).clone()), &Device::Cpu)).collect();
+    Ok(batches?)
+}
+
+/// What is said of rows that were cut.
+pub(super) fn cut_note(set: &str, prepared: &Prepared) -> Option<String> {
+    (0 < prepared.n_cut).then(|| {
+        let n = prepared.n_cut;
+        format!(
+            "{n} rows of the {set} set have more tokens than the model has positions and were cut"
+        )
+    })
+}

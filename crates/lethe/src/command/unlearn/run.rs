@@ -1,0 +1,218 @@
+//! `lethe unlearn run`: a model that forgets rows and keeps others.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use unlearn::exam::Findings;
+
+use super::budget::Deadline;
+use super::ending::Ending;
+use super::exam::{self, Sitting};
+use super::gold::Gold;
+use super::job::{self, Job};
+use super::numbers::{Named, Numbers};
+use super::page::{self, Contents};
+use super::plots::{self, Trajectory};
+use super::training::{CHECKPOINT, End, Trainer};
+use super::{findings, folder, model};
+use crate::command::write::{self, Folder};
+use crate::command::{Outcome, Session};
+use crate::error::{Error, Result};
+
+/// Flags of `lethe unlearn run`.
+#[derive(Debug, Args)]
+pub struct Flags {
+    #[command(flatten)]
+    model: model::Flags,
+    #[command(flatten)]
+    job: job::Flags,
+    #[command(flatten)]
+    exam: exam::Flags,
+    /// The gold standard: a model that never saw the forget set, or findings about it.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    gold: Option<PathBuf>,
+    /// Does not examine the model before and after.
+    #[arg(long)]
+    no_eval: bool,
+    /// Folder for the model, run.json, findings.json and report.html; it must be empty, or --resume.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+/// Numbers of the whole run.
+const RUN: &str = "run.json";
+
+/// What an exam found before the first step.
+const BEFORE: &str = "before.json";
+
+impl Flags {
+    pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
+        let begun = Instant::now();
+        let resume = self.job.training.resume;
+        self.check_folder()?;
+        self.job.method.chosen()?;
+        let model = self.model.read()?;
+        let gold = self.gold.as_deref().map(|path| Gold::read(path, self.model.tokenizer.as_ref()));
+        let gold = gold.transpose()?;
+        let job = self.job.job(model, &self.model.model)?;
+        let sets = (&job.forget_rows[..], &job.retain_rows[..]);
+        let sitting = match self.no_eval {
+            true => None,
+            false => Some(self.exam.sitting(sets, job.join, self.job.training.seed)?),
+        };
+        let run = job.run()?;
+        let before = match &sitting {
+            Some(sitting) => Some(self.before(&job, sitting, session)?),
+            None => None,
+        };
+        let mut trainer = Trainer {
+            run: &run,
+            session,
+            name: "unlearning",
+            saved: Some((self.out.join(CHECKPOINT), job.identity.clone())),
+            deadline: self
+                .job
+                .training
+                .budget
+                .map(|budget| Deadline::new(begun, budget, Duration::ZERO)),
+            until: None,
+            better: None,
+        };
+        let mut state = trainer.start(&job.parts.trainable, resume)?;
+        let end = trainer.go(&mut state)?;
+        let mut ending = Ending::of((&job, &run), &mut state, end, self.job.ends.keep)?;
+
+        let mut models: Vec<(&str, Findings)> = before.into_iter().map(|f| ("before", f)).collect();
+        // What is asked to stop examines nothing more.
+        if let (Some(sitting), false) = (&sitting, end == End::Stopped) {
+            let after =
+                sitting.examine((&job.model, &job.model.net, &ending.params), "after", session);
+            match after {
+                Ok(after) => models.push(("after", after)),
+                Err(Error::Interrupted) => {
+                    ending.warnings.push("the model was not examined: Ctrl-C".to_owned());
+                }
+                Err(error) => return Err(error),
+            }
+            if let Some(gold) = gold {
+                models.push(("gold", gold.findings(sitting, session)?));
+            }
+        }
+        let trajectory = plots::trajectory(&Trajectory {
+            checks: state.checks(),
+            log: state.log(),
+            kept: ending.kept,
+            random_guess: job.random_guess(),
+        })?;
+        let lines: Vec<_> = job.lines.iter().chain(&ending.lines).cloned().collect();
+        let results = Results { lines, warnings: &ending.warnings, models: &models, trajectory };
+        let mut out = Folder::named(self.out.clone());
+        let scores = results.add("Unlearning", &mut out)?;
+        out.add(RUN, write::json(&ending.json)?);
+        job.model.add_files(&ending.params, &mut out)?;
+        let is_over = matches!(end, End::Rule(_));
+        let mut stale = out.stale(&plots::PICTURES);
+        if is_over {
+            stale.push(self.out.join(CHECKPOINT));
+        }
+        let (written, files) = out.finish();
+        let mut stdout = format!("{}\n", write::aligned(&results.lines));
+        if !scores.is_empty() {
+            stdout += &format!("{scores}\n");
+        }
+        stdout += &written;
+        let mut notes: Vec<String> = ending.warnings.clone();
+        if !is_over {
+            notes.push(format!(
+                "{end}: the model is that after step {}; --resume goes on",
+                ending.kept
+            ));
+        }
+        let stopped = end == End::Stopped;
+        Ok(Outcome { stdout, notes, files, stale, stopped, ..Outcome::default() })
+    }
+
+    fn check_folder(&self) -> Result<()> {
+        if !self.job.training.resume {
+            return folder::empty(&self.out).map_err(|error| match error {
+                Error::File { file, what } => {
+                    Error::file(file, format!("{what}, or go on with its run by --resume"))
+                }
+                other => other,
+            });
+        }
+        if self.out.join(RUN).is_file() && !self.out.join(CHECKPOINT).is_file() {
+            return Err(Error::file(
+                &self.out,
+                "its run is complete: there is nothing to go on with",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Findings before the first step; those of the run that is gone on with where there are some.
+    fn before(&self, job: &Job, sitting: &Sitting, session: &Session) -> Result<Findings> {
+        let file = self.out.join(BEFORE);
+        if self.job.training.resume && file.is_file() {
+            return findings::read(&file);
+        }
+        let model = &job.model;
+        let found = sitting.examine((model, &model.net, &model.params), "before", session)?;
+        report::atomic::create_parent(&file)?;
+        report::atomic::write(&file, findings::to_text(&found)?)?;
+        Ok(found)
+    }
+}
+
+/// What is shown of a run or an exam.
+pub(super) struct Results<'a> {
+    pub(super) lines: Vec<(String, String)>,
+    pub(super) warnings: &'a [String],
+    /// Findings by name; those of `after`, or the only ones, are written.
+    pub(super) models: &'a [(&'a str, Findings)],
+    pub(super) trajectory: Vec<write::Picture>,
+}
+
+impl Results<'_> {
+    /// Adds the page, pictures and findings; the scores as text.
+    ///
+    /// # Errors
+    /// Plots that cannot be drawn, and gold of other definitions.
+    pub(super) fn add(&self, title: &str, out: &mut Folder) -> Result<String> {
+        let models: Vec<Named<'_>> = self.models.iter().map(|(name, f)| (*name, f)).collect();
+        let gold = models.iter().find(|(name, _)| *name == "gold").map(|(_, f)| *f);
+        let numbers = match models.is_empty() {
+            true => None,
+            false => Some(Numbers::new(&models, gold)?),
+        };
+        let pareto = match models.is_empty() {
+            true => None,
+            false => plots::pareto(&models)?,
+        };
+        for picture in self.trajectory.iter().chain(&pareto) {
+            out.add(picture.name, picture.svg.as_str());
+        }
+        let own = models.iter().find(|(name, _)| !["before", "gold"].contains(name));
+        if let Some((_, own)) = own {
+            out.add(findings::FILE, findings::to_text(own)?);
+        }
+        let contents = Contents {
+            title,
+            lines: &self.lines,
+            warnings: self.warnings,
+            models: &models,
+            numbers: numbers.as_ref(),
+            pareto: pareto.as_ref(),
+            trajectory: &self.trajectory,
+        };
+        out.add("report.html", page::html(&contents));
+        Ok(numbers.map(|numbers| numbers.text()).unwrap_or_default())
+    }
+}
+
+/// The last part of a path, to name a model by.
+pub(super) fn short(path: &Path) -> String {
+    let name = path.file_name().or_else(|| path.components().next_back().map(|c| c.as_os_str()));
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
