@@ -5,7 +5,7 @@ use cpu_time::ThreadTime;
 use serde::{Deserialize, Serialize};
 use tape_nn::net::LanguageModel;
 use tensor_tree::{AdamW, Key, Schedule, Sgd, Tree};
-use unlearn::auto_rate::gen_smoothed;
+use unlearn::auto_rate::{gen_raw, gen_smoothed};
 use unlearn::batch::Item;
 use unlearn::exam::SetResult;
 use unlearn::loss::Reference;
@@ -37,6 +37,17 @@ pub enum Base {
     AdamW,
 }
 
+/// Where rates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rates {
+    /// The given rate at every step.
+    Constant,
+    /// [`unlearn::auto_rate::gen_smoothed`] from the given one.
+    Smoothed,
+    /// [`unlearn::auto_rate::gen_raw`] from the given one.
+    Raw,
+}
+
 /// A method with its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Training {
@@ -46,8 +57,8 @@ pub struct Training {
     pub base: Base,
     /// The rate; of automatic ones the first.
     pub rate: f64,
-    /// Whether rates are automatic.
-    pub automatic: bool,
+    /// Where rates come from.
+    pub rates: Rates,
     /// Most steps.
     pub steps: u64,
     /// Rows of each set in a step.
@@ -153,8 +164,7 @@ fn filled<M: LanguageModel + Clone>(
 }
 
 fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Settings {
-    let Training { base, rate, automatic, steps, batch, micro_batch, to_gold, seed, .. } =
-        *training;
+    let Training { base, rate, rates, steps, batch, micro_batch, to_gold, seed, .. } = *training;
     let forget_ceiling =
         if to_gold { Ceiling::Nats(by_token(&world.of_gold.forget)) } else { Ceiling::None };
     Settings {
@@ -162,10 +172,10 @@ fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Setting
             Base::Sgd => Optimizer::Sgd(Sgd::default()),
             Base::AdamW => Optimizer::AdamW(AdamW::default()),
         },
-        rate: if automatic {
-            Rate::Auto(gen_smoothed(rate))
-        } else {
-            Rate::Fixed { rate, schedule: Schedule::Constant }
+        rate: match rates {
+            Rates::Constant => Rate::Fixed { rate, schedule: Schedule::Constant },
+            Rates::Smoothed => Rate::Auto(gen_smoothed(rate)),
+            Rates::Raw => Rate::Auto(gen_raw(rate)),
         },
         batch,
         micro_batch,

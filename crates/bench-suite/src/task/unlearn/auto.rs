@@ -3,122 +3,174 @@
 use report::figures::Better;
 use report::html::Section;
 use report::number::{mean_std, significant};
-use report::plot::{Plot, Series};
+use report::plot::{Plot, Series, Svg};
 use report::table::{Align, Table};
 
 use super::TASK;
 use super::runs::{Cell, Runs};
 use crate::error::Result;
-use crate::forgetting::{Base, Training};
+use crate::forgetting::{Base, Outcome, Rates, Training};
 use crate::task::claim::{Asks, Check, Claim};
 use crate::task::curves::mean_and_std;
 
 /// A rate of plain descent that is good for NGDiff here.
 const GOOD: f64 = 0.03;
-/// What starts are multiplied by.
+/// What starts are multiplied by; the good one first.
 const STARTS: [f64; 3] = [1.0, 0.1, 10.0];
 /// Enough for a smoothed rate to move by a factor of ten either way.
 const STEPS: u64 = 600;
 /// Points within which runs from all starts are to end.
 const POINTS: f64 = 15.0;
 
+/// How rates come about, and how a table names that.
+const KINDS: [(Rates, &str); 3] =
+    [(Rates::Smoothed, "smoothed"), (Rates::Raw, "raw"), (Rates::Constant, "constant")];
+
+type Number = fn(&Outcome) -> f64;
+
+/// What is compared between starts, in shares.
+const COMPARED: [(&str, Number); 3] = [
+    ("distance", |o| o.summary.distance),
+    ("forget ROUGE", |o| o.summary.forget_rouge),
+    ("retain ROUGE", |o| o.summary.retain_rouge),
+];
+
 pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
     let seeds = runs.scale.seeds;
-    let training = |start: f64, automatic: bool, seed: u64| Training {
-        base: Base::Sgd,
-        automatic,
-        steps: STEPS,
-        batch: 8,
-        to_gold: false,
-        ..runs.training("ngdiff", start * GOOD, seed)
-    };
+    let mut section = Section::new("Automatic rates");
+    for (to_gold, title, key) in [
+        (false, "All steps, whatever was forgotten before", "all"),
+        (true, "Until the forget loss is that of the gold model", "gold"),
+    ] {
+        let cells = cells(runs, to_gold)?;
+        record(runs, key, &cells)?;
+        let mut part = Section::new(title).table(&table(&cells));
+        if !to_gold {
+            part = part.plot(
+                &plot(&cells)?,
+                "First seed. A smoothed rate grows by at most a tenth and shrinks by at most a twentieth every ten steps; a raw one goes where the fit says.",
+            );
+        }
+        for (rates, name) in &KINDS[..2] {
+            let miniature = format!(
+                "NGDiff, plain descent, a {name} fit every tenth of at most {STEPS} steps, from ten times and a tenth of a good rate, within {POINTS} points; {}",
+                if to_gold {
+                    "ended where the forget loss is the gold model's"
+                } else {
+                    "no other end"
+                }
+            );
+            part = part.section(claim(&cells, *rates, miniature, seeds).section());
+        }
+        section = section.section(part);
+    }
+    Ok(section)
+}
+
+/// All kinds from all starts, with all seeds.
+fn cells(runs: &mut Runs<'_>, to_gold: bool) -> Result<Vec<Cell>> {
+    let seeds = runs.scale.seeds;
     let mut trainings = Vec::new();
-    for automatic in [true, false] {
+    for (rates, _) in KINDS {
         for start in STARTS {
-            trainings.extend((0..seeds).map(|seed| training(start, automatic, seed)));
+            let training = Training {
+                base: Base::Sgd,
+                rates,
+                steps: STEPS,
+                batch: 8,
+                to_gold,
+                ..runs.training("ngdiff", start * GOOD, 0)
+            };
+            trainings.extend((0..seeds).map(|seed| Training { seed, ..training.clone() }));
         }
     }
     let outcomes = runs.outcomes(&format!("{TASK}: automatic rates"), &trainings)?;
     let n = usize::try_from(seeds).unwrap_or(usize::MAX);
-    let cells: Vec<Cell> = trainings
-        .chunks(n)
-        .zip(outcomes.chunks(n))
-        .map(|(t, o)| Cell { training: t[0].clone(), at_end: false, outcomes: o.to_vec() })
-        .collect();
-    let mut table = Table::new([
-        "rates",
-        "first rate",
-        "last rate",
-        "distance",
-        "forget ROUGE",
-        "retain ROUGE",
-        "retain loss",
-    ])
-    .with_caption("NGDiff under plain descent, all steps, mean and standard deviation over seeds");
-    for column in 1..7 {
+    let pairs = trainings.chunks(n).zip(outcomes.chunks(n));
+    let cell = |(t, o): (&[Training], &[Outcome])| {
+        Some(Cell { training: t.first()?.clone(), at_end: false, outcomes: o.to_vec() })
+    };
+    Ok(pairs.filter_map(cell).collect())
+}
+
+fn named(rates: Rates) -> &'static str {
+    KINDS.iter().find(|kind| kind.0 == rates).map_or("", |kind| kind.1)
+}
+
+fn table(cells: &[Cell]) -> Table {
+    let heads = ["rates", "first rate", "last rate", "steps"].into_iter();
+    let heads = heads.chain(COMPARED.map(|(name, _)| name)).chain(["forget loss", "retain loss"]);
+    let mut table = Table::new(heads)
+        .with_caption("NGDiff under plain descent, mean and standard deviation over seeds");
+    for column in 1..9 {
         table = table.align(column, Align::Right);
     }
-    let mut plot = Plot::new("Rates").x_label("step").y_label("rate").log_y();
-    for cell in &cells {
-        let shown = |of: fn(&crate::forgetting::Outcome) -> f64| {
+    for cell in cells {
+        let mean = |of: Number| mean_and_std(&cell.values(of)).0;
+        let shown = |of: Number| {
             let (mean, std) = mean_and_std(&cell.values(of));
             mean_std(mean, std)
         };
-        let first = significant(cell.training.rate, 2);
-        let kind = if cell.training.automatic { "automatic" } else { "constant" };
-        table.push_row([
-            kind.to_owned(),
-            first.clone(),
-            shown(|o| o.rates.last().map_or(f64::NAN, |r| r.1)),
-            shown(|o| o.summary.distance),
-            shown(|o| o.summary.forget_rouge),
-            shown(|o| o.summary.retain_rouge),
-            shown(|o| o.summary.retain_loss),
-        ]);
-        if cell.training.automatic {
-            for (seed, outcome) in cell.outcomes.iter().enumerate() {
-                let points = outcome.rates.iter().map(|(step, rate)| (*step as f64, *rate));
-                plot = plot.series(Series::line(format!("from {first}, seed {seed}"), points));
+        let row = [
+            named(cell.training.rates).to_owned(),
+            significant(cell.training.rate, 2),
+            significant(mean(|o| o.rates.last().map_or(f64::NAN, |r| r.1)), 2),
+            significant(mean(|o| o.steps as f64), 3),
+        ];
+        let row = row.into_iter().chain(COMPARED.map(|(_, of)| shown(of)));
+        table.push_row(
+            row.chain([shown(|o| o.summary.forget_loss), shown(|o| o.summary.retain_loss)]),
+        );
+    }
+    table
+}
+
+fn plot(cells: &[Cell]) -> Result<Svg> {
+    let mut plot = Plot::new("Rates").x_label("step").y_label("rate").log_y();
+    for cell in cells.iter().filter(|cell| cell.training.rates != Rates::Constant) {
+        if let Some(outcome) = cell.outcomes.first() {
+            let first = significant(cell.training.rate, 2);
+            let label = format!("{} from {first}", named(cell.training.rates));
+            let points = outcome.rates.iter().map(|(step, rate)| (*step as f64, *rate));
+            plot = plot.series(Series::line(label, points));
+        }
+    }
+    Ok(plot.to_svg()?)
+}
+
+fn claim(cells: &[Cell], rates: Rates, miniature: String, seeds: u64) -> Claim {
+    let of_kind: Vec<&Cell> = cells.iter().filter(|cell| cell.training.rates == rates).collect();
+    let mut checks = Vec::new();
+    if let [good, others @ ..] = &of_kind[..] {
+        for cell in others {
+            for (what, of) in COMPARED {
+                let pairs = cell.values(of).into_iter().zip(good.values(of));
+                checks.push(Check {
+                    what: format!(
+                        "points of {what} between the starts {} and {}",
+                        significant(cell.training.rate, 2),
+                        significant(good.training.rate, 2)
+                    ),
+                    asks: Asks::AtMost(POINTS),
+                    values: pairs.map(|(a, b)| 100.0 * (a - b).abs()).collect(),
+                });
             }
         }
-        let name = format!("{kind}-from-{first}-distance");
-        runs.figure(&name, &cell.values(|o| o.summary.distance), "share", Better::Lower)?;
     }
-    let good = &cells[0];
-    let mut checks = Vec::new();
-    for cell in &cells[1..STARTS.len()] {
-        let parts: [(&str, fn(&crate::forgetting::Outcome) -> f64); 3] = [
-            ("distance", |o| o.summary.distance),
-            ("forget ROUGE", |o| o.summary.forget_rouge),
-            ("retain ROUGE", |o| o.summary.retain_rouge),
-        ];
-        for (what, of) in parts {
-            let pairs = cell.values(of).into_iter().zip(good.values(of));
-            checks.push(Check {
-                what: format!(
-                    "points of {what} between the starts {} and {}",
-                    significant(cell.training.rate, 2),
-                    significant(good.training.rate, 2)
-                ),
-                asks: Asks::AtMost(POINTS),
-                values: pairs.map(|(a, b)| 100.0 * (a - b).abs()).collect(),
-            });
-        }
-    }
-    let claim = Claim {
+    Claim {
         published: "NGDiff paper: with automatic rates the first rate does not matter",
-        miniature: format!(
-            "NGDiff, plain descent, a smoothed fit every tenth of {STEPS} steps, from ten times and a tenth of a good rate, within {POINTS} points"
-        ),
+        miniature,
         command: "cargo xtask bench unlearn --only rates",
         seeds: format!("{seeds}, the same for all"),
         checks,
-    };
-    Ok(Section::new("Automatic rates")
-        .table(&table)
-        .plot(
-            &plot.to_svg()?,
-            "A smoothed rate grows by at most a tenth and shrinks by at most a twentieth every ten steps.",
-        )
-        .section(claim.section()))
+    }
+}
+
+fn record(runs: &Runs<'_>, key: &str, cells: &[Cell]) -> Result<()> {
+    for cell in cells {
+        let (kind, first) = (named(cell.training.rates), significant(cell.training.rate, 1));
+        let name = format!("rates-{key}-{kind}-from-{first}-distance");
+        runs.figure(&name, &cell.values(|o| o.summary.distance), "share", Better::Lower)?;
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use tensor_tree::{Key, Tree};
 use unlearn::batch::Item;
 use unlearn::direction::Direction;
 use unlearn::method::{Method, Recipe};
-use unlearn::run::{Checks, Run, Settings};
+use unlearn::run::{Ceiling, Checks, Run, Settings, Stop};
 use unlearn::text::Sample;
 
 use super::TASK;
@@ -59,7 +59,9 @@ pub(super) fn run(session: &Session) -> Result<Section> {
             batch: ROWS as usize,
             micro_batch: ROWS as usize,
             check_every: u64::MAX,
-            ..Settings::new(method, 1e-5, 1_000_000)
+            // The rows are nonsense, above the loss of a random guess.
+            stop: Stop { forget_ceiling: Ceiling::None, ..Stop::after(u64::MAX) },
+            ..Settings::new(method, 1e-5, 1)
         };
         let checks = Checks::new((&forget[..1], &retain[..1]), 1, &Device::Cpu)?;
         let sets = (&forget[..], &retain[..]);
@@ -75,13 +77,15 @@ pub(super) fn run(session: &Session) -> Result<Section> {
                     return Err(Error::Interrupted);
                 }
                 let started = ThreadTime::now();
-                run.advance(state)?;
+                if run.advance(state)?.is_some() {
+                    return Err(Error::TooFewRuns);
+                }
                 // The first one fills moments.
                 if 0 < round {
                     seconds.push(started.elapsed().as_secs_f64());
                 }
             }
-            task.advance(1);
+            task.advance(u64::from(0 < round));
         }
         Ok(())
     })?;

@@ -13,7 +13,7 @@ use super::TASK;
 use crate::data::Places;
 use crate::error::{Error, Result};
 use crate::forgetting::{
-    Base, Lesson, Outcome, Part, Published, Shown, Start, Summary, Training, World, unlearn,
+    Base, Lesson, Outcome, Part, Published, Rates, Shown, Start, Summary, Training, World, unlearn,
 };
 use crate::session::{Session, Spread};
 use crate::task::jobs::worker;
@@ -141,7 +141,7 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
                 method: (*method).to_owned(),
                 base: Base::AdamW,
                 rate: *rate,
-                automatic: false,
+                rates: Rates::Constant,
                 steps: with.steps,
                 batch: with.batch,
                 micro_batch: with.micro_batch,

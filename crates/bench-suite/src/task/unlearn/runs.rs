@@ -7,7 +7,7 @@ use tape_nn::net::Gpt;
 
 use super::{Scale, TASK, TUNING_SEED};
 use crate::error::{Error, Result};
-use crate::forgetting::{Base, Outcome, Training, World, made, unlearn};
+use crate::forgetting::{Base, Outcome, Rates, Training, World, made, unlearn};
 use crate::session::{Session, Spread};
 use crate::task::curves::mean_and_std;
 use crate::task::jobs::{Jobs, worker};
@@ -45,7 +45,7 @@ impl<'s> Runs<'s> {
             method: method.to_owned(),
             base: Base::AdamW,
             rate,
-            automatic: false,
+            rates: Rates::Constant,
             steps: self.scale.steps,
             batch: self.scale.batch,
             micro_batch: 8,
