@@ -8,5 +8,5 @@ mod world;
 
 pub use outcome::{Outcome, Shown, Summary};
 pub use real::{Part, Published};
-pub use training::{Base, Rates, TASK_VECTOR, Training, unlearn};
-pub use world::{Lesson, Made, Start, World, made};
+pub use training::{Base, Rates, TASK_VECTOR, Training, unlearn, unlearned};
+pub use world::{Kept, Lesson, Made, Start, World, made};

@@ -26,6 +26,8 @@ pub struct Exam {
     pub holdout: Vec<Row>,
     /// Multiple-choice questions in the place of MMLU.
     pub questions: Questions,
+    /// How an option is chosen: the most probable one in the shared task; for each token where options have unequal lengths.
+    pub rule: Rule,
     /// Other sets that count for utility alone, by name, such as `real_authors` and `world_facts` of TOFU.
     pub others: Vec<(String, Vec<Row>)>,
     /// Most tokens of a generation.
@@ -45,6 +47,7 @@ impl Exam {
             retain,
             holdout: Vec::new(),
             questions: Questions::made()?,
+            rule: Rule::MostProbable,
             others: Vec::new(),
             max_new: 256,
             generate: true,
@@ -80,7 +83,7 @@ impl Exam {
         let others: Result<Vec<SetResult>> =
             self.others.iter().map(|(name, rows)| set(name, rows)).collect();
         let others = others?;
-        let (members, nonmembers) = self.documents();
+        let (members, nonmembers) = self.documents(subject.join);
         let losses = |texts: &[String]| subject.document_losses(texts);
         let (members, nonmembers) = if nonmembers.is_empty() {
             (Vec::new(), Vec::new())
@@ -88,7 +91,7 @@ impl Exam {
             (losses(&members)?, losses(&nonmembers)?)
         };
         let options = subject.options(&self.questions)?;
-        let accuracy = self.questions.accuracy(&options, Rule::MostProbable)?;
+        let accuracy = self.questions.accuracy(&options, self.rule)?;
         Ok(Findings {
             forget,
             retain,
@@ -96,18 +99,20 @@ impl Exam {
             members,
             nonmembers,
             questions: self.questions.label(),
+            rule: self.rule,
             accuracy: accuracy.score.value(),
             join: subject.join.to_string(),
+            max_new: self.generate.then_some(self.max_new),
         })
     }
 
-    /// Whole documents of the forget set and held out.
-    pub(crate) fn documents(&self) -> (Vec<String>, Vec<String>) {
+    /// Whole documents of the forget set and held out, as texts that a model was taught with this join.
+    pub(crate) fn documents(&self, join: Join) -> (Vec<String>, Vec<String>) {
         let of = |rows: &[Row], task: Option<&str>| -> Vec<String> {
             rows.iter()
                 .filter(|row| task.is_none() || row.task.as_deref() == task)
                 .filter(|row| row.kind != Kind::Question)
-                .map(|row| Join::Space.text(&row.input, &row.output))
+                .map(|row| join.text(&row.input, &row.output))
                 .collect()
         };
         let third = (of(&self.forget, Some("Task3")), of(&self.holdout, Some("Task3")));
@@ -120,7 +125,7 @@ impl Exam {
         }
         // Sets of questions alone: each is a document with its answer.
         let each = |rows: &[Row]| -> Vec<String> {
-            rows.iter().map(|row| Join::Space.text(&row.input, &row.output)).collect()
+            rows.iter().map(|row| join.text(&row.input, &row.output)).collect()
         };
         (each(&self.forget), each(&self.holdout))
     }

@@ -1,6 +1,6 @@
 //! Methods of unlearning: a loss to forget by, a loss to keep by, and how their gradients become one direction.
 
-use crate::direction::{Direction, Gram};
+use crate::direction::{Coefficients, Direction, Gram};
 use crate::loss::{Loss, Positions};
 use crate::objective::{DpoScale, ForgetLoss, TokenLoss};
 use crate::{Error, Result};
@@ -52,6 +52,21 @@ impl Recipe {
         self != Recipe::Fixed(Direction::Retain)
     }
 
+    /// What the losses are weighted with where they are added up: those of a fixed sum, else 1 for each that is used.
+    #[must_use]
+    pub fn weights(self) -> Coefficients {
+        match self {
+            Recipe::Fixed(Direction::Sum { retain, forget }) => Coefficients { retain, forget },
+            Recipe::Fixed(Direction::Weighted { retain }) => {
+                Coefficients { retain, forget: 1.0 - retain }
+            }
+            _ => Coefficients {
+                retain: f64::from(u8::from(self.uses_retain())),
+                forget: f64::from(u8::from(self.uses_forget())),
+            },
+        }
+    }
+
     /// The direction of a step; `draws` are two draws of a standard normal.
     #[must_use]
     pub fn direction(self, method: &Method, values: Values, draws: [f64; 2]) -> Direction {
@@ -70,30 +85,44 @@ impl Recipe {
 }
 
 /// Names of [`Method::named`], with what they are.
-pub const METHODS: [(&str, &str); 24] = [
+pub const METHODS: [(&str, &str); 26] = [
     ("retain", "ordinary training on what is kept"),
     ("ga", "gradient ascent on what is forgotten, without anything kept"),
     ("gdiff", "gradient difference, both losses with weight 1/2"),
     ("gdiff-0.9", "gradient difference, nine tenths of the weight on what is kept"),
     ("gdiff-0.1", "gradient difference, a tenth of the weight on what is kept"),
     ("kl", "gradient ascent, with a divergence to the first model on what is kept"),
-    ("npo", "negative preference optimization, beta 0.1"),
-    ("npo-kl", "the same with a divergence on what is kept"),
-    ("simnpo", "negative preferences normalized by length, beta 4.5, weight 1/8"),
-    ("dpo", "preference of a refusal, beta 0.1"),
-    ("idk", "learning refusals"),
-    ("wga", "gradient ascent weighted by probability"),
-    ("satimp", "ascent weighted by saturation and importance, weight 0.1"),
+    ("npo", "negative preference optimization, beta 0.1, and the language loss on what is kept"),
+    ("npo-kl", "the same with a divergence to the first model on what is kept"),
+    (
+        "simnpo",
+        "negative preferences normalized by length, beta 4.5, weight 1/8, and the language loss on what is kept",
+    ),
+    ("dpo", "preference of a refusal, beta 0.1, and the language loss on what is kept"),
+    (
+        "idk",
+        "learning refusals, and the language loss on what is kept: two means, where TOFU takes one over both",
+    ),
+    ("wga", "gradient ascent weighted by probability, and the language loss on what is kept"),
+    (
+        "satimp",
+        "ascent weighted by saturation and importance, weight 0.1, and the language loss on what is kept",
+    ),
     ("undial", "self-distillation from adjusted logits, nothing kept"),
-    ("ceu", "cross-entropy to the model's own other tokens"),
+    ("ceu", "cross-entropy to the model's own other tokens, and the language loss on what is kept"),
     ("lossnorm", "both gradients divided by their losses"),
     ("rlw", "random weights at each step"),
     ("pcgrad", "gradients without what conflicts"),
+    (
+        "pcgrad-one-sided",
+        "the same for the forget gradient alone, without a test of conflict, as the NGDiff paper prints it",
+    ),
     ("imtl-g", "equal projections on both gradients"),
     ("mgda", "the shortest vector between both gradients"),
     ("ngdiff", "normalized gradient difference"),
     ("blur", "retain gradient without its part along the forget gradient, on NPO, gamma 1"),
     ("blur-ga", "the same on gradient ascent"),
+    ("blur-scaled", "the same as for RMU, the projected retain gradient 1000 times, on NPO"),
     ("blur-swapped", "forget gradient without its part along the retain gradient, on NPO"),
 ];
 
@@ -143,10 +172,12 @@ impl Method {
             "lossnorm" => Method { forget: ascent, retain: nll, recipe: Recipe::LossNorm },
             "rlw" => Method { forget: ascent, retain: nll, recipe: Recipe::Random },
             "pcgrad" => of(ascent, nll, Direction::PcGrad),
+            "pcgrad-one-sided" => of(ascent, nll, Direction::PcGradOneSided),
             "imtl-g" => of(ascent, nll, Direction::ImtlG),
             "mgda" => of(ascent, nll, Direction::Mgda),
             "ngdiff" => of(ascent, nll, Direction::NgDiff),
             "blur" => of(npo, nll, Direction::Blur { gamma: 1.0 }),
+            "blur-scaled" => of(npo, nll, Direction::BlurScaled { alpha: 1000.0 }),
             "blur-ga" => of(ascent, nll, Direction::Blur { gamma: 1.0 }),
             "blur-swapped" => of(npo, nll, Direction::BlurSwapped { gamma: 1.0 }),
             _ => return Err(Error::UnknownMethod { got: name.to_owned() }),

@@ -84,7 +84,7 @@ pub struct OptionScore {
 }
 
 /// How an option is chosen. Of equal ones the first is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Rule {
     /// The most probable completion, as in the shared task.
     MostProbable,

@@ -62,15 +62,17 @@ impl Preparing<'_> {
         }
         let (sample, cut) = self.encoder.encode(&prompt, &answer)?;
         out.n_cut += usize::from(cut);
-        out.items.push(self.with_refusal(number, &prompt, sample)?);
+        out.items.push(self.with_refusal(number, &row.input, sample)?);
         out.rows.push(number);
         Ok(())
     }
 
-    fn with_refusal(&self, number: usize, prompt: &str, sample: Sample) -> Result<Item> {
+    /// With a refusal in the place of the answer: joined to the input as the answer is.
+    fn with_refusal(&self, number: usize, input: &str, sample: Sample) -> Result<Item> {
         let mut item = Item::from(sample);
         if let Some(refusal) = self.refusal(number) {
-            let (refusal, _) = self.encoder.encode(prompt, refusal)?;
+            let (prompt, answer) = self.join.parts(input, refusal);
+            let (refusal, _) = self.encoder.encode(&prompt, &answer)?;
             item.refusal = Some(refusal);
         }
         Ok(item)

@@ -1,5 +1,5 @@
 //! Whether forgetting survives what happens to a model later and what the curious try: relearning from a few documents, rounding of
-//! weights, other words, many attempts, membership inference. Everything is set beside gold, a model that never saw the forget set.
+//! weights, other words, many attempts, membership inference. All but rounding is set beside gold, a model that never saw the forget set.
 //!
 //! | question | settings | result |
 //! | --- | --- | --- |

@@ -102,7 +102,10 @@ impl Encoder<'_> {
         let before = self.tokenizer.encode(prompt, true)?;
         let same = tokens.iter().zip(&before).take_while(|(a, b)| a == b).count();
         let mut n_prompt = if prompt.is_empty() { same.min(before.len()) } else { same };
-        tokens.extend(self.end);
+        // One end: a template may have written it already.
+        if self.end.is_some() && tokens.last().copied() != self.end {
+            tokens.extend(self.end);
+        }
         let cut = self.most < tokens.len();
         if cut {
             if self.over_long == OverLong::Refuse {

@@ -9,18 +9,21 @@ use tape_nn::net::LanguageModel;
 use tensor_tree::{AdamW, Losses, Pass, Reduction, Tree};
 
 use crate::batch::{Batch, Item};
+use crate::direction::Coefficients;
 use crate::feed::{Anchor, Feed, Pairing};
 use crate::loss::Objective;
 use crate::method::Method;
 use crate::{Error, Result};
 
-/// `retain loss + loss to forget by`, as one number.
+/// `a * retain loss + b * loss to forget by`, as one number.
 #[derive(Debug)]
 pub struct Total<'a, M: ?Sized> {
     /// The retain loss.
     pub retain: Objective<'a, M>,
     /// The loss to forget by.
     pub forget: Objective<'a, M>,
+    /// What both are weighted with: [`crate::method::Recipe::weights`].
+    pub weights: Coefficients,
 }
 
 /// Rows of both sets.
@@ -38,7 +41,7 @@ impl<M: LanguageModel + ?Sized> tensor_tree::Objective for Total<'_, M> {
     fn losses(&self, params: &Tree, pair: &Pair, _: Pass) -> tensor_tree::Result<Losses> {
         let retain = self.retain.value(params, &pair.retain).map_err(Error::into_tree)?;
         let forget = self.forget.value(params, &pair.forget).map_err(Error::into_tree)?;
-        one(retain.loss + forget.loss)
+        one(self.weights.retain * retain.loss + self.weights.forget * forget.loss)
     }
 }
 
@@ -52,8 +55,9 @@ impl<M: LanguageModel + ?Sized> tensor_tree::Differentiable for Total<'_, M> {
     ) -> tensor_tree::Result<(Losses, Tree)> {
         let retain = self.retain.gradient(params, &pair.retain).map_err(Error::into_tree)?;
         let forget = self.forget.gradient(params, &pair.forget).map_err(Error::into_tree)?;
-        let gradient = retain.gradient.add_scaled(1.0, &forget.gradient)?;
-        Ok((one(retain.loss + forget.loss)?, gradient))
+        let Coefficients { retain: a, forget: b } = self.weights;
+        let gradient = retain.gradient.lin_comb(a, b, &forget.gradient)?;
+        Ok((one(a * retain.loss + b * forget.loss)?, gradient))
     }
 }
 
@@ -98,7 +102,11 @@ impl Choosing {
         device: &Device,
     ) -> Result<Choice> {
         let objective = |loss| Objective { model, frozen, loss };
-        let total = Total { retain: objective(method.retain), forget: objective(method.forget) };
+        let total = Total {
+            retain: objective(method.retain),
+            forget: objective(method.forget),
+            weights: method.recipe.weights(),
+        };
         let feed = Feed {
             n_forget: forget.len(),
             n_retain: retain.len(),

@@ -79,8 +79,9 @@ impl Published {
             Ok(data::rows(&folder.join(format!("{name}.jsonl")))?.rows)
         };
         let join = Join::QuestionAnswer;
-        let forget = last(self.fitting(read("forget01_perturbed")?, join, part.most)?, part.forget);
-        let kept = first(self.fitting(read("retain_perturbed")?, join, part.most)?, part.retain);
+        let (forget, long) = self.fitting(read("forget01_perturbed")?, join, part.most)?;
+        let (kept, more_long) = self.fitting(read("retain_perturbed")?, join, part.most)?;
+        let (forget, kept) = (last(forget, part.forget), first(kept, part.retain));
         // In the middle of the set: authors of whom no row is taught.
         let held_out: Vec<Row> = read("full")?.into_iter().skip(3_700).take(part.others).collect();
         let others = ["real_authors", "world_facts"].map(|name| -> Result<(String, Vec<Row>)> {
@@ -94,7 +95,7 @@ impl Published {
             max_new: part.max_new,
             ..Exam::new(forget, examined)?
         };
-        Ok(self.start("tofu", join, exam, more, lesson))
+        Ok(self.start("tofu", exam, more, (join, lesson, long + more_long)))
     }
 
     /// LUME: documents of each task, in the order of the files.
@@ -104,26 +105,27 @@ impl Published {
     pub fn lume(self, places: &Places, part: &Part, lesson: Lesson) -> Result<Start<Llama>> {
         let folder = places.folder_of("lume")?;
         let join = Join::Space;
-        let read = |name: &str| -> Result<Vec<Row>> {
+        let read = |name: &str| -> Result<(Vec<Row>, usize)> {
             let rows = data::rows(&folder.join(format!("{name}.jsonl")))?.rows;
             self.fitting(rows, join, part.most)
         };
-        let all = read("forget")?;
+        let (all, long) = read("forget")?;
         let forget = documents(&all, part.forget, 0);
         // Never taught, of the same split, as the shared task's are of none.
         let held_out: Vec<Row> = documents(&all, part.others, part.forget)
             .into_iter()
             .filter(|row| row.task.as_deref() == Some("Task3"))
             .collect();
-        let kept = documents(&read("retain")?, part.retain, 0);
+        let (kept, more_long) = read("retain")?;
+        let kept = documents(&kept, part.retain, 0);
         let shown = documents(&kept, part.examined, 0);
         let more: Vec<Row> = kept.into_iter().filter(|row| !shown.contains(row)).collect();
         let exam = Exam { holdout: held_out, max_new: part.max_new, ..Exam::new(forget, shown)? };
-        Ok(self.start("lume", join, exam, more, lesson))
+        Ok(self.start("lume", exam, more, (join, lesson, long + more_long)))
     }
 
-    /// Rows of documents all of whose rows fit.
-    fn fitting(&self, rows: Vec<Row>, join: Join, most: usize) -> Result<Vec<Row>> {
+    /// Rows of documents all of whose rows fit, and how many documents do not.
+    fn fitting(&self, rows: Vec<Row>, join: Join, most: usize) -> Result<(Vec<Row>, usize)> {
         let most = most.min(self.model.positions());
         let mut long = BTreeSet::new();
         for row in &rows {
@@ -132,21 +134,21 @@ impl Published {
                 long.insert(row.document().to_owned());
             }
         }
-        Ok(rows.into_iter().filter(|row| !long.contains(row.document())).collect())
+        let n = long.len();
+        Ok((rows.into_iter().filter(|row| !long.contains(row.document())).collect(), n))
     }
 
     fn start(
         self,
         rows: &str,
-        join: Join,
         exam: Exam,
         more: Vec<Row>,
-        lesson: Lesson,
+        (join, lesson, n_long): (Join, Lesson, usize),
     ) -> Start<Llama> {
         let Published { name, model, params, tokenizer, end } = self;
         let name = format!("{name}-{rows}");
         let exam_batch = 32;
-        Start { name, model, params, tokenizer, end, join, exam, more, lesson, exam_batch }
+        Start { name, model, params, tokenizer, end, join, exam, more, lesson, exam_batch, n_long }
     }
 }
 

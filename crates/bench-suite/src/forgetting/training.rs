@@ -1,5 +1,7 @@
 //! A method at work.
 
+use std::time::Instant;
+
 use candle_core::Device;
 use cpu_time::ThreadTime;
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use tensor_tree::{AdamW, Key, Schedule, Sgd, Tree};
 use unlearn::auto_rate::{gen_raw, gen_smoothed};
 use unlearn::batch::Item;
 use unlearn::exam::SetResult;
+use unlearn::feed::Anchor;
 use unlearn::loss::Reference;
 use unlearn::method::Method;
 use unlearn::run::{Ceiling, Checks, Ended, Optimizer, Rate, Run, Settings, State, Stop};
@@ -73,7 +76,21 @@ pub struct Training {
     pub seed: u64,
 }
 
-/// Unlearns on one thread. `stop` is asked before every step.
+/// A run that is over.
+struct Done<M> {
+    model: M,
+    trained: Trained,
+    params: Tree,
+    frozen: Tree,
+    state: State,
+    ended: Ended,
+    n_skipped: u64,
+    did_nothing: Option<String>,
+    cpu_s: f64,
+    wall_s: f64,
+}
+
+/// Unlearns, and examines what is left. `stop` is asked before every step.
 ///
 /// # Errors
 /// [`Error::Interrupted`] once `stop` says so; those of models and rows.
@@ -82,21 +99,58 @@ pub fn unlearn<M: LanguageModel + Clone>(
     training: &Training,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Outcome> {
+    let done = steps(world, training, stop)?;
+    let found = world.found(&done.model, (&done.params, &done.frozen), stop)?;
+    Ok(Outcome {
+        summary: Summary::of(&found, &world.of_gold, world.of_target.accuracy)?,
+        steps: done.state.step(),
+        ended: named(done.ended),
+        n_skipped: done.n_skipped,
+        did_nothing: done.did_nothing,
+        checks: done.state.checks().to_vec(),
+        rates: rates(&done.state),
+        raised: raised(&done.state),
+        shown: Shown::some(&found),
+        cpu_s: done.cpu_s,
+        wall_s: done.wall_s,
+    })
+}
+
+/// The whole model that [`unlearn`] ends with.
+///
+/// # Errors
+/// As [`unlearn`].
+pub fn unlearned<M: LanguageModel + Clone>(
+    world: &World<M>,
+    training: &Training,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Tree> {
+    let done = steps(world, training, stop)?;
+    Ok(done.trained.merge(&done.params, &done.frozen)?)
+}
+
+fn steps<M: LanguageModel + Clone>(
+    world: &World<M>,
+    training: &Training,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Done<M>> {
     let takes_off = training.method == TASK_VECTOR;
     let method = Method::named(if takes_off { "retain" } else { &training.method })?;
+    let (wall, cpu) = (Instant::now(), ThreadTime::now());
     let trained = training.trained();
     let mut model = world.model.clone();
     let device = Device::Cpu;
     let key = Key::from_seed(training.seed);
     let parts = trained.split(&mut model, world.target.clone(), key, &device)?;
     let (forget, mut retain) = filled(world, &method)?;
+    let mut settings = settings(world, training, method);
     if takes_off {
+        // Each row once in an epoch.
+        settings.anchor = Anchor::Retain;
         retain.clone_from(&forget);
     }
-    let settings = settings(world, training, method);
     let checks = Checks::new((&forget, &retain), training.micro_batch, &device)?;
     let run = Run::new((&model, &parts.frozen), (&forget, &retain), checks, settings, &device)?;
-    let started = ThreadTime::now();
     let mut state = run.init(parts.trainable)?;
     let ended = loop {
         if stop() {
@@ -106,24 +160,25 @@ pub fn unlearn<M: LanguageModel + Clone>(
             break ended;
         }
     };
-    let cpu_s = started.elapsed().as_secs_f64();
     let mut last = run.outcome(&mut state)?;
     if takes_off {
         last.params = task_vector::subtract(&world.target, &last.params, FACTOR)?;
     }
-    let found = world.found(&model, (&last.params, &parts.frozen), stop)?;
-    let summary = Summary::of(&found, &world.of_gold)?;
-    Ok(Outcome {
-        summary,
-        steps: state.step(),
-        ended: named(ended),
+    // Of a task vector that would be said of the learning, before it is taken off.
+    let did_nothing = last.no_op.filter(|_| !takes_off).map(|why| why.to_string());
+    let (cpu_s, wall_s) = (cpu.elapsed().as_secs_f64(), wall.elapsed().as_secs_f64());
+    drop(run);
+    Ok(Done {
+        model,
+        trained,
+        params: last.params,
+        frozen: parts.frozen,
+        state,
+        ended,
         n_skipped: last.n_skipped,
-        did_nothing: last.no_op.map(|why| why.to_string()),
-        checks: state.checks().to_vec(),
-        rates: rates(&state),
-        raised: raised(&state),
-        shown: Shown::some(&found),
+        did_nothing,
         cpu_s,
+        wall_s,
     })
 }
 

@@ -1,6 +1,7 @@
 //! A target, its gold model and the rows they differ in.
 
 use std::path::Path;
+use std::time::Instant;
 
 use candle_core::{DType, Device};
 use tape_nn::Builder;
@@ -11,9 +12,10 @@ use tensor_tree::{Key, Schedule, StateReader, StateWriter, Tree};
 use unlearn::batch::Item;
 use unlearn::exam::{Exam, Findings, Subject};
 use unlearn::made::{PerTask, Settings as MadeSettings, World as MadeWorld};
+use unlearn::multiple_choice::Rule;
 use unlearn::prepare::Preparing;
 use unlearn::row::{Join, Row};
-use unlearn::run::{Checks, Rate, Run, Settings};
+use unlearn::run::{Checks, Ended, Rate, Run, Settings};
 use unlearn::text::{Encoder, OverLong};
 use unlearn::trained::Trained;
 
@@ -64,8 +66,21 @@ pub struct World<M> {
     pub of_target: Findings,
     /// What is found of the gold model.
     pub of_gold: Findings,
+    /// Seconds that the lessons of both took.
+    pub lessons_s: [f64; 2],
     /// Rows at once in an exam.
     pub exam_batch: usize,
+}
+
+/// Where taught models are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// Commit of the sources.
+    pub commit: &'a str,
+    /// Whether models of an earlier call are used.
+    pub resume: bool,
 }
 
 /// What a world is made of before anything is learned.
@@ -90,18 +105,17 @@ pub struct Start<M> {
     pub lesson: Lesson,
     /// Rows at once in an exam.
     pub exam_batch: usize,
+    /// Documents that were passed over because they are too long.
+    pub n_long: usize,
 }
 
 impl<M: LanguageModel + Clone> Start<M> {
-    /// Teaches target and gold model, or reads them from `folder` if they were taught before at the same `commit`.
+    /// Teaches target and gold model and keeps them in the folder; or reads them from there, if that is wanted and they were taught at the
+    /// same commit.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once `stop` says so; those of rows, models and files.
-    pub fn taught(
-        self,
-        (folder, commit): (&Path, &str),
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<World<M>> {
+    /// [`Error::Interrupted`] once `stop` says so; [`Error::Worker`] for a lesson that ends early; those of rows, models and files.
+    pub fn taught(self, kept: &Kept<'_>, stop: &(dyn Fn() -> bool + Sync)) -> Result<World<M>> {
         let items = |rows: &[Row]| items((&self.tokenizer, self.end), &self.model, self.join, rows);
         let forget = items(&self.exam.forget)?;
         let mut retain = items(&self.exam.retain)?;
@@ -109,21 +123,30 @@ impl<M: LanguageModel + Clone> Start<M> {
             retain.extend(items(&self.more)?);
         }
         let both: Vec<Item> = forget.iter().chain(&retain).cloned().collect();
-        let learned = |which: &str, items: &[Item]| -> Result<Tree> {
-            let file = folder.join(format!("{}-{which}.safetensors", self.name));
-            let lesson = format!("{commit} {:?} {}", self.lesson, items.len());
+        let learned = |which: &str, items: &[Item]| -> Result<(Tree, f64)> {
+            let file = kept.folder.join(format!("{}-{which}.safetensors", self.name));
+            let lesson = format!("{} {:?} {}", kept.commit, self.lesson, items.len());
             let header = Header { kind: "bench-suite/unlearn".into(), config: lesson };
-            if let Ok(state) = checkpoint::read(&file, &header) {
-                return Ok(StateReader::new(&state).tree("params")?);
+            // Sources that are not committed may have changed under the same name.
+            if kept.resume
+                && !kept.commit.ends_with('+')
+                && let Ok(state) = checkpoint::read(&file, &header)
+            {
+                let mut from = StateReader::new(&state);
+                return Ok((from.tree("params")?, from.number("seconds")?));
             }
+            let started = Instant::now();
             let params = self.lesson.teach(&self.model, self.params.clone(), items, stop)?;
+            let seconds = started.elapsed().as_secs_f64();
             let mut out = StateWriter::new();
             out.tree("params", &params)?;
+            out.number("seconds", seconds)?;
             report::atomic::create_parent(&file)?;
             checkpoint::write(&file, &header, &out.finish())?;
-            Ok(params)
+            Ok((params, seconds))
         };
-        let (target, gold) = (learned("target", &both)?, learned("gold", &retain)?);
+        let (target, target_s) = learned("target", &both)?;
+        let (gold, gold_s) = learned("gold", &retain)?;
         let (of_target, of_gold) = (self.found(&target, stop)?, self.found(&gold, stop)?);
         let Start { name, model, tokenizer, end, join, exam, exam_batch, .. } = self;
         Ok(World {
@@ -139,6 +162,7 @@ impl<M: LanguageModel + Clone> Start<M> {
             exam,
             of_target,
             of_gold,
+            lessons_s: [target_s, gold_s],
             exam_batch,
         })
     }
@@ -195,10 +219,17 @@ impl Lesson {
         let run =
             Run::new((&model, &parts.frozen), (items, items), checks, settings, &Device::Cpu)?;
         let mut state = run.init(parts.trainable)?;
-        while run.advance(&mut state)?.is_none() {
+        let ended = loop {
+            if let Some(ended) = run.advance(&mut state)? {
+                break ended;
+            }
             if stop() {
                 return Err(Error::Interrupted);
             }
+        };
+        if ended != Ended::Steps {
+            let reason = format!("a lesson ended early: {ended:?}, expected all its steps");
+            return Err(Error::Worker { reason });
         }
         Ok(self.trained.merge(state.params(), &parts.frozen)?)
     }
@@ -289,8 +320,6 @@ pub struct Made {
     pub steps: u64,
     /// Their rate.
     pub rate: f64,
-    /// Most tokens of an answer in an exam.
-    pub max_new: usize,
 }
 
 /// A world of made rows: other people, another tokenizer and another network for each seed.
@@ -309,21 +338,26 @@ pub fn made(size: &Made, seed: u64) -> Result<Start<Gpt>> {
     let all = world.forget.iter().chain(&world.retain);
     let texts: Vec<String> = all.map(|row| join.text(&row.input, &row.output)).collect();
     let tokenizer = Tokenizer::train(texts.iter().map(String::as_str), size.vocab)?;
-    let mut longest = 0;
-    for text in &texts {
+    // Every answer of both sets can be written to its end.
+    let (mut longest, mut max_new) = (0, 0);
+    for (row, text) in world.forget.iter().chain(&world.retain).zip(&texts) {
         longest = longest.max(tokenizer.encode(text, true)?.len());
+        let (_, answer) = join.parts(&row.input, &row.output);
+        max_new = max_new.max(tokenizer.encode(&answer, false)?.len() + 1);
     }
     let builder = Builder::init(Key::from_seed(seed), DType::F32, &Device::Cpu);
     let config = GptConfig {
         tied: true,
-        ..GptConfig::new(tokenizer.n_tokens(), longest + size.max_new, size.width, size.blocks, 4)
+        ..GptConfig::new(tokenizer.n_tokens(), longest + max_new, size.width, size.blocks, 4)
     };
     let model = Gpt::new(&config, builder.vb())?;
     let end = tokenizer.id("</s>");
     let exam = Exam {
         holdout: world.holdout,
         questions: world.questions,
-        max_new: size.max_new,
+        max_new,
+        // Names, places and prizes have unequal lengths.
+        rule: Rule::MostProbablePerToken,
         ..Exam::new(world.forget, world.retain)?
     };
     Ok(Start {
@@ -343,5 +377,6 @@ pub fn made(size: &Made, seed: u64) -> Result<Start<Gpt>> {
             trained: Trained::Full,
         },
         exam_batch: 64,
+        n_long: 0,
     })
 }

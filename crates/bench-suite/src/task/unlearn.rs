@@ -6,6 +6,7 @@ mod cost;
 mod methods;
 mod plots;
 mod real;
+mod robust;
 mod runs;
 
 use report::html::Section;
@@ -30,7 +31,6 @@ const SMALL: Made = Made {
     blocks: 2,
     steps: 500,
     rate: 3e-3,
-    max_new: 40,
 };
 /// Two million parameters.
 const LARGE: Made = Made {
@@ -42,7 +42,6 @@ const LARGE: Made = Made {
     blocks: 4,
     steps: 1500,
     rate: 1e-3,
-    max_new: 40,
 };
 
 /// What a call of the task runs at.
@@ -92,6 +91,9 @@ pub(super) fn run(session: &Session) -> Result<Section> {
     }
     if session.full && (session.wants("smollm2-tofu") || session.wants("smollm2-lume")) {
         section = section.section(real::large(session)?);
+    }
+    if session.wants("robust") {
+        section = section.section(robust::run(&mut runs)?);
     }
     if session.wants("cost") {
         section = section.section(cost::run(session)?);

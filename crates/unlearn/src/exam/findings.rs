@@ -25,10 +25,14 @@ pub struct Findings {
     pub nonmembers: Vec<f64>,
     /// Which multiple-choice questions were asked.
     pub questions: String,
+    /// How an option was chosen.
+    pub rule: Rule,
     /// The share that was answered rightly, a mean over subjects.
     pub accuracy: f64,
     /// How input and output were joined.
     pub join: String,
+    /// Most tokens of a generation; absent where nothing was generated.
+    pub max_new: Option<usize>,
 }
 
 /// How far a model is from another, in one number that both have.
@@ -56,7 +60,7 @@ impl Findings {
     /// # Errors
     /// [`Error::OutOfRange`] if it is no share.
     pub fn accuracy(&self) -> Result<Score> {
-        let (questions, rule) = (self.questions.clone(), Rule::MostProbable);
+        let (questions, rule) = (self.questions.clone(), self.rule);
         Score::new(self.accuracy, Definition::Accuracy { questions, rule })
     }
 
@@ -111,18 +115,55 @@ impl Findings {
         test.quality(&ratios(self)?, &ratios(gold)?)
     }
 
-    /// Every share in [0, 1] that both models have, with its distance. Their mean is how far the model is from the other one.
+    /// Whether both models sat the same exam: the same rows, questions and rules.
     ///
     /// # Errors
-    /// [`Error::DifferentDefinitions`] if both were asked other questions or in another way; [`Error::OutOfRange`] for findings from a file
-    /// that are no shares or losses.
-    pub fn distances(&self, gold: &Findings) -> Result<Vec<Distance>> {
-        for (left, right) in [(&self.questions, &gold.questions), (&self.join, &gold.join)] {
+    /// [`Error::DifferentDefinitions`] with what differs first.
+    pub fn same_exam(&self, other: &Findings) -> Result<()> {
+        let max_new = |f: &Findings| match f.max_new {
+            Some(n) => format!("generations of at most {n} tokens"),
+            None => "no generations".into(),
+        };
+        let rows = |set: &SetResult| -> Vec<(String, String)> {
+            set.rows.iter().map(|row| (row.id.clone(), row.output.clone())).collect()
+        };
+        let of = |f: &Findings| {
+            [
+                format!("questions {}", f.questions),
+                f.rule.to_string(),
+                format!("join {}", f.join),
+                max_new(f),
+                format!("{} members and {} others", f.members.len(), f.nonmembers.len()),
+            ]
+        };
+        for (left, right) in of(self).into_iter().zip(of(other)) {
             if left != right {
-                let (left, right) = (left.clone(), right.clone());
                 return Err(Error::DifferentDefinitions { left, right });
             }
         }
+        for (a, b) in [(&self.forget, &other.forget), (&self.retain, &other.retain)] {
+            let (left, right) = (rows(a), rows(b));
+            if left != right {
+                let at = left.iter().zip(&right).position(|(a, b)| a != b);
+                let at = at.unwrap_or(left.len().min(right.len()));
+                let of = |rows: &[(String, String)], name: &str| match rows.get(at) {
+                    Some((id, output)) => format!("row `{id}` of the {name} set, `{output}`"),
+                    None => format!("{} rows of the {name} set", rows.len()),
+                };
+                let (left, right) = (of(&left, &a.name), of(&right, &b.name));
+                return Err(Error::DifferentDefinitions { left, right });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every share in [0, 1] that both models have, with its distance. Their mean is how far the model is from the other one.
+    ///
+    /// # Errors
+    /// As [`Self::same_exam`]; [`Error::OutOfRange`] for findings from a file
+    /// that are no shares or losses.
+    pub fn distances(&self, gold: &Findings) -> Result<Vec<Distance>> {
+        self.same_exam(gold)?;
         type Number = fn(&Findings) -> Result<f64>;
         let numbers: [(&'static str, Number); 12] = [
             ("forget ROUGE-L recall", |f| Ok(f.forget.rouge()?.value())),

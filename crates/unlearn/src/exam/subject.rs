@@ -113,8 +113,8 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
     }
 
     /// What the model writes after each row's prompt. The token that ends an answer is added to those of `settings` that stop it. A prompt
-    /// that fills more than the model's positions loses tokens at its beginning, as in losses, and enough of them that half of the
-    /// positions, or the most new tokens if they are fewer, are left for the answer.
+    /// loses tokens at its beginning, as in losses, until half of the model's positions, or the most new tokens if they are fewer, are
+    /// left for the answer.
     ///
     /// # Errors
     /// [`tape_nn::Error::Stopped`]; those of the model and the tokenizer.
@@ -131,7 +131,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         let prompt = |row: &Row| {
             let (prompt, _) = self.join.parts(&row.input, &row.output);
             let tokens = self.tokenizer.encode(&prompt, true)?;
-            let fits = tokens.len() <= self.model.positions();
+            let fits = tokens.len() + room <= self.model.positions();
             if fits { Ok(tokens) } else { self.encoder().prompt(&prompt, room + 1) }
         };
         let prompts = rows.iter().map(prompt).collect::<Result<Vec<Vec<u32>>>>()?;

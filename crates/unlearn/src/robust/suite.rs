@@ -88,7 +88,7 @@ impl Robustness {
             })?),
             None => None,
         };
-        let (members, nonmembers) = exam.documents();
+        let (members, nonmembers) = exam.documents(models.unlearned.join);
         let membership = match self.membership {
             Some(test) if !nonmembers.is_empty() => {
                 Some(test.run(models, (&members, &nonmembers), go_on)?)

@@ -287,7 +287,7 @@ fn rows_are_asked_in_other_words_of_both_models() {
 fn members_show_in_the_target_and_gold_beside_itself_leaks_nothing() {
     let of = |unlearned: &Tree| {
         with_models(unlearned, |world, models| {
-            let (members, others) = world.exam.documents();
+            let (members, others) = world.exam.documents(Join::Space);
             let documents = (&members[..], &others[..]);
             MembershipTest::default().run(models, documents, &mut quiet).unwrap()
         })

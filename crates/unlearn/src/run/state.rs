@@ -12,6 +12,8 @@ use super::optimizer::OptimizerState;
 pub struct State {
     pub(super) step: u64,
     pub(super) params: Tree,
+    /// The point before the last step, whose losses were finite: `params` itself may have none.
+    pub(super) previous: Option<Tree>,
     pub(super) start: Tree,
     pub(super) optimizer: OptimizerState,
     pub(super) rates: Option<hessian_lr::controller::State>,
@@ -70,6 +72,10 @@ impl Checkpoint for State {
         out.count("in_a_row", self.in_a_row)?;
         out.tree("params", &self.params)?;
         out.tree("start", &self.start)?;
+        out.count("has_previous", u64::from(self.previous.is_some()))?;
+        if let Some(previous) = &self.previous {
+            out.tree("previous", previous)?;
+        }
         out.part("optimizer", &self.optimizer)?;
         out.count("has_rates", u64::from(self.rates.is_some()))?;
         if let Some(rates) = &self.rates {
@@ -99,6 +105,10 @@ impl Checkpoint for State {
             in_a_row: from.count("in_a_row")?,
             params: from.tree("params")?,
             start: from.tree("start")?,
+            previous: match from.count("has_previous")? {
+                1 => Some(from.tree("previous")?),
+                _ => None,
+            },
             optimizer: from.part("optimizer")?,
             rates: match from.count("has_rates")? {
                 1 => Some(from.part("rates")?),

@@ -119,6 +119,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             step: 0,
             start: params.clone(),
             params,
+            previous: None,
             optimizer,
             rates,
             log: Vec::new(),
@@ -135,7 +136,8 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
     }
 
     /// One step, and a check where one is due. A step whose losses or directions are not finite, or after which the losses of the check
-    /// are not, is not taken; that is logged, and parameters stay finite. On an error the state is as it was.
+    /// are not, is not taken; that is logged. Where the losses of a step are not finite because the step before it went too far, that one
+    /// is taken back. So parameters stay at points with finite losses. On an error the state is as it was.
     ///
     /// # Errors
     /// [`Error::Missing`] for items that lack what a loss needs; those of the model.
@@ -155,15 +157,28 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             },
         };
         state.step += 1;
-        state.in_a_row = if log.skipped.is_some() { state.in_a_row + 1 } else { 0 };
+        // A step that was taken is a good one once the losses behind it are finite.
+        match (log.skipped, &state.previous) {
+            (Some(_), _) => state.in_a_row += 1,
+            (None, Some(_)) => state.in_a_row = 0,
+            (None, None) => {}
+        }
         state.log.push(log);
         if let Some(Moved { params, optimizer, rates }) = moved {
-            (state.params, state.optimizer, state.rates) = (params, optimizer, rates);
+            state.previous = Some(std::mem::replace(&mut state.params, params));
+            (state.optimizer, state.rates) = (optimizer, rates);
+        } else if log.skipped == Some(Skipped::Loss)
+            && let Some(previous) = state.previous.take()
+        {
+            state.params = previous;
         }
         match check {
             Some(check) => self.keep(state, check),
-            // One is due after a step that was not taken, too: the last point is where it was.
-            None if self.is_due(state.step) => drop(self.look(state)?),
+            // One is due after a step that was not taken, too; where it cannot be made, the next step says so.
+            None if self.is_due(state.step) => match self.look(state) {
+                Ok(_) | Err(Error::NonFinite { .. }) => {}
+                Err(error) => return Err(error),
+            },
             None => {}
         }
         Ok(self.ended(state))
@@ -237,13 +252,19 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         state.checks.push(check);
     }
 
-    /// What the run ends with, now.
+    /// What the run ends with, now. Where the last point has no finite losses, that is the best one.
     ///
     /// # Errors
-    /// As [`Self::look`].
+    /// As [`Self::look`], but for losses that are not finite where there is a best point.
     pub fn outcome(&self, state: &mut State) -> Result<Outcome> {
-        let last = self.look(state)?;
-        let kept = match (self.settings.keep, &state.best) {
+        let (keep, last) = match (self.look(state), state.checks.last()) {
+            (Ok(last), _) => (self.settings.keep, last),
+            (Err(Error::NonFinite { .. }), Some(last)) if state.best.is_some() => {
+                (Keep::Best, *last)
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let kept = match (keep, &state.best) {
             (Keep::Best, Some(best)) => (best.step, &best.params),
             _ => (state.step, &state.params),
         };

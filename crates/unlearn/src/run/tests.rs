@@ -277,6 +277,37 @@ fn a_step_behind_which_a_check_is_not_finite_is_not_taken() {
 }
 
 #[test]
+fn a_step_that_went_too_far_is_taken_back_by_the_next() {
+    let world = World::new(DType::F32);
+    let frozen = Tree::new();
+    // No check until the end: only losses of the steps can tell.
+    let settings = Settings { check_every: 1000, ..settings("gdiff", sgd(), 1e30, 20) };
+    let run = world.run(&frozen, settings);
+    let (mut state, ended) = to_end(&run, &world.params);
+    assert_eq!(ended, Ended::NonFinite);
+    assert_eq!(state.log()[0].skipped, None);
+    let outcome = run.outcome(&mut state).unwrap();
+    assert!(outcome.check.retain.is_finite());
+    let moved = outcome.params.add_scaled(-1.0, &world.params).unwrap().norm().unwrap();
+    assert_eq!(moved, 0.0);
+}
+
+#[test]
+fn a_run_that_learns_what_it_is_to_forget_is_noticed() {
+    let world = World::new(DType::F32);
+    let frozen = Tree::new();
+    // A sign slip: the forget rows as rows to keep, and the other way round.
+    let checks = checks(&world.forget, &world.retain);
+    let sets = (&world.retain[..], &world.forget[..]);
+    let half = world.params.scale(0.8).unwrap();
+    let slipped = settings("gdiff-0.9", Optimizer::default(), 0.01, 20);
+    let run = Run::new((&world.model, &frozen), sets, checks, slipped, &Device::Cpu).unwrap();
+    let (mut state, _) = to_end(&run, &half);
+    let no_op = run.outcome(&mut state).unwrap().no_op;
+    assert!(matches!(no_op, Some(NoOp::Learned { change }) if change < 0.0), "{no_op:?}");
+}
+
+#[test]
 fn learning_knows_no_ceiling() {
     let world = World::new(DType::F32);
     let frozen = Tree::new();

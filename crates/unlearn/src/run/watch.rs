@@ -1,4 +1,4 @@
-//! Runs that do nothing.
+//! Runs that do nothing, or the opposite of what they are for.
 
 use serde::{Deserialize, Serialize};
 use tensor_tree::Tree;
@@ -9,7 +9,7 @@ use crate::Result;
 /// A change of the forget loss below this part of it is none.
 const SEEN: f64 = 1e-4;
 
-/// A run that did nothing, and why it seems so.
+/// A run that did not forget, and why it seems so.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum NoOp {
     /// No parameter has another value than before.
@@ -18,6 +18,11 @@ pub enum NoOp {
     Rounded {
         /// Norm of the change over that of the parameters.
         relative: f64,
+    },
+    /// The loss on what is to be forgotten fell: the run learned it.
+    Learned {
+        /// The change of the forget loss, in nats for each token.
+        change: f64,
     },
     /// Parameters moved, but the loss on what is to be forgotten did not.
     LossUnchanged {
@@ -33,6 +38,11 @@ impl std::fmt::Display for NoOp {
             NoOp::Rounded { relative } => write!(
                 f,
                 "parameters moved by {relative:.1e} of their norm, which is below their precision: raise the rate"
+            ),
+            NoOp::Learned { change } => write!(
+                f,
+                "the forget loss fell by {:.1e} nats: what was to be forgotten was learned",
+                -change
             ),
             NoOp::LossUnchanged { change } => write!(
                 f,
@@ -54,6 +64,9 @@ impl NoOp {
         }
         let change = last.forget - first.forget;
         let seen = SEEN * first.forget.abs().max(1.0) < change.abs();
+        if seen && change < 0.0 {
+            return Ok(Some(NoOp::Learned { change }));
+        }
         // Half the precision of singles.
         if !seen && moved < 6e-8 * norm {
             return Ok(Some(NoOp::Rounded { relative: moved / norm }));

@@ -6,11 +6,14 @@ use report::number::{mean_std, significant};
 use report::table::{Align, Table};
 
 use super::runs::{Cell, Runs};
-use super::{claims, plots};
+use super::{TASK, claims, plots};
 use crate::error::{Error, Result};
-use crate::forgetting::{Outcome, Shown, Summary, TASK_VECTOR};
+use crate::forgetting::{Outcome, Shown, Summary, TASK_VECTOR, Training};
 use crate::task::curves::mean_and_std;
 use unlearn::method::METHODS;
+
+/// At which both weights of a gradient difference are compared.
+const ONE_RATE: f64 = 3e-4;
 
 /// Everything that is measured, with the models it is measured against.
 pub(super) struct Measured {
@@ -18,6 +21,8 @@ pub(super) struct Measured {
     pub(super) cells: Vec<Cell>,
     pub(super) target: Vec<Summary>,
     pub(super) gold: Vec<Summary>,
+    /// Gradient differences with weights .9 and .1 on what is kept, at one rate.
+    pub(super) weighted: [Vec<Outcome>; 2],
 }
 
 impl Measured {
@@ -34,14 +39,21 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
     let mean = |cell: &Cell| mean_and_std(&cell.values(|o| o.summary.distance)).0;
     cells.sort_by(|a, b| mean(a).total_cmp(&mean(b)));
     let seeds: Vec<u64> = (0..runs.scale.seeds).collect();
+    let weighted = ["gdiff-0.9", "gdiff-0.1"].map(|method| {
+        let training = |seed: &u64| runs.training(method, ONE_RATE, *seed);
+        let trainings: Vec<Training> = seeds.iter().map(training).collect();
+        runs.outcomes(&format!("{TASK}: {method} at one rate"), &trainings)
+    });
+    let [more, less] = weighted;
     let worlds = runs.worlds(&seeds)?;
     let summaries = |of: fn(&crate::forgetting::World<tape_nn::net::Gpt>) -> Result<Summary>| {
         worlds.iter().map(|w| of(w)).collect::<Result<Vec<_>>>()
     };
     let measured = Measured {
         cells,
-        target: summaries(|w| Summary::of(&w.of_target, &w.of_gold))?,
-        gold: summaries(|w| Summary::of(&w.of_gold, &w.of_gold))?,
+        target: summaries(|w| Summary::of(&w.of_target, &w.of_gold, w.of_target.accuracy))?,
+        weighted: [more?, less?],
+        gold: summaries(|w| Summary::of(&w.of_gold, &w.of_gold, w.of_target.accuracy))?,
     };
     record(runs, &measured)?;
     let world = worlds.first().ok_or(Error::TooFewRuns)?;
@@ -69,7 +81,7 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
 /// A column of a table: its head, and the number of a summary.
 type Column = (&'static str, fn(&Summary) -> f64);
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     ("distance", |s| s.distance),
     ("forget ROUGE", |s| s.forget_rouge),
     ("forget exact", |s| s.forget_exact),
@@ -80,6 +92,7 @@ const COLUMNS: [Column; 10] = [
     ("AUC", |s| s.auc),
     ("aggregate", |s| s.aggregate),
     ("final", |s| s.last),
+    ("passes the gate", |s| f64::from(u8::from(s.passes_gate))),
 ];
 
 fn ranking(measured: &Measured) -> Table {

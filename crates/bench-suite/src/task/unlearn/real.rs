@@ -13,7 +13,8 @@ use super::TASK;
 use crate::data::Places;
 use crate::error::{Error, Result};
 use crate::forgetting::{
-    Base, Lesson, Outcome, Part, Published, Rates, Shown, Start, Summary, Training, World, unlearn,
+    Base, Kept, Lesson, Outcome, Part, Published, Rates, Shown, Start, Summary, Training, World,
+    unlearn,
 };
 use crate::session::{Session, Spread};
 use crate::task::jobs::worker;
@@ -110,6 +111,7 @@ pub(super) fn large(session: &Session) -> Result<Section> {
 struct Best {
     training: Training,
     outcome: Outcome,
+    at_end: bool,
 }
 
 fn compare(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<Section> {
@@ -130,8 +132,10 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
     task.message("teaching");
 
     let untaught = start.untaught(&stop)?;
-    let world = start.taught((&folder, &session.commit), &stop)?;
-    let before = Summary::of(&untaught, &world.of_gold)?;
+    let kept = Kept { folder: &folder, commit: &session.commit, resume: session.resume };
+    let n_long = start.n_long;
+    let world = start.taught(&kept, &stop)?;
+    let before = Summary::of(&untaught, &world.of_gold, world.of_target.accuracy)?;
     task.advance(1);
     let mut best = Vec::new();
     for method in with.methods {
@@ -162,7 +166,9 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
             task.advance(1);
             let far = outcome.summary.distance;
             if nearest.as_ref().is_none_or(|n| far < n.outcome.summary.distance) {
-                nearest = Some(Best { training, outcome });
+                let ends = [with.rates.first(), with.rates.last()];
+                let at_end = 1 < with.rates.len() && ends.contains(&Some(rate));
+                nearest = Some(Best { training, outcome, at_end });
             }
         }
         best.extend(nearest);
@@ -180,6 +186,8 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
             ("rows to forget", world.forget.len().to_string()),
             ("rows to keep", format!("{}, of which {n_more} are not examined", world.retain.len())),
             ("lessons", format!("{} steps of {} rows, rate {}", lesson.steps, lesson.batch, lesson.rate)),
+            ("documents that are too long and were passed over", n_long.to_string()),
+            ("minutes of the lessons, target and gold model", world.lessons_s.map(|s| significant(s / 60.0, 2)).join(", ")),
             ("unlearned with", trained),
             ("optimizer", format!("AdamW, at most {} steps of {} rows of each set", with.steps, with.batch)),
         ])
@@ -208,9 +216,9 @@ const COLUMNS: [Column; 10] = [
 
 fn ranking(world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<Table> {
     let heads = ["method", "rate", "steps"].into_iter().chain(COLUMNS.map(|(head, _)| head));
-    let heads = heads.chain(["TOFU utility", "cpu min"]);
+    let heads = heads.chain(["TOFU utility", "minutes"]);
     let mut table = Table::new(heads).with_caption(
-        "Final score of SemEval-2025 Task 4 where rows have tasks, with made questions in the place of MMLU; TOFU utility where its sets were examined",
+        "Final score of SemEval-2025 Task 4 where rows have tasks, with made questions in the place of MMLU; TOFU utility where its sets were examined; a star marks a rate at an end of those that were tried",
     );
     for column in 1..COLUMNS.len() + 5 {
         table = table.align(column, Align::Right);
@@ -222,21 +230,25 @@ fn ranking(world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<Tabl
         })
     };
     let utility = |value: f64| if value.is_nan() { String::new() } else { significant(value, 3) };
+    let accuracy = world.of_target.accuracy;
     let plain = [
         ("(before the lessons)", before.clone()),
-        ("(target)", Summary::of(&world.of_target, &world.of_gold)?),
-        ("(gold model)", Summary::of(&world.of_gold, &world.of_gold)?),
+        ("(target)", Summary::of(&world.of_target, &world.of_gold, accuracy)?),
+        ("(gold model)", Summary::of(&world.of_gold, &world.of_gold, accuracy)?),
     ];
     for (name, summary) in plain {
         let row = [name.to_owned(), String::new(), String::new()];
         let row = row.into_iter().chain(numbers(&summary));
         table.push_row(row.chain([utility(summary.utility), String::new()]));
     }
-    for Best { training, outcome } in best {
-        let row =
-            [training.method.clone(), significant(training.rate, 1), outcome.steps.to_string()];
+    for Best { training, outcome, at_end } in best {
+        let row = [
+            training.method.clone(),
+            format!("{}{}", significant(training.rate, 1), if *at_end { "*" } else { "" }),
+            outcome.steps.to_string(),
+        ];
         let row = row.into_iter().chain(numbers(&outcome.summary));
-        let minutes = significant(outcome.cpu_s / 60.0, 2);
+        let minutes = significant(outcome.wall_s / 60.0, 2);
         table.push_row(row.chain([utility(outcome.summary.utility), minutes]));
     }
     Ok(table)
@@ -272,10 +284,11 @@ fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Bes
         let spread = Spread { better, std: None, n_seeds: 1, config: "default".into() };
         session.figure(TASK, &name, value, "share", spread)
     };
+    let accuracy = world.of_target.accuracy;
     let mut all = vec![
         ("before".to_owned(), before.clone()),
-        ("target".to_owned(), Summary::of(&world.of_target, &world.of_gold)?),
-        ("gold".to_owned(), Summary::of(&world.of_gold, &world.of_gold)?),
+        ("target".to_owned(), Summary::of(&world.of_target, &world.of_gold, accuracy)?),
+        ("gold".to_owned(), Summary::of(&world.of_gold, &world.of_gold, accuracy)?),
     ];
     all.extend(best.iter().map(|b| (b.training.method.clone(), b.outcome.summary.clone())));
     for (who, summary) in all {

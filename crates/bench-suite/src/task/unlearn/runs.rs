@@ -7,7 +7,7 @@ use tape_nn::net::Gpt;
 
 use super::{Scale, TASK, TUNING_SEED};
 use crate::error::{Error, Result};
-use crate::forgetting::{Base, Outcome, Rates, Training, World, made, unlearn};
+use crate::forgetting::{Base, Kept, Outcome, Rates, Training, World, made, unlearn};
 use crate::session::{Session, Spread};
 use crate::task::curves::mean_and_std;
 use crate::task::jobs::{Jobs, worker};
@@ -72,8 +72,8 @@ impl<'s> Runs<'s> {
             for seed in missing {
                 let (new, folder, progress) = (&new, &folder, &progress);
                 scope.spawn(move |_| {
-                    let taught = made(&size, seed)
-                        .and_then(|start| start.taught((folder, &session.commit), &stop));
+                    let kept = Kept { folder, commit: &session.commit, resume: session.resume };
+                    let taught = made(&size, seed).and_then(|start| start.taught(&kept, &stop));
                     if let Ok(mut new) = new.lock() {
                         new.push((seed, taught));
                     }
