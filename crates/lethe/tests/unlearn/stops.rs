@@ -126,3 +126,24 @@ fn a_floor_ends_with_the_best_model_above_it() {
         "{kept}"
     );
 }
+
+#[test]
+fn teaching_does_not_go_on_with_other_rows_of_a_folder() {
+    let place = place();
+    std::fs::create_dir(place.path("rows")).unwrap();
+    place.write("rows/a.jsonl", place.read("data/forget.jsonl"));
+    let teach = "unlearn teach --rows rows --model target --rate 1e-3 --steps 2 -q --out out";
+    place.runs(&format!("{teach} --budget 0.001s"));
+    let whole = place.read("rows/a.jsonl");
+    place.write("rows/a.jsonl", whole.replace("the", "teh"));
+    let run = place.run(&format!("{teach} --resume"));
+    assert_eq!(run.code, 1, "{}", run.stdout);
+    assert!(
+        run.stderr.contains("it is of another run, with sha256 of rows 0 0 = "),
+        "{}",
+        run.stderr
+    );
+    place.write("rows/a.jsonl", whole);
+    place.runs(&format!("{teach} --resume"));
+    assert!(!place.path("out/checkpoint.safetensors").exists());
+}

@@ -51,7 +51,7 @@ impl Flags {
         let begun = Instant::now();
         let resume = self.job.training.resume;
         self.check_folder()?;
-        self.job.method.chosen()?;
+        self.job.check()?;
         let model = self.model.read()?;
         let gold = self.gold.as_deref().map(|path| Gold::read(path, self.model.tokenizer.as_ref()));
         let gold = gold.transpose()?;

@@ -111,6 +111,10 @@ impl Flags {
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
         let begun = Instant::now();
         let training = &self.training;
+        training.check_course(Course::Cosine, false)?;
+        if self.parts.adapeft.is_some() {
+            return Err(Error::Usage("--adapeft is for lethe unlearn run".into()));
+        }
         if !training.resume {
             folder::empty(&self.out)?;
         } else if self.out.join(RESULT).is_file() && !self.out.join(CHECKPOINT).is_file() {
@@ -151,9 +155,6 @@ impl Flags {
             micro_batch: training.micro_batch,
             seed: training.seed,
         };
-        if self.parts.adapeft.is_some() {
-            return Err(Error::Usage("--adapeft is for lethe unlearn run".into()));
-        }
         let (trained, parts) = self.parts.split(&mut net, &model.params, training.seed, phase)?;
         let rate = self.rate.unwrap_or(match (self.new, &trained) {
             (Some(_), _) => 3e-3,
@@ -243,9 +244,10 @@ impl Flags {
             .with("number of steps", steps)
             .with("rate", rate);
         model.identify(&mut identity)?;
-        let files = self.rows.iter().chain(&self.tokens_of).enumerate();
-        for (number, path) in files.filter(|(_, path)| path.is_file()) {
-            identity.add_contents(&format!("rows {number}"), path)?;
+        for (key, paths) in [("rows", &self.rows), ("texts of tokens", &self.tokens_of)] {
+            for (number, path) in paths.iter().enumerate() {
+                rows::identify(&mut identity, &format!("{key} {number}"), path)?;
+            }
         }
         Ok(identity)
     }

@@ -128,6 +128,26 @@ impl Flags {
         Ok(self.steps.unwrap_or_else(|| feed.steps(epochs)))
     }
 
+    /// Refuses what would change no rate: a course of rates that are found, and a warmup without a course.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the flag.
+    pub(super) fn check_course(&self, default: Course, automatic: bool) -> Result<()> {
+        let what = match (self.schedule, self.warmup) {
+            (Some(_), _) if automatic => {
+                "--schedule is for rates that are given by --rate without --auto-lr, not for rates that are found".into()
+            }
+            (_, steps) if automatic && 0 < steps => {
+                format!("--warmup {steps} is for rates that are given by --rate without --auto-lr, not for rates that are found")
+            }
+            (course, steps) if 0 < steps && course.unwrap_or(default) == Course::Constant => {
+                format!("--warmup {steps} is for --schedule linear or cosine, the rate is constant")
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Usage(what))
+    }
+
     /// The course of a given rate.
     pub(super) fn course(&self, default: Course, total: u64) -> Schedule {
         let (warmup, floor) = (self.warmup, 0.0);
