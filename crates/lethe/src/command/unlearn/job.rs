@@ -7,15 +7,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tape_nn::net::Llama;
 use tensor_tree::Tree;
-use unlearn::batch::Item;
+use unlearn::batch::{Batch, Item};
 use unlearn::data;
 use unlearn::feed::{Anchor, Pairing};
-use unlearn::loss::{Needs, Reference};
+use unlearn::loss::{Loss, Needs, Objective, Reference};
 use unlearn::method::Method;
 use unlearn::row::{Join, Row};
-use unlearn::run::{Ceiling, Checks, Keep, Run, Settings, Stop};
+use unlearn::run::{Ceiling, Checks, Keep, Rate, Run, Settings, Stop};
 use unlearn::trained::{Parts, Trained};
 
+use super::budget::Work;
 use super::method::{self, Chosen};
 use super::model::Model;
 use super::parts::{self, Phase};
@@ -405,6 +406,29 @@ impl Job {
         Ok(Run::new((&self.net, &self.parts.frozen), sets, checks, settings, &Device::Cpu)?)
     }
 
+    /// How much checks and steps compute.
+    pub(super) fn work(&self) -> Work {
+        let passes = || self.checks.forget.iter().chain(&self.checks.retain);
+        let rows = passes().map(n_rows).min().unwrap_or(1);
+        let Settings { batch, micro_batch, .. } = self.settings;
+        let is_automatic = matches!(self.settings.rate, Rate::Auto(_));
+        Work::new((passes().count(), rows), (batch, micro_batch), is_automatic)
+    }
+
+    /// One pass over rows of a check, those with the most tokens: to be timed.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub(super) fn pass(&self) -> Result<()> {
+        let passes = self.checks.forget.iter().chain(&self.checks.retain);
+        let longest = passes.max_by_key(|batch| batch.texts().ids.elem_count());
+        let (model, frozen) = (&self.net, &self.parts.frozen);
+        let objective = Objective { model, frozen, loss: Loss::NextToken };
+        objective
+            .value(&self.parts.trainable, longest.map(std::slice::from_ref).unwrap_or_default())?;
+        Ok(())
+    }
+
     /// The whole model with these trained parameters.
     ///
     /// # Errors
@@ -417,4 +441,8 @@ impl Job {
     pub(super) fn random_guess(&self) -> f64 {
         (self.model.config.vocab_size as f64).ln()
     }
+}
+
+fn n_rows(batch: &Batch) -> usize {
+    batch.texts().ids.dims().first().copied().unwrap_or(1)
 }

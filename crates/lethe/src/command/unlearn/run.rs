@@ -1,7 +1,7 @@
 //! `lethe unlearn run`: a model that forgets rows and keeps others.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use unlearn::exam::Findings;
@@ -77,11 +77,8 @@ impl Flags {
             session,
             name: "unlearning",
             saved: Some((self.out.join(CHECKPOINT), job.identity.clone())),
-            deadline: self
-                .job
-                .training
-                .budget
-                .map(|budget| Deadline::new(begun, budget, Duration::ZERO)),
+            begun,
+            deadline: self.job.training.budget.map(|budget| Deadline::of_steps(budget, job.work())),
             until: None,
             better: None,
         };

@@ -1,7 +1,7 @@
 //! `lethe unlearn teach`: language models that know rows, to be unlearned from or compared with.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use candle_core::{DType, Device};
 use clap::Args;
@@ -22,7 +22,7 @@ use unlearn::row::{Join, Row};
 use unlearn::run::{Ceiling, Checks, Keep, Rate, Run, Stop};
 use unlearn::trained::Trained;
 
-use super::budget::Deadline;
+use super::budget::{Deadline, Work};
 use super::model::{self, Model};
 use super::parts::{self, Phase};
 use super::training::{self, CHECKPOINT, Course, End, Feeding, Trainer};
@@ -173,6 +173,8 @@ impl Flags {
             forget: rows::passes(&items, 1, 1)?,
             retain: rows::passes(&items, training.check_rows, training.micro_batch)?,
         };
+        let passes = (checks.forget.len() + checks.retain.len(), 1);
+        let work = Work::new(passes, (training.batch, training.micro_batch), false);
         let sets = (&items[..1], &items[..]);
         let run = Run::new((&net, &parts.frozen), sets, checks, settings, &Device::Cpu)?;
         let mut trainer = Trainer {
@@ -180,7 +182,8 @@ impl Flags {
             session,
             name: "teaching",
             saved: Some((self.out.join(CHECKPOINT), self.identity(&model, join, (steps, rate))?)),
-            deadline: training.budget.map(|budget| Deadline::new(begun, budget, Duration::ZERO)),
+            begun,
+            deadline: training.budget.map(|budget| Deadline::of_steps(budget, work)),
             until: Some(self.until),
             better: None,
         };
