@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod forms;
+mod robust;
 mod scores;
 mod stops;
 mod whole;

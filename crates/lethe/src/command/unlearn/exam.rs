@@ -110,6 +110,24 @@ impl Flags {
 }
 
 impl Sitting {
+    /// A model with these parameters, as it is asked.
+    pub(super) fn subject<'a>(
+        &self,
+        (model, net, params): (&'a Model, &'a Llama, &'a Tree),
+        frozen: &'a Tree,
+    ) -> Subject<'a, Llama> {
+        Subject {
+            model: net,
+            trainable: params,
+            frozen,
+            tokenizer: &model.tokenizer,
+            join: self.join,
+            end: model.end(),
+            device: &Device::Cpu,
+            batch: self.batch,
+        }
+    }
+
     /// Examines a model with these parameters; `name` is shown.
     ///
     /// # Errors
@@ -121,16 +139,7 @@ impl Sitting {
         session: &Session,
     ) -> Result<Findings> {
         let frozen = Tree::new();
-        let subject = Subject {
-            model: net,
-            trainable: params,
-            frozen: &frozen,
-            tokenizer: &model.tokenizer,
-            join: self.join,
-            end: model.end(),
-            device: &Device::Cpu,
-            batch: self.batch,
-        };
+        let subject = self.subject((model, net, params), &frozen);
         let exam = &self.exam;
         let sets = exam.others.iter().map(|(_, rows)| rows.len());
         let total = exam.forget.len() + exam.retain.len() + sets.sum::<usize>();
