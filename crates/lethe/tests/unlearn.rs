@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod forms;
+mod muse;
 mod robust;
 mod scores;
 mod stops;

@@ -13,6 +13,7 @@ mod job;
 mod make;
 mod method;
 mod model;
+mod muse;
 mod numbers;
 mod page;
 mod parts;
