@@ -32,7 +32,7 @@ fn the_walk_through_works() {
     place.write("runs.jsonl", shown("jsonl"));
     place.write("digits.toml", shown("toml"));
     let commands = commands();
-    assert!(26 <= commands.len(), "{commands:?}");
+    assert!(27 <= commands.len(), "{commands:?}");
     for command in &commands {
         let said = place.runs(command.trim_start_matches("lethe "));
         if command.contains("--epochs 60") {

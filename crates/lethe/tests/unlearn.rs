@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod forms;
+mod muse;
+mod robust;
 mod scores;
 mod stops;
 mod whole;

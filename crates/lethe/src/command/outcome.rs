@@ -13,6 +13,16 @@ pub(crate) struct File {
     pub(crate) bytes: Vec<u8>,
 }
 
+impl File {
+    /// Writes it, as a whole or not at all.
+    pub(super) fn write(&self) -> Result<()> {
+        let File { path, bytes } = self;
+        atomic::create_parent(path)?;
+        atomic::remove_leftovers(path)?;
+        Ok(atomic::write(path, bytes)?)
+    }
+}
+
 /// The result of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -43,11 +53,7 @@ impl Outcome {
 
     /// Writes the files, each as a whole or not at all.
     pub(super) fn write(&self) -> Result<()> {
-        for File { path, bytes } in &self.files {
-            atomic::create_parent(path)?;
-            atomic::remove_leftovers(path)?;
-            atomic::write(path, bytes)?;
-        }
+        self.files.iter().try_for_each(File::write)?;
         for path in &self.stale {
             // What is not there need not go.
             let _ = std::fs::remove_file(path);

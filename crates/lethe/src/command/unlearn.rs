@@ -13,10 +13,12 @@ mod job;
 mod make;
 mod method;
 mod model;
+mod muse;
 mod numbers;
 mod page;
 mod parts;
 mod plots;
+mod robust;
 mod rows;
 mod run;
 mod score;
@@ -40,6 +42,8 @@ pub enum Command {
     Run(Box<run::Flags>),
     /// Examines a model: what it still writes, knows and betrays of rows.
     Eval(eval::Flags),
+    /// Tests whether forgetting lasts: relearning, rounded weights, other words, many attempts, membership inference.
+    Robust(Box<robust::Flags>),
     /// Compares findings of several exams in one table.
     Compare(compare::Flags),
     /// Scores anyone's generations by the rules of a shared task.
@@ -61,6 +65,7 @@ impl Command {
             Command::Teach(flags) => flags.outcome(session),
             Command::Run(flags) => flags.outcome(session),
             Command::Eval(flags) => flags.outcome(session),
+            Command::Robust(flags) => flags.outcome(session),
             Command::Compare(flags) => flags.outcome(),
             Command::Score(command) => command.outcome(),
             Command::Submit(flags) => flags.outcome(session),

@@ -43,12 +43,23 @@ pub(crate) fn aligned(lines: &[(String, String)]) -> String {
 pub(crate) struct Folder {
     path: PathBuf,
     files: Vec<File>,
+    /// Names of files that are written already.
+    written: Vec<String>,
 }
 
 impl Folder {
     /// An empty folder of this name.
     pub(crate) fn named(path: PathBuf) -> Self {
-        Folder { path, files: Vec::new() }
+        Folder { path, files: Vec::new(), written: Vec::new() }
+    }
+
+    /// Writes the files so far at once, so that they are there whatever becomes of the rest.
+    pub(crate) fn write(&mut self) -> Result<()> {
+        for file in std::mem::take(&mut self.files) {
+            file.write()?;
+            self.written.push(name(&file));
+        }
+        Ok(())
     }
 
     /// One file more.
@@ -62,17 +73,15 @@ impl Folder {
         paths.filter(|path| !self.files.iter().any(|file| file.path == *path)).collect()
     }
 
-    /// A line that names all files, and the files.
+    /// A line that names all files, and those that are still to be written.
     pub(crate) fn finish(self) -> (String, Vec<File>) {
-        let name = |file: &File| {
-            file.path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        };
-        let names: Vec<String> = self.files.iter().map(name).collect();
+        let names: Vec<String> = self.files.iter().map(name).chain(self.written).collect();
         (format!("written to {}: {}\n", self.path.display(), names.join(", ")), self.files)
     }
+}
+
+fn name(file: &File) -> String {
+    file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// A picture with its file name and what it shows.

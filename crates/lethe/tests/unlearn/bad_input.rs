@@ -161,6 +161,31 @@ fn flags_that_cannot_be_meant_end_with_code_2() {
         ("--factor 2", "--factor 2 is for --method task-vector, got ngdiff"),
         ("--epochs 0", "--epochs: expected a positive number, got 0"),
         ("--adapeft 2", "--adapeft: expected a fraction above 0, at most 1, got 2"),
+        (
+            "--method task-vector --rate 1e-3 --adapeft 0.5",
+            "--adapeft is not for --method task-vector, which learns the forget set alone: nothing is weighed against keeping, by which \
+             layers are chosen",
+        ),
+        (
+            "--method npo --adapeft 0.5",
+            "--adapeft is not for --method npo, which looks back at the model as it was",
+        ),
+        (
+            "--schedule cosine",
+            "--schedule is for rates that are given by --rate without --auto-lr, not for rates that are found",
+        ),
+        (
+            "--rate 1e-3 --auto-lr --warmup 3",
+            "--warmup 3 is for rates that are given by --rate without --auto-lr, not for rates that are found",
+        ),
+        (
+            "--rate 1e-3 --warmup 3",
+            "--warmup 3 is for --schedule linear or cosine, the rate is constant",
+        ),
+        (
+            "--rate 1e-3 --schedule constant --warmup 3",
+            "--warmup 3 is for --schedule linear or cosine, the rate is constant",
+        ),
     ] {
         place.refuses(&format!("{RUN} {SETS} {flags}"), 2, says);
     }
@@ -182,6 +207,11 @@ fn flags_that_cannot_be_meant_end_with_code_2() {
         let run = place.run(&format!("{RUN} {SETS} {flags}"));
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{flags}");
     }
+    place.refuses(
+        "unlearn teach --rows data/forget.jsonl --new 16x1 --schedule constant --warmup 2 --out out",
+        2,
+        "--warmup 2 is for --schedule linear or cosine, the rate is constant",
+    );
     for flags in ["--new 60x1", "--new 64", "--new x2", "--new 0x1", ""] {
         let run = place.run(&format!("unlearn teach --rows data/forget.jsonl {flags} --out out"));
         assert_eq!(run.code, 2, "{flags}: {}", run.stderr);

@@ -63,6 +63,19 @@ fn a_task_vector_goes_the_other_way_by_its_factor() {
 }
 
 #[test]
+fn an_epoch_of_a_task_vector_learns_every_row_once() {
+    let place = place();
+    run(&place, "--method task-vector --rate 1e-6 --epochs 1 --optimizer sgd", "out");
+    let run = place.json("out/run.json");
+    let log = run["log"].as_array().unwrap();
+    assert_eq!(log.len(), 1, "13 rows in a batch of 13");
+    // The loss of the batch is that of all rows; with rows drawn twice, and others left out, it is another one.
+    let (batch, all) = (log[0]["retain"].as_f64().unwrap(), &run["checks"][0]["forget"]);
+    let all = all.as_f64().unwrap();
+    assert!((batch - all).abs() < 1e-4 * all, "{batch} and {all}");
+}
+
+#[test]
 fn methods_with_refusals_learn_them() {
     let place = place();
     place.write("no.txt", "I do not know.\nI cannot say.\n");

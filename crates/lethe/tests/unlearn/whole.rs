@@ -12,6 +12,11 @@ fn a_model_forgets_what_it_was_taught_and_keeps_the_rest() {
     for part in ["before", "after", "gold", "distance to gold", "SemEval final score", "Task3"] {
         assert!(said.contains(part), "{part} in {said}");
     }
+    let floor = 0.75 * place.json("run/before.json")["accuracy"].as_f64().unwrap();
+    let gate = format!(
+        "gate: accuracy of at least {floor:.4}, three quarters of that before: before passed, after "
+    );
+    assert!(said.contains(&gate) && place.read("run/report.html").contains(&gate), "{said}");
     // What was found is what another exam of the written model finds, to the last bit.
     place.runs(&format!("unlearn eval --model run {SETS} {exam} --out after -q"));
     assert_eq!(place.read("after/findings.json"), place.read("run/findings.json"));
@@ -37,6 +42,9 @@ fn a_model_forgets_what_it_was_taught_and_keeps_the_rest() {
     for part in ["before", "after", "gold", "TOFU forget quality", "membership AUC"] {
         assert!(said.contains(part), "{part} in {said}");
     }
+    assert!(!said.contains("gate:"), "{said}");
+    let said = place.runs("unlearn compare after --before before --gold best");
+    assert!(said.contains(&gate), "{said}");
     for page in ["run/report.html", "table/report.html"] {
         let page = place.read(page);
         let writes = "What the models write";

@@ -1,7 +1,7 @@
 //! Time that a command may take.
 
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -51,27 +51,134 @@ impl Serialize for Budget {
     }
 }
 
-/// When steps must have ended, learned from how long they take.
+/// Passes through the model that a gradient takes as long as: one onward, one back, which is two, and the logits once more.
+const GRADIENT: u32 = 4;
+
+/// Most losses that the search for a first rate asks for with the fit behind it: 33 and 5, and two to spare.
+const PROBES: u32 = 40;
+
+/// How much there is to compute, in passes of as many rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Work {
+    /// Of a check.
+    check: u32,
+    /// Of a step, at most.
+    step: u32,
+}
+
+impl Work {
+    /// Of checks of so many passes with at least so many rows, and of steps with `batch` rows of each set, which find their rates by
+    /// themselves or do not.
+    pub(super) fn new(
+        (passes, rows): (usize, usize),
+        (batch, micro_batch): (usize, usize),
+        automatic: bool,
+    ) -> Self {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        // A pass of a step may have more rows than those of checks.
+        let wider = micro_batch.min(batch).div_ceil(rows.max(1)).max(1);
+        let of_step = count(batch.div_ceil(micro_batch.max(1)).saturating_mul(wider));
+        let of_each = 2 * GRADIENT + if automatic { PROBES } else { 0 };
+        Work { check: count(passes), step: of_step.saturating_mul(of_each) }
+    }
+}
+
+/// When steps must have ended, learned from how long they take. It reads no clock: it is told the time since the command began.
+///
+/// What comes next is taken to be half as long again as the longest of its kind so far. Before the first step that is a prior: as
+/// many passes as a step computes at most, each as long as one that was timed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
-    end: Instant,
-    longest: Duration,
+    budget: Duration,
+    work: Work,
+    /// Whether what follows the last step is to be over by then, too.
+    whole: bool,
+    check: Duration,
+    writing: Duration,
+    /// The longest step without a check; the prior before the first.
+    step: Duration,
+    /// The longest step with one.
+    checked: Duration,
+    has_stepped: bool,
 }
 
 impl Deadline {
-    /// At the end of `budget` since `begun`, less what is reserved for the work after the steps.
-    pub(super) fn new(begun: Instant, budget: Budget, reserve: Duration) -> Self {
-        Deadline { end: begun + budget.0.saturating_sub(reserve), longest: Duration::ZERO }
+    /// The last step ends within the budget.
+    pub(super) fn of_steps(budget: Budget, work: Work) -> Self {
+        Deadline {
+            budget: budget.0,
+            work,
+            whole: false,
+            check: Duration::ZERO,
+            writing: Duration::ZERO,
+            step: Duration::ZERO,
+            checked: Duration::ZERO,
+            has_stepped: false,
+        }
     }
 
-    /// Learns of a step.
-    pub(super) fn saw(&mut self, step: Duration) {
-        self.longest = self.longest.max(step);
+    /// Everything ends within the budget: time is reserved for a check, merging and writing.
+    pub(super) fn of_all(budget: Budget, work: Work) -> Self {
+        Deadline { whole: true, ..Deadline::of_steps(budget, work) }
     }
 
-    /// Whether another step, half as long again as the longest so far, would end too late.
-    pub(super) fn is_near(&self) -> bool {
-        self.end < Instant::now() + self.longest + self.longest / 2
+    /// Learns of one pass.
+    pub(super) fn saw_pass(&mut self, took: Duration) {
+        self.check = self.check.max(took.saturating_mul(self.work.check));
+        self.expect(took);
+    }
+
+    /// Learns of a check.
+    pub(super) fn saw_check(&mut self, took: Duration) {
+        self.check = self.check.max(took);
+        self.expect(took / self.work.check.max(1));
+    }
+
+    /// Learns of parameters being written, as after a check.
+    pub(super) fn saw_writing(&mut self, took: Duration) {
+        self.writing = self.writing.max(took);
+    }
+
+    /// Learns of a step, or of one with a check and what follows it.
+    pub(super) fn saw_step(&mut self, took: Duration, is_checked: bool) {
+        if !self.has_stepped {
+            (self.has_stepped, self.step) = (true, Duration::ZERO);
+        }
+        let longest = if is_checked { &mut self.checked } else { &mut self.step };
+        *longest = took.max(*longest);
+    }
+
+    /// Whether a check that begins now ends in time.
+    pub(super) fn has_time_for_check(&self, now: Duration) -> bool {
+        self.ends_in_time(now, self.check)
+    }
+
+    /// Whether a step that begins now ends in time, with the check that any step may be followed by.
+    pub(super) fn has_time_for_step(&self, now: Duration) -> bool {
+        let alone = self.step.saturating_add(self.check + self.writing);
+        self.ends_in_time(now, self.checked.max(alone))
+    }
+
+    fn ends_in_time(&self, now: Duration, longest: Duration) -> bool {
+        let end = now.saturating_add(longest).saturating_add(longest / 2);
+        end.saturating_add(self.reserve()) <= self.budget
+    }
+
+    /// Time for what follows the last step: a check, merging, which moves as many numbers as writing does, and writing, with a
+    /// twentieth of the budget to spare, at most a minute.
+    fn reserve(&self) -> Duration {
+        if !self.whole {
+            return Duration::ZERO;
+        }
+        let spare = (self.budget / 20).min(Duration::from_secs(60));
+        self.check + self.check / 2 + 3 * self.writing + spare
+    }
+
+    /// The prior of the first step.
+    fn expect(&mut self, pass: Duration) {
+        if !self.has_stepped {
+            self.step = self.step.max(pass.saturating_mul(self.work.step));
+        }
     }
 }
 
@@ -92,16 +199,103 @@ mod tests {
         }
     }
 
+    fn seconds(x: f64) -> Duration {
+        Duration::from_secs_f64(x)
+    }
+
+    const WORK: Work = Work { check: 10, step: 100 };
+
     #[test]
-    fn a_deadline_leaves_time_for_one_more_step() {
-        let now = Instant::now();
-        let budget = Budget(Duration::from_secs(3600));
-        let mut deadline = Deadline::new(now, budget, Duration::from_secs(600));
-        assert!(!deadline.is_near());
-        deadline.saw(Duration::from_secs(1900));
-        assert!(!deadline.is_near());
-        deadline.saw(Duration::from_secs(2100));
-        assert!(deadline.is_near());
-        assert!(Deadline::new(now, budget, Duration::from_secs(3600)).is_near());
+    fn work_is_counted_in_passes() {
+        // 32 rows in passes of 8, two gradients of four passes each, and forty losses.
+        assert_eq!(Work::new((16, 8), (32, 8), true), Work { check: 16, step: 4 * 48 });
+        assert_eq!(Work::new((16, 8), (32, 8), false), Work { check: 16, step: 4 * 8 });
+        // Checks of few rows: a pass of a step is as long as four of theirs.
+        assert_eq!(Work::new((2, 2), (5, 8), false), Work { check: 2, step: 3 * 8 });
+    }
+
+    #[test]
+    fn the_first_check_and_the_first_step_are_predicted_from_a_pass() {
+        let mut deadline = Deadline::of_all(Budget(seconds(100.0)), WORK);
+        deadline.saw_pass(seconds(0.2));
+        // A check of 2 s, taken for 3 s; a reserve of 3 s and a spare of 5 s.
+        assert!(deadline.has_time_for_check(seconds(89.0)));
+        assert!(!deadline.has_time_for_check(seconds(89.1)));
+        // A step of 20 s with a check, taken for 33 s.
+        assert!(deadline.has_time_for_step(seconds(59.0)));
+        assert!(!deadline.has_time_for_step(seconds(59.1)));
+        // Writing is within the step, and thrice in the reserve.
+        deadline.saw_writing(seconds(2.0));
+        assert!(deadline.has_time_for_step(seconds(50.0)));
+        assert!(!deadline.has_time_for_step(seconds(50.1)));
+        // A check that took longer than its pass promised: 4 s.
+        deadline.saw_check(seconds(4.0));
+        assert!(deadline.has_time_for_step(seconds(14.0)));
+        assert!(!deadline.has_time_for_step(seconds(14.1)));
+        let short = Deadline { budget: seconds(30.0), ..deadline };
+        assert!(!short.has_time_for_step(Duration::ZERO), "a step that does not fit is not begun");
+    }
+
+    #[test]
+    fn later_steps_are_predicted_from_the_longest_so_far() {
+        let mut deadline = Deadline::of_steps(Budget(seconds(100.0)), WORK);
+        deadline.saw_check(seconds(2.0));
+        assert!(!deadline.has_time_for_step(seconds(68.0)));
+        // Shorter than the prior: 4 s and a check of 2 s, taken for 9 s.
+        deadline.saw_step(seconds(4.0), false);
+        assert!(deadline.has_time_for_step(seconds(91.0)));
+        assert!(!deadline.has_time_for_step(seconds(91.1)));
+        // Neither a shorter one nor another check changes that; a longer one with its check does.
+        deadline.saw_step(seconds(1.0), false);
+        deadline.saw_check(seconds(1.0));
+        assert!(!deadline.has_time_for_step(seconds(91.1)));
+        deadline.saw_step(seconds(8.0), true);
+        assert!(deadline.has_time_for_step(seconds(88.0)));
+        assert!(!deadline.has_time_for_step(seconds(88.1)));
+    }
+
+    /// A command whose parts take at most half as long again as the longest of their kind so far, the first step as long as its prior.
+    fn simulated(budget: f64, pass: f64, draw: &mut dyn FnMut() -> f64) -> (f64, u32) {
+        let mut deadline = Deadline::of_all(Budget(seconds(budget)), WORK);
+        let writing = pass * draw();
+        deadline.saw_writing(seconds(writing));
+        deadline.saw_pass(seconds(pass));
+        let mut now = writing + pass;
+        let check = 1.5 * pass * f64::from(WORK.check);
+        if !deadline.has_time_for_check(seconds(now)) {
+            return (now, 0);
+        }
+        now += check;
+        deadline.saw_check(seconds(check));
+        let (mut longest, mut n) = (pass * f64::from(WORK.step), 0);
+        while n < 1000 && deadline.has_time_for_step(seconds(now)) {
+            let is_checked = draw() < 0.3;
+            let step = longest * if n == 0 { 1.5 * draw() } else { 0.5 + draw() };
+            let took = step + if is_checked { check + writing } else { 0.0 };
+            deadline.saw_step(seconds(took), is_checked);
+            longest = if n == 0 { step } else { longest.max(step) };
+            now += took;
+            n += 1;
+        }
+        // The last check, merging and writing.
+        (now + check + 3.0 * writing, n)
+    }
+
+    #[test]
+    fn the_budget_holds_whatever_steps_take_within_what_is_predicted() {
+        let mut state = 1u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f64 / (1u64 << 24) as f64
+        };
+        let (mut steps, mut none) = (0, 0);
+        for _ in 0..2000 {
+            let pass = 0.001 + draw();
+            let (end, n) = simulated(60.0, pass, &mut draw);
+            assert!(end <= 60.0, "{end} after {n} steps, passes of {pass}");
+            steps += n;
+            none += u32::from(n == 0);
+        }
+        assert!(2000 < steps && 200 < none, "{steps} steps, {none} without one");
     }
 }

@@ -22,6 +22,9 @@ pub struct Flags {
     /// Findings about a model that never saw the forget set: distances are to it.
     #[arg(long, value_name = "FILE|FOLDER")]
     gold: Option<PathBuf>,
+    /// Findings about the model before unlearning, three quarters of whose accuracy must be left: the gate of the shared task.
+    #[arg(long, value_name = "FILE|FOLDER")]
+    before: Option<PathBuf>,
     /// Folder for report.html; it must be empty. Without it nothing is written.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -34,14 +37,16 @@ impl Flags {
         }
         let mut models: Vec<(String, Findings)> = Vec::new();
         for path in &self.findings {
-            models.push((name(path, &models), findings::read(path)?));
+            models.push((name(path, &models, self.before.is_some()), findings::read(path)?));
         }
         let gold = self.gold.as_deref().map(findings::read).transpose()?;
-        let mut named: Vec<Named<'_>> = models.iter().map(|(name, f)| (name.as_str(), f)).collect();
+        let before = self.before.as_deref().map(findings::read).transpose()?;
+        let mut named: Vec<Named<'_>> = before.iter().map(|before| ("before", before)).collect();
+        named.extend(models.iter().map(|(name, f)| (name.as_str(), f)));
         if let Some(gold) = &gold {
             named.push(("gold", gold));
         }
-        let numbers = Numbers::new(&named, gold.as_ref())?;
+        let numbers = Numbers::new(&named, gold.as_ref(), before.as_ref())?;
         let mut outcome = Outcome { stdout: numbers.text(), ..Outcome::default() };
         if let Some(out) = &self.out {
             let pareto = plots::pareto(&named)?;
@@ -53,6 +58,7 @@ impl Flags {
                 .iter()
                 .zip(&self.findings)
                 .map(|((name, _), path)| (name.clone(), path.display().to_string()))
+                .chain(self.before.iter().map(|path| ("before".into(), path.display().to_string())))
                 .chain(self.gold.iter().map(|path| ("gold".into(), path.display().to_string())))
                 .collect();
             let contents = Contents {
@@ -74,13 +80,17 @@ impl Flags {
 }
 
 /// The folder that the findings are of; numbered where there was one of that name.
-fn name(path: &Path, before: &[(String, Findings)]) -> String {
+fn name(path: &Path, others: &[(String, Findings)], has_before: bool) -> String {
     let of_folder = path.file_name().is_some_and(|name| name == findings::FILE);
     let name = match path.parent().filter(|_| of_folder) {
         Some(folder) if folder.file_name().is_some() => short(folder),
         _ => short(path),
     };
-    let is_taken = |name: &str| name == "gold" || before.iter().any(|(other, _)| other == name);
+    let is_taken = |name: &str| {
+        name == "gold"
+            || has_before && name == "before"
+            || others.iter().any(|(other, _)| other == name)
+    };
     if !is_taken(&name) {
         return name;
     }

@@ -1,17 +1,18 @@
 //! `lethe unlearn eval`: what a model still writes, knows and betrays of rows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use report::number::count;
 
 use super::gold::Gold;
+use super::model::Model;
 use super::rows;
 use super::run::{Results, short};
-use super::{exam, folder, model, plots};
+use super::{exam, folder, model, muse, plots};
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Flags of `lethe unlearn eval`.
 #[derive(Debug, Args)]
@@ -19,11 +20,18 @@ pub struct Flags {
     #[command(flatten)]
     model: model::Flags,
     /// Rows that should be forgotten: a file of JSON lines, or a folder of such files.
-    #[arg(long, value_name = "FILE|FOLDER")]
-    forget: PathBuf,
+    #[arg(long, value_name = "FILE|FOLDER", required_unless_present = "muse")]
+    forget: Option<PathBuf>,
     /// Rows that should be known.
-    #[arg(long, value_name = "FILE|FOLDER")]
-    retain: PathBuf,
+    #[arg(long, value_name = "FILE|FOLDER", required_unless_present = "muse")]
+    retain: Option<PathBuf>,
+    /// A folder in the shape of MUSE in the place of both sets, with its own questions, prompts and scores.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        conflicts_with_all = ["forget", "retain", "join", "holdout", "questions", "others", "no_texts"]
+    )]
+    muse: Option<PathBuf>,
     /// How input and output become one text: space, none, question-answer, llama2 or chatml; by default that of the rows' format.
     #[arg(long, value_parser = rows::join, value_name = "JOIN")]
     join: Option<unlearn::row::Join>,
@@ -41,10 +49,15 @@ impl Flags {
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
         folder::empty(&self.out)?;
         let model = self.model.read()?;
+        let (forget_file, retain_file) = match (&self.muse, &self.forget, &self.retain) {
+            (Some(folder), ..) => return self.muse(folder, &model, session),
+            (None, Some(forget), Some(retain)) => (forget, retain),
+            _ => return Err(Error::Usage("expected --forget and --retain, or --muse".into())),
+        };
         let gold = self.gold.as_deref().map(|path| Gold::read(path, self.model.tokenizer.as_ref()));
         let gold = gold.transpose()?;
-        let (forget, join) = rows::read(&self.forget, self.join)?;
-        let (retain, _) = rows::read(&self.retain, Some(join))?;
+        let (forget, join) = rows::read(forget_file, self.join)?;
+        let (retain, _) = rows::read(retain_file, Some(join))?;
         let sitting = self.exam.sitting((&forget, &retain), join, 0)?;
         let found = sitting.examine((&model, &model.net, &model.params), "the model", session)?;
         let name = short(&self.model.model);
@@ -62,8 +75,8 @@ impl Flags {
                     count(model.n_params() as u64)
                 ),
             ),
-            ("forget set", format!("{}, {} rows", self.forget.display(), forget.len())),
-            ("retain set", format!("{}, {} rows", self.retain.display(), retain.len())),
+            ("forget set", format!("{}, {} rows", forget_file.display(), forget.len())),
+            ("retain set", format!("{}, {} rows", retain_file.display(), retain.len())),
             ("held out", format!("{} rows", sitting.exam.holdout.len())),
             ("questions", sitting.exam.questions.label()),
             ("join", join.to_string()),
@@ -77,5 +90,29 @@ impl Flags {
         let (written, files) = out.finish();
         let stdout = format!("{}\n{scores}\n{written}", write::aligned(&results.lines));
         Ok(Outcome { stdout, files, stale, ..Outcome::default() })
+    }
+    fn muse(&self, folder: &Path, model: &Model, session: &Session) -> Result<Outcome> {
+        let gold = match &self.gold {
+            Some(path) => match Gold::read(path, self.model.tokenizer.as_ref())? {
+                Gold::Model(gold) => Some(gold),
+                Gold::Found(_) => {
+                    let what =
+                        "expected a model: findings say nothing of texts in the shape of MUSE";
+                    return Err(Error::file(path, what));
+                }
+            },
+            None => None,
+        };
+        let name = short(&self.model.model);
+        let own = if name == "gold" { "model" } else { &name };
+        let mut models = vec![(own, model)];
+        models.extend(gold.as_deref().map(|gold| ("gold", gold)));
+        let found = muse::examine(folder, &models, self.exam.exam_batch, session)?;
+        let mut lines = vec![
+            ("model".to_owned(), self.model.model.display().to_string()),
+            ("sets".to_owned(), folder.display().to_string()),
+        ];
+        lines.extend(self.gold.iter().map(|path| ("gold".to_owned(), path.display().to_string())));
+        found.outcome(&lines, &self.out)
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use clap::Args;
+use serde_json::json;
 use tape_nn::net::Llama;
 use tensor_tree::{Key, Tree};
 use unlearn::data;
@@ -12,7 +13,9 @@ use unlearn::multiple_choice::Questions;
 use unlearn::row::{Join, Row};
 
 use super::model::Model;
+use super::rows;
 use crate::command::Session;
+use crate::command::identity::Identity;
 use crate::error::{Error, Result};
 
 /// What an exam asks beside the sets to forget and to keep.
@@ -85,7 +88,46 @@ impl Flags {
     }
 }
 
+impl Flags {
+    /// Everything that findings depend on beside the model and both sets: flags, and the contents of files.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that cannot be read.
+    pub(super) fn identity(&self, join: Join) -> Result<Identity> {
+        let flags = json!({ "max_new": self.max_new, "no_texts": self.no_texts });
+        let mut identity = Identity::of(&flags, &[])?.with("join", join.to_string());
+        for (key, file) in [("holdout", &self.holdout), ("questions", &self.questions)] {
+            if let Some(file) = file {
+                rows::identify(&mut identity, key, file)?;
+            }
+        }
+        for (number, (name, file)) in self.others.iter().enumerate() {
+            identity = identity.with(&format!("others {number}"), name.as_str());
+            rows::identify(&mut identity, &format!("others {number}"), file)?;
+        }
+        Ok(identity)
+    }
+}
+
 impl Sitting {
+    /// A model with these parameters, as it is asked.
+    pub(super) fn subject<'a>(
+        &self,
+        (model, net, params): (&'a Model, &'a Llama, &'a Tree),
+        frozen: &'a Tree,
+    ) -> Subject<'a, Llama> {
+        Subject {
+            model: net,
+            trainable: params,
+            frozen,
+            tokenizer: &model.tokenizer,
+            join: self.join,
+            end: model.end(),
+            device: &Device::Cpu,
+            batch: self.batch,
+        }
+    }
+
     /// Examines a model with these parameters; `name` is shown.
     ///
     /// # Errors
@@ -97,16 +139,7 @@ impl Sitting {
         session: &Session,
     ) -> Result<Findings> {
         let frozen = Tree::new();
-        let subject = Subject {
-            model: net,
-            trainable: params,
-            frozen: &frozen,
-            tokenizer: &model.tokenizer,
-            join: self.join,
-            end: model.end(),
-            device: &Device::Cpu,
-            batch: self.batch,
-        };
+        let subject = self.subject((model, net, params), &frozen);
         let exam = &self.exam;
         let sets = exam.others.iter().map(|(_, rows)| rows.len());
         let total = exam.forget.len() + exam.retain.len() + sets.sum::<usize>();

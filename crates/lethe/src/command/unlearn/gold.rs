@@ -7,6 +7,7 @@ use unlearn::exam::Findings;
 use super::exam::Sitting;
 use super::findings;
 use super::model::{self, Model};
+use super::numbers;
 use crate::command::Session;
 use crate::error::{Error, Result};
 
@@ -37,6 +38,17 @@ impl Gold {
         let tokenizer = tokenizer.filter(|_| path.is_file()).cloned();
         let model = model::Flags { model: path.to_owned(), tokenizer }.read()?;
         Ok(Gold::Model(Box::new(model)))
+    }
+
+    /// Refuses findings that cannot be compared with those of another exam, before any long work.
+    ///
+    /// # Errors
+    /// As [`numbers::alike`].
+    pub(super) fn check(&self, (name, of): (&str, &Findings)) -> Result<()> {
+        match self {
+            Gold::Found(found) => numbers::alike(&[(name, of), ("gold", found)]),
+            Gold::Model(_) => Ok(()),
+        }
     }
 
     /// Its findings in this exam.

@@ -7,15 +7,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tape_nn::net::Llama;
 use tensor_tree::Tree;
-use unlearn::batch::Item;
+use unlearn::batch::{Batch, Item};
 use unlearn::data;
 use unlearn::feed::{Anchor, Pairing};
-use unlearn::loss::{Needs, Reference};
+use unlearn::loss::{Loss, Needs, Objective, Reference};
 use unlearn::method::Method;
 use unlearn::row::{Join, Row};
-use unlearn::run::{Ceiling, Checks, Keep, Run, Settings, Stop};
+use unlearn::run::{Ceiling, Checks, Keep, Rate, Run, Settings, Stop};
 use unlearn::trained::{Parts, Trained};
 
+use super::budget::Work;
 use super::method::{self, Chosen};
 use super::model::Model;
 use super::parts::{self, Phase};
@@ -155,12 +156,40 @@ pub(super) struct Job {
 }
 
 impl Flags {
+    /// Whether the flags go together; what the method does.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the flags.
+    pub(super) fn check(&self) -> Result<Chosen> {
+        let chosen = self.method.chosen()?;
+        let named = &self.method.method;
+        self.training.check_course(Course::Constant, self.method.is_automatic())?;
+        if self.parts.adapeft.is_some() {
+            let method = chosen.of_steps()?;
+            let why = match chosen {
+                Chosen::TaskVector(_) => {
+                    "learns the forget set alone: nothing is weighed against keeping, by which layers are chosen"
+                }
+                Chosen::Directions(_)
+                    if method.forget.needs().or(method.retain.needs()) != Needs::default() =>
+                {
+                    "looks back at the model as it was"
+                }
+                Chosen::Directions(_) => return Ok(chosen),
+            };
+            return Err(Error::Usage(format!(
+                "--adapeft is not for --method {named}, which {why}"
+            )));
+        }
+        Ok(chosen)
+    }
+
     /// Reads rows, prepares samples and whatever the method needs of the model as it is, and chooses what is trained.
     ///
     /// # Errors
     /// Flags that do not go together; files, with path and line; rows that do not fit.
     pub(super) fn job(&self, model: Model, path: &Path) -> Result<Job> {
-        let chosen = self.method.chosen()?;
+        let chosen = self.check()?;
         let method = chosen.of_steps()?;
         let needs = method.forget.needs().or(method.retain.needs());
         let refusals = self.read_refusals(needs)?;
@@ -184,9 +213,9 @@ impl Flags {
             // What is forgotten is learned first.
             retain.clone_from(&forget);
         }
-        let feeding = self.feeding((forget.len(), retain.len()));
+        let feeding = self.feeding(chosen, (forget.len(), retain.len()));
         let steps = training.n_steps(feeding)?;
-        let settings = self.settings(chosen, method, feeding, steps);
+        let settings = self.settings(chosen, method, feeding, steps)?;
         let mut net = model.net.clone();
         let phase = Phase {
             forget: &forget,
@@ -197,13 +226,6 @@ impl Flags {
             micro_batch,
             seed: training.seed,
         };
-        if self.parts.adapeft.is_some() && needs != Needs::default() {
-            let what = format!(
-                "--adapeft is not for --method {}, which looks back at the model as it was",
-                self.method.method
-            );
-            return Err(Error::Usage(what));
-        }
         let (trained, parts) = self.parts.split(&mut net, &model.params, training.seed, phase)?;
         let reference = Reference {
             model: &model.net,
@@ -259,11 +281,12 @@ impl Flags {
         }
     }
 
-    fn feeding(&self, sizes: (usize, usize)) -> Feeding {
+    fn feeding(&self, chosen: Chosen, sizes: (usize, usize)) -> Feeding {
         Feeding {
-            anchor: match self.ends.anchor {
-                Set::Forget => Anchor::Forget,
-                Set::Retain => Anchor::Retain,
+            anchor: match (chosen, self.ends.anchor) {
+                // What is learned is the anchor: an epoch sees each of its rows once.
+                (Chosen::TaskVector(_), _) | (_, Set::Retain) => Anchor::Retain,
+                (_, Set::Forget) => Anchor::Forget,
             },
             pairing: match self.ends.pairing {
                 Pair::Random => Pairing::Random,
@@ -275,21 +298,33 @@ impl Flags {
         }
     }
 
-    fn settings(&self, chosen: Chosen, method: Method, feeding: Feeding, steps: u64) -> Settings {
-        let ends = &self.ends;
-        let is_vector = matches!(chosen, Chosen::TaskVector(_));
+    fn settings(
+        &self,
+        chosen: Chosen,
+        method: Method,
+        feeding: Feeding,
+        steps: u64,
+    ) -> Result<Settings> {
+        let (ends, training) = (&self.ends, &self.training);
         let stop = Stop {
-            // While the forget set is learned nothing is lost yet, and no loss of it is too high.
-            utility_floor: ends.utility_floor.filter(|_| !is_vector),
-            forget_ceiling: if is_vector { Ceiling::None } else { ends.forget_ceiling },
+            utility_floor: ends.utility_floor,
+            forget_ceiling: ends.forget_ceiling,
             ..Stop::after(steps)
         };
         let keep = match ends.keep {
-            Some(Kept::Best) if !is_vector => Keep::Best,
+            Some(Kept::Best) => Keep::Best,
             _ => Keep::Last,
         };
-        let schedule = self.training.course(Course::Constant, steps);
-        self.training.settings(method, self.method.rate(schedule), feeding, (stop, keep))
+        let rate = self.method.rate(training.course(Course::Constant, steps));
+        let settings = training.settings(method, rate, feeding, (stop, keep));
+        Ok(match chosen {
+            Chosen::Directions(_) => settings,
+            // While the forget set is learned nothing is lost yet, no loss of it is too high, and the last point is what it is taken for.
+            Chosen::TaskVector(_) => {
+                let Settings { method, anchor, stop, keep, .. } = Settings::learning(1.0, steps)?;
+                Settings { method, anchor, stop, keep, ..settings }
+            }
+        })
     }
 
     /// Everything that the steps depend on: settings, and the contents of files.
@@ -312,23 +347,10 @@ impl Flags {
         let mut identity =
             Identity::of(&all, &[])?.with("join", join.to_string()).with("number of steps", steps);
         model.identify(&mut identity)?;
-        let sets = [("forget", Some(&self.forget)), ("retain", Some(&self.retain))];
-        for (key, path) in sets.into_iter().chain([("refusals", self.refusals.as_ref())]) {
-            match path {
-                Some(path) if path.is_file() => identity.add_contents(key, path)?,
-                Some(path) => {
-                    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
-                        .map_err(|e| Error::file(path, e))?
-                        .filter_map(|entry| Some(entry.ok()?.path()))
-                        .filter(|file| file.extension().is_some_and(|e| e == "jsonl"))
-                        .collect();
-                    files.sort();
-                    for (number, file) in files.iter().enumerate() {
-                        identity.add_contents(&format!("{key} {number}"), file)?;
-                    }
-                }
-                None => {}
-            }
+        rows::identify(&mut identity, "forget", &self.forget)?;
+        rows::identify(&mut identity, "retain", &self.retain)?;
+        if let Some(file) = &self.refusals {
+            rows::identify(&mut identity, "refusals", file)?;
         }
         Ok(identity)
     }
@@ -384,6 +406,29 @@ impl Job {
         Ok(Run::new((&self.net, &self.parts.frozen), sets, checks, settings, &Device::Cpu)?)
     }
 
+    /// How much checks and steps compute.
+    pub(super) fn work(&self) -> Work {
+        let passes = || self.checks.forget.iter().chain(&self.checks.retain);
+        let rows = passes().map(n_rows).min().unwrap_or(1);
+        let Settings { batch, micro_batch, .. } = self.settings;
+        let is_automatic = matches!(self.settings.rate, Rate::Auto(_));
+        Work::new((passes().count(), rows), (batch, micro_batch), is_automatic)
+    }
+
+    /// One pass over rows of a check, those with the most tokens: to be timed.
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub(super) fn pass(&self) -> Result<()> {
+        let passes = self.checks.forget.iter().chain(&self.checks.retain);
+        let longest = passes.max_by_key(|batch| batch.texts().ids.elem_count());
+        let (model, frozen) = (&self.net, &self.parts.frozen);
+        let objective = Objective { model, frozen, loss: Loss::NextToken };
+        objective
+            .value(&self.parts.trainable, longest.map(std::slice::from_ref).unwrap_or_default())?;
+        Ok(())
+    }
+
     /// The whole model with these trained parameters.
     ///
     /// # Errors
@@ -396,4 +441,8 @@ impl Job {
     pub(super) fn random_guess(&self) -> f64 {
         (self.model.config.vocab_size as f64).ln()
     }
+}
+
+fn n_rows(batch: &Batch) -> usize {
+    batch.texts().ids.dims().first().copied().unwrap_or(1)
 }

@@ -86,6 +86,11 @@ impl Flags {
         }
     }
 
+    /// Whether rates are found and not given.
+    pub(super) fn is_automatic(&self) -> bool {
+        self.auto_lr || self.rate.is_none()
+    }
+
     /// Rates that are given or found.
     pub(super) fn rate(&self, schedule: Schedule) -> Rate {
         match (self.rate, self.auto_lr) {
@@ -136,6 +141,11 @@ mod tests {
     fn a_rate_is_given_or_found() {
         let of =
             |rate, auto_lr| Flags { rate, auto_lr, ..flags("ga", None) }.rate(Schedule::Constant);
+        for (rate, auto_lr) in [(None, false), (None, true), (Some(0.1), false), (Some(0.1), true)]
+        {
+            let flags = Flags { rate, auto_lr, ..flags("ga", None) };
+            assert_eq!(flags.is_automatic(), matches!(of(rate, auto_lr), Rate::Auto(_)));
+        }
         assert!(matches!(of(Some(0.1), false), Rate::Fixed { rate: 0.1, .. }));
         assert_eq!(of(Some(0.1), true), Rate::Auto(gen_smoothed(0.1)));
         assert_eq!(of(None, true), Rate::Auto(gen_searched()));

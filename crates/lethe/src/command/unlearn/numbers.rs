@@ -26,6 +26,7 @@ pub(super) struct Numbers {
     names: Vec<String>,
     tasks: Option<Table>,
     missing: Vec<(&'static str, String)>,
+    gate: Option<String>,
 }
 
 /// Refuses findings of other rows, questions or prompts.
@@ -53,12 +54,18 @@ pub(super) fn alike(models: &[Named<'_>]) -> Result<()> {
 }
 
 impl Numbers {
-    /// Of these models; distances are to `gold`, one of them.
+    /// Of these models; distances are to `gold`, one of them. `before` is what was found before unlearning, where that was examined:
+    /// three quarters of its accuracy must be left.
     ///
     /// # Errors
     /// As [`alike`].
-    pub(super) fn new(models: &[Named<'_>], gold: Option<&Findings>) -> Result<Self> {
+    pub(super) fn new(
+        models: &[Named<'_>],
+        gold: Option<&Findings>,
+        before: Option<&Findings>,
+    ) -> Result<Self> {
         alike(models)?;
+        let gate = before.map_or(Gate::Open, |before| Gate::OfTarget(before.accuracy));
         let mut numbers = Vec::new();
         let mut missing = Vec::new();
         let mut score = |name: &'static str, of: &dyn Fn(&Findings) -> unlearn::Result<Score>| {
@@ -86,8 +93,8 @@ impl Numbers {
         });
         score("membership AUC", &|f| sets::loss_auc(&f.members, &f.nonmembers));
         score("accuracy", &|f| f.accuracy());
-        score("SemEval task aggregate", &|f| Ok(f.semeval(Gate::Open)?.task_aggregate().clone()));
-        score("SemEval final score", &|f| Ok(f.semeval(Gate::Open)?.score().clone()));
+        score("SemEval task aggregate", &|f| Ok(f.semeval(gate)?.task_aggregate().clone()));
+        score("SemEval final score", &|f| Ok(f.semeval(gate)?.score().clone()));
         score("TOFU model utility", &|f| f.utility(Wrong::Geometric));
         if let Some(gold) = gold {
             score("TOFU forget quality", &|f| {
@@ -111,7 +118,7 @@ impl Numbers {
             plain("distance to gold", what, &|f| f.distance(gold).ok());
         }
         let names = models.iter().map(|(name, _)| (*name).to_owned()).collect();
-        Ok(Numbers { numbers, names, tasks: tasks(models), missing })
+        Ok(Numbers { numbers, names, tasks: tasks(models), missing, gate: passed(models, gate) })
     }
 
     /// One line for each number, one column for each model.
@@ -133,6 +140,11 @@ impl Numbers {
         self.tasks.as_ref()
     }
 
+    /// The least accuracy with which the shared task ranks a model, and which have it; where the model before unlearning was examined.
+    pub(super) fn gate(&self) -> Option<&str> {
+        self.gate.as_deref()
+    }
+
     /// Names of numbers with what they mean.
     pub(super) fn definitions(&self) -> impl Iterator<Item = (&str, &str)> {
         self.numbers.iter().map(|number| (number.name, number.definition.as_str()))
@@ -149,11 +161,31 @@ impl Numbers {
         if let Some(tasks) = &self.tasks {
             text += &format!("\n{}\n", tasks.to_terminal(None));
         }
+        if let Some(gate) = &self.gate {
+            text += &format!("\n{gate}\n");
+        }
         for (at, (name, why)) in self.missing.iter().enumerate() {
             text += &format!("{}no {name}: {why}\n", if at == 0 { "\n" } else { "" });
         }
         text
     }
+}
+
+/// Which models pass a gate, in words; none for a gate that is open.
+fn passed(models: &[Named<'_>], gate: Gate) -> Option<String> {
+    if gate == Gate::Open {
+        return None;
+    }
+    let said = models.iter().map(|(name, findings)| {
+        let passed = if gate.passes(findings.accuracy) { "passed" } else { "not passed" };
+        format!("{name} {passed}")
+    });
+    let said: Vec<String> = said.collect();
+    let floor = gate.floor();
+    Some(format!(
+        "gate: accuracy of at least {floor:.4}, three quarters of that before: {}",
+        said.join(", ")
+    ))
 }
 
 fn tasks(models: &[Named<'_>]) -> Option<Table> {

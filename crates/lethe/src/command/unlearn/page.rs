@@ -30,6 +30,9 @@ pub(super) fn html(contents: &Contents<'_>) -> String {
     }
     if let Some(numbers) = contents.numbers {
         let mut section = Section::new("Scores").table(&numbers.table());
+        if let Some(gate) = numbers.gate() {
+            section = section.paragraph(gate);
+        }
         if let Some(tasks) = numbers.tasks() {
             let tasks = Section::new("By task").paragraph(
                 "Regurgitation is ROUGE-L recall of completions, knowledge the share of questions whose whole answer is right.",

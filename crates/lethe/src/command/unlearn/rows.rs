@@ -12,6 +12,7 @@ use unlearn::row::{Join, Row};
 use unlearn::text::OverLong;
 
 use super::model::Model;
+use crate::command::identity::Identity;
 use crate::error::{Error, Result};
 
 /// How rows become samples.
@@ -83,6 +84,24 @@ pub(super) fn read_all(paths: &[PathBuf], join: Option<Join>) -> Result<(Vec<Row
         Some(join) => Ok((all, join)),
         None => Err(Error::Usage("expected at least one file of rows".into())),
     }
+}
+
+/// Adds digests of what a file, or each file of JSON lines of a folder, holds.
+///
+/// # Errors
+/// [`Error::File`] for a path that cannot be read.
+pub(super) fn identify(identity: &mut Identity, key: &str, path: &Path) -> Result<()> {
+    if !path.is_dir() {
+        return identity.add_contents(key, path);
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+        .map_err(|e| Error::file(path, e))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| file.extension().is_some_and(|e| e == "jsonl"))
+        .collect();
+    files.sort();
+    let mut numbered = files.iter().enumerate();
+    numbered.try_for_each(|(number, file)| identity.add_contents(&format!("{key} {number}"), file))
 }
 
 /// Samples of rows for this model.

@@ -1,7 +1,7 @@
 //! `lethe unlearn run`: a model that forgets rows and keeps others.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use unlearn::exam::Findings;
@@ -15,7 +15,7 @@ use super::numbers::{Named, Numbers};
 use super::page::{self, Contents};
 use super::plots::{self, Trajectory};
 use super::training::{CHECKPOINT, End, Trainer};
-use super::{findings, folder, model};
+use super::{findings, folder, model, rows};
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub struct Flags {
     #[command(flatten)]
     exam: exam::Flags,
     /// The gold standard: a model that never saw the forget set, or findings about it.
-    #[arg(long, value_name = "FILE|FOLDER")]
+    #[arg(long, value_name = "FILE|FOLDER", conflicts_with = "no_eval")]
     gold: Option<PathBuf>,
     /// Does not examine the model before and after.
     #[arg(long)]
@@ -46,12 +46,15 @@ const RUN: &str = "run.json";
 /// What an exam found before the first step.
 const BEFORE: &str = "before.json";
 
+/// What that exam asked of which model.
+const ASKED: &str = "before.asked.json";
+
 impl Flags {
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
         let begun = Instant::now();
         let resume = self.job.training.resume;
         self.check_folder()?;
-        self.job.method.chosen()?;
+        self.job.check()?;
         let model = self.model.read()?;
         let gold = self.gold.as_deref().map(|path| Gold::read(path, self.model.tokenizer.as_ref()));
         let gold = gold.transpose()?;
@@ -66,37 +69,38 @@ impl Flags {
             Some(sitting) => Some(self.before(&job, sitting, session)?),
             None => None,
         };
+        if let (Some(gold), Some(before)) = (&gold, &before) {
+            gold.check(("the model", before))?;
+        }
         let mut trainer = Trainer {
             run: &run,
             session,
             name: "unlearning",
             saved: Some((self.out.join(CHECKPOINT), job.identity.clone())),
-            deadline: self
-                .job
-                .training
-                .budget
-                .map(|budget| Deadline::new(begun, budget, Duration::ZERO)),
+            begun,
+            deadline: self.job.training.budget.map(|budget| Deadline::of_steps(budget, job.work())),
             until: None,
             better: None,
         };
         let mut state = trainer.start(&job.parts.trainable, resume)?;
         let end = trainer.go(&mut state)?;
-        let mut ending = Ending::of((&job, &run), &mut state, end, self.job.ends.keep)?;
+        let ending = Ending::of((&job, &run), &mut state, end, self.job.ends.keep)?;
+        // The model first: nothing that follows can lose it.
+        let mut out = Folder::named(self.out.clone());
+        out.add(RUN, write::json(&ending.json)?);
+        job.model.add_files(&ending.params, &mut out)?;
+        out.write()?;
 
         let mut models: Vec<(&str, Findings)> = before.into_iter().map(|f| ("before", f)).collect();
-        // What is asked to stop examines nothing more.
-        if let (Some(sitting), false) = (&sitting, end == End::Stopped) {
-            let after =
-                sitting.examine((&job.model, &job.model.net, &ending.params), "after", session);
-            match after {
-                Ok(after) => models.push(("after", after)),
-                Err(Error::Interrupted) => {
-                    ending.warnings.push("the model was not examined: Ctrl-C".to_owned());
-                }
-                Err(error) => return Err(error),
-            }
+        let mut warnings = ending.warnings;
+        let mut exams = Exams { end, missed: false, interrupted: end == End::Stopped };
+        if let Some(sitting) = &sitting {
+            let examined = (&job.model, &job.model.net, &ending.params);
+            let after = || sitting.examine(examined, "after", session);
+            models.extend(exams.next("after", &mut warnings, after).map(|f| ("after", f)));
             if let Some(gold) = gold {
-                models.push(("gold", gold.findings(sitting, session)?));
+                let found = || gold.findings(sitting, session);
+                models.extend(exams.next("gold", &mut warnings, found).map(|f| ("gold", f)));
             }
         }
         let trajectory = plots::trajectory(&Trajectory {
@@ -106,14 +110,11 @@ impl Flags {
             random_guess: job.random_guess(),
         })?;
         let lines: Vec<_> = job.lines.iter().chain(&ending.lines).cloned().collect();
-        let results = Results { lines, warnings: &ending.warnings, models: &models, trajectory };
-        let mut out = Folder::named(self.out.clone());
+        let results = Results { lines, warnings: &warnings, models: &models, trajectory };
         let scores = results.add("Unlearning", &mut out)?;
-        out.add(RUN, write::json(&ending.json)?);
-        job.model.add_files(&ending.params, &mut out)?;
         let is_over = matches!(end, End::Rule(_));
         let mut stale = out.stale(&plots::PICTURES);
-        if is_over {
+        if is_over && !exams.missed {
             stale.push(self.out.join(CHECKPOINT));
         }
         let (written, files) = out.finish();
@@ -122,14 +123,16 @@ impl Flags {
             stdout += &format!("{scores}\n");
         }
         stdout += &written;
-        let mut notes: Vec<String> = ending.warnings.clone();
+        let mut notes = warnings.clone();
         if !is_over {
             notes.push(format!(
                 "{end}: the model is that after step {}; --resume goes on",
                 ending.kept
             ));
+        } else if exams.missed {
+            notes.push("the model is complete; --resume examines it again".to_owned());
         }
-        let stopped = end == End::Stopped;
+        let stopped = exams.interrupted;
         Ok(Outcome { stdout, notes, files, stale, stopped, ..Outcome::default() })
     }
 
@@ -151,17 +154,65 @@ impl Flags {
         Ok(())
     }
 
-    /// Findings before the first step; those of the run that is gone on with where there are some.
+    /// Findings before the first step; those of the run that is gone on with, where the same was asked of the same model.
     fn before(&self, job: &Job, sitting: &Sitting, session: &Session) -> Result<Findings> {
-        let file = self.out.join(BEFORE);
+        let (file, asked) = (self.out.join(BEFORE), self.out.join(ASKED));
+        let identity = || -> Result<String> {
+            let mut identity = self.exam.identity(sitting.join)?;
+            job.model.identify(&mut identity)?;
+            rows::identify(&mut identity, "forget", &self.job.forget)?;
+            rows::identify(&mut identity, "retain", &self.job.retain)?;
+            identity.add_contents(BEFORE, &file)?;
+            write::json(&identity)
+        };
         if self.job.training.resume && file.is_file() {
-            return findings::read(&file);
+            let saved = std::fs::read_to_string(&asked).unwrap_or_default();
+            if saved == identity()? {
+                return findings::read(&file);
+            }
         }
         let model = &job.model;
         let found = sitting.examine((model, &model.net, &model.params), "before", session)?;
         report::atomic::create_parent(&file)?;
         report::atomic::write(&file, findings::to_text(&found)?)?;
+        report::atomic::write(&asked, identity()?)?;
         Ok(found)
+    }
+}
+
+/// Exams after the last step. The model is written before them, so that none of them can end the run.
+struct Exams {
+    end: End,
+    /// Whether one was not made or failed.
+    missed: bool,
+    /// Whether the user asked to stop.
+    interrupted: bool,
+}
+
+impl Exams {
+    /// What an exam finds; nothing but a warning where it fails, or where the user asked to stop.
+    fn next(
+        &mut self,
+        name: &str,
+        warnings: &mut Vec<String>,
+        exam: impl FnOnce() -> Result<Findings>,
+    ) -> Option<Findings> {
+        let what = if name == "gold" { "the gold model" } else { "the model" };
+        let found = if self.interrupted { Err(Error::Interrupted) } else { exam() };
+        let why = match found {
+            Ok(found) => return Some(found),
+            Err(Error::Interrupted) => {
+                self.interrupted = true;
+                "Ctrl-C".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        self.missed = true;
+        // Who stops a run expects no exam.
+        if self.end != End::Stopped {
+            warnings.push(format!("{what} was not examined: {why}"));
+        }
+        None
     }
 }
 
@@ -182,9 +233,10 @@ impl Results<'_> {
     pub(super) fn add(&self, title: &str, out: &mut Folder) -> Result<String> {
         let models: Vec<Named<'_>> = self.models.iter().map(|(name, f)| (*name, f)).collect();
         let gold = models.iter().find(|(name, _)| *name == "gold").map(|(_, f)| *f);
+        let before = models.iter().find(|(name, _)| *name == "before").map(|(_, f)| *f);
         let numbers = match models.is_empty() {
             true => None,
-            false => Some(Numbers::new(&models, gold)?),
+            false => Some(Numbers::new(&models, gold, before)?),
         };
         let pareto = match models.is_empty() {
             true => None,

@@ -1,7 +1,7 @@
 //! `lethe unlearn submit`: the entry point of the shared task.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use tensor_tree::Tree;
@@ -10,7 +10,7 @@ use unlearn::run::Keep;
 use super::budget::{Budget, Deadline};
 use super::ending::Ending;
 use super::job::{self, Ends, Job, Kept, Pair, Set};
-use super::training::{self, OptimizerName, Trainer};
+use super::training::{self, End, OptimizerName, Trainer};
 use super::{folder, method, model, parts, rows};
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
@@ -60,14 +60,22 @@ impl Flags {
         let writing = Instant::now();
         let write = |params: &Tree| self.files(&job, params)?.write();
         write(&job.model.params)?;
-        let reserve = reserve(self.budget.0, writing.elapsed());
+        let mut deadline = Deadline::of_all(self.budget, job.work());
+        deadline.saw_writing(writing.elapsed());
+        let passing = Instant::now();
+        job.pass()?;
+        deadline.saw_pass(passing.elapsed());
+        if !deadline.has_time_for_check(begun.elapsed()) {
+            return self.as_it_was(&job);
+        }
         let better = |params: &Tree| write(&job.merged(params)?);
         let mut trainer = Trainer {
             run: &run,
             session,
             name: "unlearning",
             saved: None,
-            deadline: Some(Deadline::new(begun, self.budget, reserve)),
+            begun,
+            deadline: Some(deadline),
             until: None,
             better: Some(&better),
         };
@@ -78,7 +86,7 @@ impl Flags {
         let lines: Vec<_> = job.lines.iter().chain(&ending.lines).cloned().collect();
         outcome.stdout = format!("{}\n{}", write::aligned(&lines), outcome.stdout);
         outcome.notes = ending.warnings;
-        outcome.stopped = end == training::End::Stopped;
+        outcome.stopped = end == End::Stopped;
         Ok(outcome)
     }
 
@@ -123,6 +131,17 @@ impl Flags {
         }
     }
 
+    /// Where there is no time for anything: the model lies in the folder already.
+    fn as_it_was(&self, job: &Job) -> Result<Outcome> {
+        let mut lines = job.lines.clone();
+        lines.push(("ended".to_owned(), End::Time.to_string()));
+        let Outcome { stdout, .. } = self.files(job, &job.model.params)?;
+        let stdout = format!("{}\n{stdout}", write::aligned(&lines));
+        let mut notes = vec!["NOTHING WAS UNLEARNED: there was no time for a step".to_owned()];
+        notes.extend(job.notes.iter().cloned());
+        Ok(Outcome { stdout, notes, ..Outcome::default() })
+    }
+
     /// The model with these parameters, as files.
     fn files(&self, job: &Job, params: &Tree) -> Result<Outcome> {
         debug_assert!(job.settings.keep == Keep::Best);
@@ -131,10 +150,4 @@ impl Flags {
         let (stdout, files) = out.finish();
         Ok(Outcome { stdout, files, ..Outcome::default() })
     }
-}
-
-/// Time that is kept for what follows the last step: a check, merging and writing, with a reserve.
-fn reserve(budget: Duration, writing: Duration) -> Duration {
-    let spare = (budget / 20).min(Duration::from_secs(60));
-    (3 * writing + spare).min(budget / 2)
 }

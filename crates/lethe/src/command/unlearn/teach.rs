@@ -1,7 +1,7 @@
 //! `lethe unlearn teach`: language models that know rows, to be unlearned from or compared with.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use candle_core::{DType, Device};
 use clap::Args;
@@ -22,7 +22,7 @@ use unlearn::row::{Join, Row};
 use unlearn::run::{Ceiling, Checks, Keep, Rate, Run, Stop};
 use unlearn::trained::Trained;
 
-use super::budget::Deadline;
+use super::budget::{Deadline, Work};
 use super::model::{self, Model};
 use super::parts::{self, Phase};
 use super::training::{self, CHECKPOINT, Course, End, Feeding, Trainer};
@@ -111,6 +111,10 @@ impl Flags {
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
         let begun = Instant::now();
         let training = &self.training;
+        training.check_course(Course::Cosine, false)?;
+        if self.parts.adapeft.is_some() {
+            return Err(Error::Usage("--adapeft is for lethe unlearn run".into()));
+        }
         if !training.resume {
             folder::empty(&self.out)?;
         } else if self.out.join(RESULT).is_file() && !self.out.join(CHECKPOINT).is_file() {
@@ -151,9 +155,6 @@ impl Flags {
             micro_batch: training.micro_batch,
             seed: training.seed,
         };
-        if self.parts.adapeft.is_some() {
-            return Err(Error::Usage("--adapeft is for lethe unlearn run".into()));
-        }
         let (trained, parts) = self.parts.split(&mut net, &model.params, training.seed, phase)?;
         let rate = self.rate.unwrap_or(match (self.new, &trained) {
             (Some(_), _) => 3e-3,
@@ -172,6 +173,8 @@ impl Flags {
             forget: rows::passes(&items, 1, 1)?,
             retain: rows::passes(&items, training.check_rows, training.micro_batch)?,
         };
+        let passes = (checks.forget.len() + checks.retain.len(), 1);
+        let work = Work::new(passes, (training.batch, training.micro_batch), false);
         let sets = (&items[..1], &items[..]);
         let run = Run::new((&net, &parts.frozen), sets, checks, settings, &Device::Cpu)?;
         let mut trainer = Trainer {
@@ -179,7 +182,8 @@ impl Flags {
             session,
             name: "teaching",
             saved: Some((self.out.join(CHECKPOINT), self.identity(&model, join, (steps, rate))?)),
-            deadline: training.budget.map(|budget| Deadline::new(begun, budget, Duration::ZERO)),
+            begun,
+            deadline: training.budget.map(|budget| Deadline::of_steps(budget, work)),
             until: Some(self.until),
             better: None,
         };
@@ -243,9 +247,10 @@ impl Flags {
             .with("number of steps", steps)
             .with("rate", rate);
         model.identify(&mut identity)?;
-        let files = self.rows.iter().chain(&self.tokens_of).enumerate();
-        for (number, path) in files.filter(|(_, path)| path.is_file()) {
-            identity.add_contents(&format!("rows {number}"), path)?;
+        for (key, paths) in [("rows", &self.rows), ("texts of tokens", &self.tokens_of)] {
+            for (number, path) in paths.iter().enumerate() {
+                rows::identify(&mut identity, &format!("{key} {number}"), path)?;
+            }
         }
         Ok(identity)
     }

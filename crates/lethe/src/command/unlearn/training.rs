@@ -64,7 +64,7 @@ pub(super) struct Flags {
     /// Of orders, pairs, adapters and whatever else is drawn.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// Time after which no step begins, such as 1h or 30m.
+    /// Time from the start of the command to the end of the last step, such as 1h or 30m: none begins that would take longer.
     #[arg(long, value_name = "TIME")]
     #[serde(skip)]
     pub(super) budget: Option<Budget>,
@@ -126,6 +126,26 @@ impl Flags {
             seed: self.seed,
         };
         Ok(self.steps.unwrap_or_else(|| feed.steps(epochs)))
+    }
+
+    /// Refuses what would change no rate: a course of rates that are found, and a warmup without a course.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the flag.
+    pub(super) fn check_course(&self, default: Course, automatic: bool) -> Result<()> {
+        let what = match (self.schedule, self.warmup) {
+            (Some(_), _) if automatic => {
+                "--schedule is for rates that are given by --rate without --auto-lr, not for rates that are found".into()
+            }
+            (_, steps) if automatic && 0 < steps => {
+                format!("--warmup {steps} is for rates that are given by --rate without --auto-lr, not for rates that are found")
+            }
+            (course, steps) if 0 < steps && course.unwrap_or(default) == Course::Constant => {
+                format!("--warmup {steps} is for --schedule linear or cosine, the rate is constant")
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Usage(what))
     }
 
     /// The course of a given rate.
@@ -217,6 +237,8 @@ pub(super) struct Trainer<'t, 'r> {
     pub(super) name: &'static str,
     /// Where the state is saved, and what makes it this run.
     pub(super) saved: Option<(PathBuf, Identity)>,
+    /// When the command began.
+    pub(super) begun: Instant,
     pub(super) deadline: Option<Deadline>,
     /// The loss of rows to keep at which they are known.
     pub(super) until: Option<f64>,
@@ -229,14 +251,27 @@ impl Trainer<'_, '_> {
     ///
     /// # Errors
     /// A checkpoint of another run or a damaged one; those of the model.
-    pub(super) fn start(&self, params: &Tree, resume: bool) -> Result<State> {
-        if let (true, Some((path, identity))) = (resume, &self.saved)
-            && let Some(state) = KIND.read(path, identity)?
-        {
-            return Ok(StateReader::new(&state).part("run")?);
+    pub(super) fn start(&mut self, params: &Tree, resume: bool) -> Result<State> {
+        let saved = match (resume, &self.saved) {
+            (true, Some((path, identity))) => KIND.read(path, identity)?,
+            _ => None,
+        };
+        let looking = Instant::now();
+        if let Some(saved) = saved {
+            if let Some(deadline) = &mut self.deadline {
+                // How long a check takes is not in the checkpoint.
+                self.run.init(params.clone())?;
+                deadline.saw_check(looking.elapsed());
+            }
+            return Ok(StateReader::new(&saved).part("run")?);
         }
         let state = self.run.init(params.clone())?;
+        let (looked, writing) = (looking.elapsed(), Instant::now());
         self.save(&state)?;
+        if let Some(deadline) = &mut self.deadline {
+            deadline.saw_check(looked);
+            deadline.saw_writing(writing.elapsed());
+        }
         Ok(state)
     }
 
@@ -264,7 +299,8 @@ impl Trainer<'_, '_> {
             {
                 break End::Known { loss: last.retain };
             }
-            let is_late = self.deadline.is_some_and(|deadline| deadline.is_near());
+            let now = self.begun.elapsed();
+            let is_late = self.deadline.is_some_and(|deadline| !deadline.has_time_for_step(now));
             if self.session.interrupt.is_set() || is_late {
                 self.save(state)?;
                 break if self.session.interrupt.is_set() { End::Stopped } else { End::Time };
@@ -273,7 +309,8 @@ impl Trainer<'_, '_> {
             let (n_checks, best) = (state.checks().len(), state.best().map(|best| best.step));
             self.run.advance(state)?;
             task.advance(1);
-            if let Some(last) = state.checks().last().filter(|_| n_checks < state.checks().len()) {
+            let is_checked = n_checks < state.checks().len();
+            if let Some(last) = state.checks().last().filter(|_| is_checked) {
                 task.message(format!("forget {:.3}, retain {:.3}", last.forget, last.retain));
                 if let (Some(better), Some(now)) = (self.better, state.best())
                     && best != Some(now.step)
@@ -283,7 +320,7 @@ impl Trainer<'_, '_> {
                 self.save(state)?;
             }
             if let Some(deadline) = &mut self.deadline {
-                deadline.saw(begun.elapsed());
+                deadline.saw_step(begun.elapsed(), is_checked);
             }
         };
         match end {
