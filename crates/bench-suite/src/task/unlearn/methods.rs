@@ -78,6 +78,9 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
     Ok(section)
 }
 
+/// A number of an outcome.
+type Number = fn(&Outcome) -> f64;
+
 /// A column of a table: its head, and the number of a summary.
 type Column = (&'static str, fn(&Summary) -> f64);
 
@@ -185,7 +188,7 @@ fn generations(measured: &Measured, (target, gold): &(Vec<Shown>, Vec<Shown>)) -
 fn record(runs: &Runs<'_>, measured: &Measured) -> Result<()> {
     for cell in &measured.cells {
         let name = &cell.training.method;
-        let numbers: [(&str, fn(&Outcome) -> f64, Better); 4] = [
+        let numbers: [(&str, Number, Better); 4] = [
             ("distance", |o| o.summary.distance, Better::Lower),
             ("retain-exact", |o| o.summary.retain_exact, Better::Higher),
             ("forget-rouge", |o| o.summary.forget_rouge, Better::Lower),
