@@ -116,10 +116,10 @@ pub fn unlearn<M: LanguageModel + Clone>(
     })
 }
 
-/// The whole model that [`unlearn`] ends with.
+/// The whole model that [`unlearn()`] ends with.
 ///
 /// # Errors
-/// As [`unlearn`].
+/// As [`unlearn()`].
 pub fn unlearned<M: LanguageModel + Clone>(
     world: &World<M>,
     training: &Training,
