@@ -99,10 +99,14 @@ fn named(rates: Rates) -> &'static str {
 
 fn table(cells: &[Cell]) -> Table {
     let heads = ["rates", "first rate", "last rate", "steps"].into_iter();
-    let heads = heads.chain(COMPARED.map(|(name, _)| name)).chain(["forget loss", "retain loss"]);
+    let heads = heads.chain(COMPARED.map(|(name, _)| name)).chain([
+        "forget loss",
+        "retain loss",
+        "at the first check",
+    ]);
     let mut table = Table::new(heads)
-        .with_caption("NGDiff under plain descent, mean and standard deviation over seeds");
-    for column in 1..9 {
+        .with_caption("NGDiff under plain descent, mean and standard deviation over seeds; the first check of the retain loss comes after a fifteenth of the steps, or at the end");
+    for column in 1..10 {
         table = table.align(column, Align::Right);
     }
     for cell in cells {
@@ -118,9 +122,11 @@ fn table(cells: &[Cell]) -> Table {
             significant(mean(|o| o.steps as f64), 3),
         ];
         let row = row.into_iter().chain(COMPARED.map(|(_, of)| shown(of)));
-        table.push_row(
-            row.chain([shown(|o| o.summary.forget_loss), shown(|o| o.summary.retain_loss)]),
-        );
+        table.push_row(row.chain([
+            shown(|o| o.summary.forget_loss),
+            shown(|o| o.summary.retain_loss),
+            shown(|o| o.checks.get(1).map_or(f64::NAN, |check| check.retain)),
+        ]));
     }
     table
 }
