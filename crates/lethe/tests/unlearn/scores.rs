@@ -84,9 +84,9 @@ fn findings_of_other_questions_rows_or_joins_are_not_compared() {
     exam(&format!("{SETS} --join none"), "c");
     exam("--forget data/holdout.jsonl --retain data/retain.jsonl", "d");
     for (other, says) in [
-        ("b", "different definitions: `made"),
-        ("c", "different definitions: `none` and `space`"),
-        ("d", "the forget sets of a and d have different rows"),
+        ("b", "a and b sat different exams, questions made"),
+        ("c", "join space and join none"),
+        ("d", "of the forget set"),
     ] {
         let run = place.run(&format!("unlearn compare a {other}"));
         assert!(run.code != 0 && run.stderr.contains(says), "{other}: {}", run.stderr);

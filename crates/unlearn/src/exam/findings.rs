@@ -133,7 +133,6 @@ impl Findings {
                 f.rule.to_string(),
                 format!("join {}", f.join),
                 max_new(f),
-                format!("{} members and {} others", f.members.len(), f.nonmembers.len()),
             ]
         };
         for (left, right) in of(self).into_iter().zip(of(other)) {
@@ -153,6 +152,12 @@ impl Findings {
                 let (left, right) = (of(&left, &a.name), of(&right, &b.name));
                 return Err(Error::DifferentDefinitions { left, right });
             }
+        }
+        let documents = |f: &Findings| (f.members.len(), f.nonmembers.len());
+        if documents(self) != documents(other) {
+            let of = |(n, m)| format!("{n} documents of the forget set and {m} held out");
+            let (left, right) = (of(documents(self)), of(documents(other)));
+            return Err(Error::DifferentDefinitions { left, right });
         }
         Ok(())
     }

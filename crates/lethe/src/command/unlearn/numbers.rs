@@ -32,22 +32,18 @@ pub(super) struct Numbers {
 /// Refuses findings of other rows, questions or prompts.
 ///
 /// # Errors
-/// [`unlearn::Error::DifferentDefinitions`]; [`Error::Usage`] where a set has other rows.
+/// [`Error::Usage`] with what differs between two of them.
 pub(super) fn alike(models: &[Named<'_>]) -> Result<()> {
     let Some(((first, of), others)) = models.split_first() else { return Ok(()) };
     for (name, findings) in others {
-        findings.distances(of)?;
-        for (set, here, there) in
-            [("forget", &of.forget, &findings.forget), ("retain", &of.retain, &findings.retain)]
-        {
-            let rows = |set: &unlearn::exam::SetResult| -> Vec<(String, String)> {
-                set.rows.iter().map(|row| (row.id.clone(), row.output.clone())).collect()
-            };
-            if rows(here) != rows(there) {
+        match of.same_exam(findings) {
+            Ok(()) => {}
+            Err(unlearn::Error::DifferentDefinitions { left, right }) => {
                 return Err(Error::Usage(format!(
-                    "the {set} sets of {first} and {name} have different rows: their numbers cannot be compared"
+                    "{first} and {name} sat different exams, {left} and {right}: their numbers cannot be compared"
                 )));
             }
+            Err(other) => return Err(other.into()),
         }
     }
     Ok(())
