@@ -108,6 +108,32 @@ fn a_tokenizer_with_more_tokens_than_the_model_is_refused() {
 }
 
 #[test]
+fn a_refusal_stands_where_the_answer_stood() {
+    let real = Real::new(DType::F32);
+    let refusals = ["I do not know.".to_owned()];
+    let row = Row::new("7", Kind::Question, "Who was it?", "A cat.");
+    for join in [Join::Space, Join::None, Join::QuestionAnswer] {
+        let preparing = Preparing { refusals: &refusals, ..Preparing::new(real.encoder(), join) };
+        let items = preparing.items(std::slice::from_ref(&row)).unwrap().items;
+        let refused = Row { output: refusals[0].clone(), ..row.clone() };
+        let as_answer = preparing.items(&[refused]).unwrap().items;
+        assert_eq!(items[0].refusal.as_ref(), Some(&as_answer[0].sample), "{join}");
+    }
+}
+
+#[test]
+fn an_end_that_a_text_already_has_is_not_learned_twice() {
+    let real = Real::new(DType::F32);
+    let end = real.encoder().tokenizer.encode(".", false).unwrap().last().copied();
+    let encoder = Encoder { end, ..real.encoder() };
+    let (with, _) = encoder.encode("Who?", " A cat.").unwrap();
+    let (without, _) = Encoder { end: None, ..encoder }.encode("Who?", " A cat.").unwrap();
+    assert_eq!(with, without);
+    let (other, _) = encoder.encode("Who?", " A cat").unwrap();
+    assert_eq!(other.tokens().last().copied(), end);
+}
+
+#[test]
 fn an_answer_without_tokens_is_refused_unless_its_end_is_learned() {
     let real = Real::new(DType::F32);
     let row = Row::new("7", Kind::Question, "Who?", "");
