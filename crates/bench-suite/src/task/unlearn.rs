@@ -2,6 +2,7 @@
 
 mod auto;
 mod claims;
+mod columns;
 mod cost;
 mod methods;
 mod plots;

@@ -5,6 +5,7 @@ use report::html::Section;
 use report::number::{mean_std, significant};
 use report::table::{Align, Table};
 
+use super::columns::{Column, SHARED, generations};
 use super::runs::{Cell, Runs};
 use super::{TASK, claims, plots};
 use crate::error::{Error, Result};
@@ -71,7 +72,7 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
         section = section.plot(&svg, caption);
     }
     let before = (Shown::some(&world.of_target), Shown::some(&world.of_gold));
-    section = section.table(&generations(&measured, &before));
+    section = section.table(&written(&measured, &before));
     for claim in claims::of(runs.scale, &measured)? {
         section = section.section(claim.section());
     }
@@ -81,33 +82,27 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
 /// A number of an outcome.
 type Number = fn(&Outcome) -> f64;
 
-/// A column of a table: its head, and the number of a summary.
-type Column = (&'static str, fn(&Summary) -> f64);
-
-const COLUMNS: [Column; 11] = [
-    ("distance", |s| s.distance),
-    ("forget ROUGE", |s| s.forget_rouge),
-    ("forget exact", |s| s.forget_exact),
-    ("forget loss", |s| s.forget_loss),
-    ("retain ROUGE", |s| s.retain_rouge),
-    ("retain exact", |s| s.retain_exact),
-    ("retain loss", |s| s.retain_loss),
-    ("AUC", |s| s.auc),
+/// Columns behind the shared ones.
+const MORE: [Column; 3] = [
     ("aggregate", |s| s.aggregate),
     ("final", |s| s.last),
     ("passes the gate", |s| f64::from(u8::from(s.passes_gate))),
 ];
 
+fn columns() -> impl Iterator<Item = Column> {
+    SHARED.into_iter().chain(MORE)
+}
+
 fn ranking(measured: &Measured) -> Table {
-    let heads = ["method", "rate"].into_iter().chain(COLUMNS.map(|(head, _)| head));
+    let heads = ["method", "rate"].into_iter().chain(columns().map(|(head, _)| head));
     let mut table = Table::new(heads).with_caption(
         "Mean and standard deviation over seeds, nearest to the gold model first; losses in nats for each token; a star marks a rate at an end of the grid",
     );
-    for column in 1..COLUMNS.len() + 2 {
+    for column in 1..SHARED.len() + MORE.len() + 2 {
         table = table.align(column, Align::Right);
     }
     let mut push = |name: &str, rate: String, summaries: &[Summary]| {
-        let shown = COLUMNS.map(|(_, of)| {
+        let shown = columns().map(|(_, of)| {
             let (mean, std) = mean_and_std(&summaries.iter().map(of).collect::<Vec<f64>>());
             mean_std(mean, std)
         });
@@ -163,26 +158,13 @@ fn course(measured: &Measured) -> Table {
 }
 
 /// What models wrote before and after, first seed.
-fn generations(measured: &Measured, (target, gold): &(Vec<Shown>, Vec<Shown>)) -> Table {
-    let shown = ["ngdiff", "blur", "gdiff", "npo"];
-    let heads = ["row", "read", "to be written", "target", "gold model"].into_iter().chain(shown);
-    let mut table = Table::new(heads)
-        .with_caption("Generations of the first seed: rows to forget, then rows to keep");
-    for (i, (before, never)) in target.iter().zip(gold).enumerate() {
-        let of = |method: &str| {
-            let first = measured.cell(method).ok().and_then(|cell| cell.outcomes.first());
-            first.and_then(|o| o.shown.get(i)).map_or_else(String::new, |s| s.generation.clone())
-        };
-        let row = [
-            before.id.clone(),
-            before.input.clone(),
-            before.output.clone(),
-            before.generation.clone(),
-            never.generation.clone(),
-        ];
-        table.push_row(row.into_iter().chain(shown.map(of)));
-    }
-    table
+fn written(measured: &Measured, (target, gold): &(Vec<Shown>, Vec<Shown>)) -> Table {
+    let of = |method: &'static str| {
+        let first = measured.cell(method).ok().and_then(|cell| cell.outcomes.first());
+        (method, first.map_or(&[][..], |o| &o.shown[..]))
+    };
+    let caption = "Generations of the first seed: rows to forget, then rows to keep";
+    generations(caption, (target, gold), &["ngdiff", "blur", "gdiff", "npo"].map(of))
 }
 
 fn record(runs: &Runs<'_>, measured: &Measured) -> Result<()> {

@@ -10,6 +10,7 @@ use tape_nn::net::Llama;
 use unlearn::trained::Trained;
 
 use super::TASK;
+use super::columns::{Column, SHARED, generations};
 use crate::data::Places;
 use crate::error::{Error, Result};
 use crate::forgetting::{
@@ -196,38 +197,31 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
              loss on the rows to forget is the gold model's.",
         )
         .table(&ranking(&world, &before, &best)?)
-        .table(&generations(&world, &best)))
+        .table(&written(&world, &best)))
 }
 
-type Column = (&'static str, fn(&Summary) -> f64);
+/// Columns behind the shared ones.
+const MORE: [Column; 2] = [("final", |s| s.last), ("log10 forget quality", |s| s.log_quality)];
 
-const COLUMNS: [Column; 10] = [
-    ("distance", |s| s.distance),
-    ("forget ROUGE", |s| s.forget_rouge),
-    ("forget exact", |s| s.forget_exact),
-    ("forget loss", |s| s.forget_loss),
-    ("retain ROUGE", |s| s.retain_rouge),
-    ("retain exact", |s| s.retain_exact),
-    ("retain loss", |s| s.retain_loss),
-    ("AUC", |s| s.auc),
-    ("final", |s| s.last),
-    ("log10 forget quality", |s| s.log_quality),
-];
+fn columns() -> impl Iterator<Item = Column> {
+    SHARED.into_iter().chain(MORE)
+}
 
 fn ranking(world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<Table> {
-    let heads = ["method", "rate", "steps"].into_iter().chain(COLUMNS.map(|(head, _)| head));
+    let heads = ["method", "rate", "steps"].into_iter().chain(columns().map(|(head, _)| head));
     let heads = heads.chain(["TOFU utility", "minutes"]);
     let mut table = Table::new(heads).with_caption(
         "Final score of SemEval-2025 Task 4 where rows have tasks, with made questions in the place of MMLU; TOFU utility where its sets were examined; a star marks a rate at an end of those that were tried",
     );
-    for column in 1..COLUMNS.len() + 5 {
+    for column in 1..SHARED.len() + MORE.len() + 5 {
         table = table.align(column, Align::Right);
     }
-    let numbers = |summary: &Summary| {
-        COLUMNS.map(|(_, of)| match of(summary) {
+    let numbers = |summary: &Summary| -> Vec<String> {
+        let shown = |(_, of): Column| match of(summary) {
             value if value.is_nan() => String::new(),
             value => significant(value, 3),
-        })
+        };
+        columns().map(shown).collect()
     };
     let utility = |value: f64| if value.is_nan() { String::new() } else { significant(value, 3) };
     let accuracy = world.of_target.accuracy;
@@ -254,26 +248,13 @@ fn ranking(world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<Tabl
     Ok(table)
 }
 
-fn generations(world: &World<Llama>, best: &[Best]) -> Table {
-    let shown: Vec<&Best> = best.iter().take(3).collect();
-    let heads = ["row", "read", "to be written", "target", "gold model"].into_iter();
-    let heads = heads.chain(shown.iter().map(|b| b.training.method.as_str()));
-    let mut table = Table::new(heads)
-        .with_caption("Generations: rows to forget, then rows to keep; the three methods nearest to the gold model");
+fn written(world: &World<Llama>, best: &[Best]) -> Table {
+    let of = |b: &Best| (b.training.method.clone(), b.outcome.shown.clone());
+    let nearest: Vec<(String, Vec<Shown>)> = best.iter().take(3).map(of).collect();
+    let methods: Vec<(&str, &[Shown])> = nearest.iter().map(|(n, s)| (&**n, &**s)).collect();
     let (target, gold) = (Shown::some(&world.of_target), Shown::some(&world.of_gold));
-    for (i, (before, never)) in target.iter().zip(&gold).enumerate() {
-        let of =
-            |b: &&Best| b.outcome.shown.get(i).map_or_else(String::new, |s| s.generation.clone());
-        let row = [
-            before.id.clone(),
-            before.input.clone(),
-            before.output.clone(),
-            before.generation.clone(),
-            never.generation.clone(),
-        ];
-        table.push_row(row.into_iter().chain(shown.iter().map(of)));
-    }
-    table
+    let caption = "Generations: rows to forget, then rows to keep; the three methods nearest to the gold model";
+    generations(caption, (&target, &gold), &methods)
 }
 
 fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<()> {
