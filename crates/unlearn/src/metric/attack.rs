@@ -59,7 +59,7 @@ pub fn priv_leak(auc: f64, auc_retrain: f64) -> Result<f64> {
         let name = "area below the curve of the retrained model";
         return Err(Error::OutOfRange { name, must: "in (0, 1]", got: auc_retrain });
     }
-    Ok(100.0 * (auc - auc_retrain) / auc_retrain)
+    Ok(100.0 * ((auc - auc_retrain) / auc_retrain))
 }
 
 #[cfg(test)]
@@ -73,6 +73,8 @@ mod tests {
         assert_eq!(membership_score(0.5).unwrap(), 1.0);
         assert_eq!(muse_auc(&[0.1, 0.2], &[3.0, 4.0]).unwrap(), 0.0);
         assert_eq!(priv_leak(0.0, 0.5).unwrap(), -100.0);
+        // The bound is exact: a hundred times the area first would round below it.
+        assert_eq!(priv_leak(0.0, 0.711_368_527_442_509_7).unwrap(), -100.0);
         assert_eq!(priv_leak(1.0, 0.5).unwrap(), 100.0);
     }
 
