@@ -23,9 +23,6 @@ use crate::error::{Error, Result};
 
 /// Most bytes of logits that are kept of the target.
 const MOST_BYTES: usize = 2 << 30;
-/// Checks of a run.
-const CHECKS: u64 = 15;
-
 /// Learning the rows to forget some more, and taking off several times what that did: no name of [`unlearn::method::METHODS`].
 pub const TASK_VECTOR: &str = "task-vector";
 /// How many times, as in the script of MUSE.
@@ -64,6 +61,8 @@ pub struct Training {
     pub rates: Rates,
     /// Most steps.
     pub steps: u64,
+    /// Checks of both losses in so many steps.
+    pub checks: u64,
     /// Rows of each set in a step.
     pub batch: usize,
     /// Rows of a pass.
@@ -149,7 +148,9 @@ fn steps<M: LanguageModel + Clone>(
         settings.anchor = Anchor::Retain;
         retain.clone_from(&forget);
     }
-    let checks = Checks::new((&forget, &retain), training.micro_batch, &device)?;
+    // Rows that are learned and not examined would cost most of a check.
+    let kept = &retain[..retain.len().min(world.exam.retain.len())];
+    let checks = Checks::new((&forget, kept), training.micro_batch, &device)?;
     let run = Run::new((&model, &parts.frozen), (&forget, &retain), checks, settings, &device)?;
     let mut state = run.init(parts.trainable)?;
     let ended = loop {
@@ -219,7 +220,8 @@ fn filled<M: LanguageModel + Clone>(
 }
 
 fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Settings {
-    let Training { base, rate, rates, steps, batch, micro_batch, to_gold, seed, .. } = *training;
+    let Training { base, rate, rates, steps, checks, batch, micro_batch, to_gold, seed, .. } =
+        *training;
     let forget_ceiling =
         if to_gold { Ceiling::Nats(by_token(&world.of_gold.forget)) } else { Ceiling::None };
     Settings {
@@ -235,7 +237,7 @@ fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Setting
         batch,
         micro_batch,
         stop: Stop { forget_ceiling, ..Stop::after(steps) },
-        check_every: (steps / CHECKS).max(1),
+        check_every: (steps / checks.max(1)).max(1),
         seed,
         ..Settings::new(method, rate, steps)
     }

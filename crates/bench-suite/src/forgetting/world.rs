@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device};
+use report::number::significant;
+use report::progress::Task;
 use tape_nn::Builder;
 use tape_nn::load::Tokenizer;
 use tape_nn::net::{Gpt, GptConfig, LanguageModel};
@@ -72,8 +74,8 @@ pub struct World<M> {
     pub exam_batch: usize,
 }
 
-/// Where taught models are kept.
-#[derive(Clone, Copy, Debug)]
+/// Where taught models are kept, and where lessons show how far they are.
+#[derive(Clone, Copy)]
 pub struct Kept<'a> {
     /// The folder.
     pub folder: &'a Path,
@@ -81,6 +83,8 @@ pub struct Kept<'a> {
     pub commit: &'a str,
     /// Whether models of an earlier call are used.
     pub resume: bool,
+    /// Has both lessons as tasks inside.
+    pub task: &'a Task,
 }
 
 /// What a world is made of before anything is learned.
@@ -136,7 +140,10 @@ impl<M: LanguageModel + Clone> Start<M> {
                 return Ok((from.tree("params")?, from.number("seconds")?));
             }
             let started = Instant::now();
-            let params = self.lesson.teach(&self.model, self.params.clone(), items, stop)?;
+            let shown = kept.task.subtask(format!("{which} model"), self.lesson.steps);
+            let params =
+                self.lesson.teach((&self.model, self.params.clone()), items, &shown, stop)?;
+            shown.finish();
             let seconds = started.elapsed().as_secs_f64();
             let mut out = StateWriter::new();
             out.tree("params", &params)?;
@@ -195,9 +202,9 @@ impl<M: LanguageModel> Start<M> {
 impl Lesson {
     fn teach<M: LanguageModel + Clone>(
         &self,
-        model: &M,
-        full: Tree,
+        (model, full): (&M, Tree),
         items: &[Item],
+        shown: &Task,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Tree> {
         let mut model = model.clone();
@@ -222,6 +229,10 @@ impl Lesson {
         let ended = loop {
             if let Some(ended) = run.advance(&mut state)? {
                 break ended;
+            }
+            shown.advance(1);
+            if let Some(loss) = state.log().last().and_then(|log| log.retain) {
+                shown.message(format!("loss {}", significant(loss, 3)));
             }
             if stop() {
                 return Err(Error::Interrupted);

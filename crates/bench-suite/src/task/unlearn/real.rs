@@ -7,6 +7,7 @@ use report::number::significant;
 use report::table::{Align, Table};
 use tape_nn::LoraConfig;
 use tape_nn::net::Llama;
+use unlearn::exam::{Findings, SetResult};
 use unlearn::trained::Trained;
 
 use super::TASK;
@@ -27,6 +28,7 @@ struct Comparison {
     methods: &'static [&'static str],
     rates: &'static [f64],
     steps: u64,
+    checks: u64,
     batch: usize,
     micro_batch: usize,
     rank: Option<usize>,
@@ -41,6 +43,7 @@ const SMALL: Comparison = Comparison {
     methods: &METHODS,
     rates: &[1e-4, 3e-4, 1e-3],
     steps: 60,
+    checks: 15,
     batch: 16,
     micro_batch: 8,
     rank: None,
@@ -54,14 +57,15 @@ const SMALL_LUME: Part =
 const LARGE: Comparison = Comparison {
     title: "SmolLM2 with 135 million parameters",
     methods: &["ngdiff", "gdiff", "npo", "simnpo", "ga", "blur"],
-    rates: &[1e-4, 3e-4],
-    steps: 30,
-    batch: 16,
-    micro_batch: 4,
+    rates: &[5e-4],
+    steps: 24,
+    checks: 8,
+    batch: 8,
+    micro_batch: 8,
     rank: Some(16),
 };
 const LARGE_TOFU: Part =
-    Part { forget: 40, retain: 200, examined: 60, others: 30, most: 200, max_new: 64 };
+    Part { forget: 40, retain: 200, examined: 40, others: 15, most: 200, max_new: 64 };
 const LARGE_LUME: Part =
     Part { forget: 14, retain: 66, examined: 14, others: 20, most: 320, max_new: 64 };
 
@@ -87,9 +91,9 @@ pub(super) fn large(session: &Session) -> Result<Section> {
     let places = Places::discover()?;
     let lesson = |steps| Lesson {
         steps,
-        rate: 5e-4,
-        batch: 16,
-        micro_batch: 4,
+        rate: 1e-3,
+        batch: 8,
+        micro_batch: 8,
         trained: Trained::Lora(LoraConfig {
             rank: 32,
             alpha: 64.0,
@@ -98,7 +102,7 @@ pub(super) fn large(session: &Session) -> Result<Section> {
     };
     let mut section = Section::new(LARGE.title);
     if session.wants("smollm2-tofu") {
-        let start = Published::smollm2(&places)?.tofu(&places, &LARGE_TOFU, lesson(150))?;
+        let start = Published::smollm2(&places)?.tofu(&places, &LARGE_TOFU, lesson(200))?;
         section = section.section(compare(session, &LARGE, start)?);
     }
     if session.wants("smollm2-lume") {
@@ -133,10 +137,25 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
     task.message("teaching");
 
     let untaught = start.untaught(&stop)?;
-    let kept = Kept { folder: &folder, commit: &session.commit, resume: session.resume };
+    let kept =
+        Kept { folder: &folder, commit: &session.commit, resume: session.resume, task: &task };
     let n_long = start.n_long;
     let world = start.taught(&kept, &stop)?;
     let before = Summary::of(&untaught, &world.of_gold, world.of_target.accuracy)?;
+    let of = |found: &Findings| -> Result<String> {
+        let rouge = |set: &SetResult| set.rouge().map(|score| significant(score.value(), 2));
+        Ok(format!(
+            "{} of what is to be forgotten, {} of what is kept",
+            rouge(&found.forget)?,
+            rouge(&found.retain)?
+        ))
+    };
+    task.progress().note(format!(
+        "{}: by ROUGE-L recall the target writes {}; the gold model {}",
+        world.name,
+        of(&world.of_target)?,
+        of(&world.of_gold)?,
+    ));
     task.advance(1);
     let mut best = Vec::new();
     for method in with.methods {
@@ -148,6 +167,7 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
                 rate: *rate,
                 rates: Rates::Constant,
                 steps: with.steps,
+                checks: with.checks,
                 batch: with.batch,
                 micro_batch: with.micro_batch,
                 to_gold: true,
@@ -166,6 +186,12 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
             };
             task.advance(1);
             let far = outcome.summary.distance;
+            let (Summary { forget_rouge, retain_rouge, .. }, minutes) =
+                (&outcome.summary, outcome.wall_s / 60.0);
+            task.progress().note(format!(
+                "{}: {method} at {rate}: distance {far:.3}, {forget_rouge:.2} of what is to be forgotten, {retain_rouge:.2} of what is kept, {} steps in {minutes:.1} min",
+                world.name, outcome.steps,
+            ));
             if nearest.as_ref().is_none_or(|n| far < n.outcome.summary.distance) {
                 let ends = [with.rates.first(), with.rates.last()];
                 let at_end = 1 < with.rates.len() && ends.contains(&Some(rate));

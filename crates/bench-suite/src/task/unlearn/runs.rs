@@ -48,6 +48,7 @@ impl<'s> Runs<'s> {
             rates: Rates::Constant,
             steps: self.scale.steps,
             batch: self.scale.batch,
+            checks: 15,
             micro_batch: 8,
             to_gold: true,
             rank: None,
@@ -72,7 +73,12 @@ impl<'s> Runs<'s> {
             for seed in missing {
                 let (new, folder, progress) = (&new, &folder, &progress);
                 scope.spawn(move |_| {
-                    let kept = Kept { folder, commit: &session.commit, resume: session.resume };
+                    let kept = Kept {
+                        folder,
+                        commit: &session.commit,
+                        resume: session.resume,
+                        task: progress,
+                    };
                     let taught = made(&size, seed).and_then(|start| start.taught(&kept, &stop));
                     if let Ok(mut new) = new.lock() {
                         new.push((seed, taught));
