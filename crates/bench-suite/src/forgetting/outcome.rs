@@ -136,6 +136,15 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// What is written of both sets, in words.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let Summary { forget_rouge, retain_rouge, .. } = self;
+        format!("{forget_rouge:.2} of what is to be forgotten, {retain_rouge:.2} of what is kept")
+    }
+}
+
 impl Shown {
     /// Some rows of both sets, spread evenly.
     #[must_use]

@@ -114,7 +114,7 @@ pub struct Start<M> {
 }
 
 impl<M: LanguageModel + Clone> Start<M> {
-    /// Teaches target and gold model and keeps them in the folder; or reads them from there, if that is wanted and they were taught at the
+    /// Teaches target and gold model, side by side, and keeps them in the folder; or reads them from there, if that is wanted and they were taught at the
     /// same commit.
     ///
     /// # Errors
@@ -152,9 +152,14 @@ impl<M: LanguageModel + Clone> Start<M> {
             checkpoint::write(&file, &header, &out.finish())?;
             Ok((params, seconds))
         };
-        let (target, target_s) = learned("target", &both)?;
-        let (gold, gold_s) = learned("gold", &retain)?;
-        let (of_target, of_gold) = (self.found(&target, stop)?, self.found(&gold, stop)?);
+        let taught = |which: &str, items: &[Item]| -> Result<(Tree, f64, Findings)> {
+            let (params, seconds) = learned(which, items)?;
+            let found = self.found(&params, stop)?;
+            Ok((params, seconds, found))
+        };
+        let (of_both, of_retain) =
+            rayon::join(|| taught("target", &both), || taught("gold", &retain));
+        let ((target, target_s, of_target), (gold, gold_s, of_gold)) = (of_both?, of_retain?);
         let Start { name, model, tokenizer, end, join, exam, exam_batch, .. } = self;
         Ok(World {
             name,

@@ -7,7 +7,6 @@ use report::number::significant;
 use report::table::{Align, Table};
 use tape_nn::LoraConfig;
 use tape_nn::net::Llama;
-use unlearn::exam::{Findings, SetResult};
 use unlearn::trained::Trained;
 
 use super::TASK;
@@ -19,7 +18,7 @@ use crate::forgetting::{
     unlearn,
 };
 use crate::session::{Session, Spread};
-use crate::task::jobs::worker;
+use crate::task::jobs::{Jobs, worker};
 use crate::task::store::Store;
 
 /// A comparison on a published model.
@@ -49,9 +48,9 @@ const SMALL: Comparison = Comparison {
     rank: None,
 };
 const SMALL_TOFU: Part =
-    Part { forget: 20, retain: 40, examined: 40, others: 20, most: 160, max_new: 96 };
+    Part { forget: 20, retain: 40, examined: 40, others: 20, most: 160, max_new: 120 };
 const SMALL_LUME: Part =
-    Part { forget: 4, retain: 6, examined: 6, others: 12, most: 400, max_new: 64 };
+    Part { forget: 4, retain: 6, examined: 6, others: 12, most: 400, max_new: 192 };
 
 /// The large one, with adapters.
 const LARGE: Comparison = Comparison {
@@ -67,7 +66,7 @@ const LARGE: Comparison = Comparison {
 const LARGE_TOFU: Part =
     Part { forget: 40, retain: 200, examined: 40, others: 15, most: 200, max_new: 64 };
 const LARGE_LUME: Part =
-    Part { forget: 14, retain: 66, examined: 14, others: 20, most: 320, max_new: 64 };
+    Part { forget: 14, retain: 66, examined: 14, others: 20, most: 320, max_new: 96 };
 
 /// The small model on both sets.
 pub(super) fn small(session: &Session) -> Result<Section> {
@@ -91,7 +90,7 @@ pub(super) fn large(session: &Session) -> Result<Section> {
     let places = Places::discover()?;
     let lesson = |steps| Lesson {
         steps,
-        rate: 1e-3,
+        rate: 1.5e-3,
         batch: 8,
         micro_batch: 8,
         trained: Trained::Lora(LoraConfig {
@@ -102,7 +101,7 @@ pub(super) fn large(session: &Session) -> Result<Section> {
     };
     let mut section = Section::new(LARGE.title);
     if session.wants("smollm2-tofu") {
-        let start = Published::smollm2(&places)?.tofu(&places, &LARGE_TOFU, lesson(200))?;
+        let start = Published::smollm2(&places)?.tofu(&places, &LARGE_TOFU, lesson(240))?;
         section = section.section(compare(session, &LARGE, start)?);
     }
     if session.wants("smollm2-lume") {
@@ -110,6 +109,40 @@ pub(super) fn large(session: &Session) -> Result<Section> {
         section = section.section(compare(session, &LARGE, start)?);
     }
     Ok(section)
+}
+
+impl Comparison {
+    fn training(&self, method: &str, rate: f64) -> Training {
+        Training {
+            method: method.to_owned(),
+            base: Base::AdamW,
+            rate,
+            rates: Rates::Constant,
+            steps: self.steps,
+            checks: self.checks,
+            batch: self.batch,
+            micro_batch: self.micro_batch,
+            to_gold: true,
+            rank: self.rank,
+            seed: 0,
+        }
+    }
+}
+
+/// Target and gold model.
+fn of_both(world: &World<Llama>) -> Result<[Summary; 2]> {
+    let of = |found| Summary::of(found, &world.of_gold, world.of_target.accuracy);
+    Ok([of(&world.of_target)?, of(&world.of_gold)?])
+}
+
+fn said(name: &str, training: &Training, outcome: &Outcome) -> String {
+    let Training { method, rate, .. } = training;
+    let (far, written) = (significant(outcome.summary.distance, 2), outcome.summary.written());
+    let minutes = significant(outcome.wall_s / 60.0, 2);
+    format!(
+        "{name}: {method} at {rate}: distance {far}, {written}, {} steps in {minutes} min",
+        outcome.steps
+    )
 }
 
 /// What a method came to at its best rate.
@@ -120,9 +153,12 @@ struct Best {
 }
 
 fn compare(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<Section> {
+    let name = start.name.clone();
     let (section, peak) = peak_of(|| compared(session, with, start));
-    let peak = format!("{} GB", significant(peak as f64 / 1e9, 3));
-    Ok(section?.key_values([("most memory held at once", peak)]))
+    let (section, peak) = (section?, peak as f64 / 1e9);
+    timed(session, &format!("{name}-peak-memory"), peak, "GB")?;
+    let peak = format!("{} GB", significant(peak, 3));
+    Ok(section.key_values([("most memory held at once", peak)]))
 }
 
 fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<Section> {
@@ -130,77 +166,44 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
     let folder = session.path("runs/unlearn");
     let stop = || session.interrupt.is_set();
     let (lesson, n_more) = (start.lesson.clone(), start.more.len());
-    let task = session.progress.task(
-        format!("{TASK}: {}", start.name),
-        1 + (with.methods.len() * with.rates.len()) as u64,
-    );
+    let task = session.progress.task(format!("{TASK}: {}", start.name), None);
     task.message("teaching");
-
     let untaught = start.untaught(&stop)?;
     let kept =
         Kept { folder: &folder, commit: &session.commit, resume: session.resume, task: &task };
     let n_long = start.n_long;
     let world = start.taught(&kept, &stop)?;
     let before = Summary::of(&untaught, &world.of_gold, world.of_target.accuracy)?;
-    let of = |found: &Findings| -> Result<String> {
-        let rouge = |set: &SetResult| set.rouge().map(|score| significant(score.value(), 2));
-        Ok(format!(
-            "{} of what is to be forgotten, {} of what is kept",
-            rouge(&found.forget)?,
-            rouge(&found.retain)?
-        ))
-    };
-    task.progress().note(format!(
+    let [of_target, of_gold] = of_both(&world)?;
+    session.progress.note(format!(
         "{}: by ROUGE-L recall the target writes {}; the gold model {}",
         world.name,
-        of(&world.of_target)?,
-        of(&world.of_gold)?,
+        of_target.written(),
+        of_gold.written(),
     ));
-    task.advance(1);
-    let mut best = Vec::new();
-    for method in with.methods {
-        let mut nearest: Option<Best> = None;
-        for rate in with.rates {
-            let training = Training {
-                method: (*method).to_owned(),
-                base: Base::AdamW,
-                rate: *rate,
-                rates: Rates::Constant,
-                steps: with.steps,
-                checks: with.checks,
-                batch: with.batch,
-                micro_batch: with.micro_batch,
-                to_gold: true,
-                rank: with.rank,
-                seed: 0,
-            };
-            let key = serde_json::to_string(&training).map_err(|e| worker(&e))?;
-            task.message(format!("{method} at {rate}"));
-            let outcome = match store.get(&key) {
-                Some(known) => known.clone(),
-                None => {
-                    let outcome = unlearn(&world, &training, &stop)?;
-                    store.put(&key, outcome.clone())?;
-                    outcome
-                }
-            };
-            task.advance(1);
-            let far = outcome.summary.distance;
-            let (Summary { forget_rouge, retain_rouge, .. }, minutes) =
-                (&outcome.summary, outcome.wall_s / 60.0);
-            task.progress().note(format!(
-                "{}: {method} at {rate}: distance {far:.3}, {forget_rouge:.2} of what is to be forgotten, {retain_rouge:.2} of what is kept, {} steps in {minutes:.1} min",
-                world.name, outcome.steps,
-            ));
-            if nearest.as_ref().is_none_or(|n| far < n.outcome.summary.distance) {
-                let ends = [with.rates.first(), with.rates.last()];
-                let at_end = 1 < with.rates.len() && ends.contains(&Some(rate));
-                nearest = Some(Best { training, outcome, at_end });
-            }
-        }
-        best.extend(nearest);
-    }
     task.finish();
+    let mut trainings = Vec::new();
+    for method in with.methods {
+        trainings.extend(with.rates.iter().map(|rate| with.training(method, *rate)));
+    }
+    let key = |training: &Training| serde_json::to_string(training).map_err(|e| worker(&e));
+    let keys: Vec<String> = trainings.iter().map(key).collect::<Result<_>>()?;
+    let title = format!("{TASK}: {}", world.name);
+    let jobs = Jobs { title: &title, keys: &keys, jobs: &trainings };
+    let outcomes = jobs.run(session, &mut store, |training, stop| {
+        let outcome = unlearn(&world, training, stop)?;
+        session.progress.note(said(&world.name, training, &outcome));
+        Ok(outcome)
+    })?;
+    let mut best = Vec::new();
+    let of_method = trainings.chunks(with.rates.len()).zip(outcomes.chunks(with.rates.len()));
+    for (trainings, outcomes) in of_method {
+        let far = |i: &usize| outcomes[*i].summary.distance;
+        let nearest = (0..outcomes.len()).min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or(0);
+        let at_end = 1 < outcomes.len() && [0, outcomes.len() - 1].contains(&nearest);
+        let (training, outcome) = (trainings[nearest].clone(), outcomes[nearest].clone());
+        best.push(Best { training, outcome, at_end });
+    }
     best.sort_by(|a, b| a.outcome.summary.distance.total_cmp(&b.outcome.summary.distance));
     record(session, &world, &before, &best)?;
     let trained = match with.rank {
@@ -214,12 +217,12 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
             ("rows to keep", format!("{}, of which {n_more} are not examined", world.retain.len())),
             ("lessons", format!("{} steps of {} rows, rate {}", lesson.steps, lesson.batch, lesson.rate)),
             ("documents that are too long and were passed over", n_long.to_string()),
-            ("minutes of the lessons, target and gold model", world.lessons_s.map(|s| significant(s / 60.0, 2)).join(", ")),
+            ("minutes of the lessons, target and gold model side by side", world.lessons_s.map(|s| significant(s / 60.0, 2)).join(", ")),
             ("unlearned with", trained),
             ("optimizer", format!("AdamW, at most {} steps of {} rows of each set", with.steps, with.batch)),
         ])
         .paragraph(
-            "One seed. Of each method the best of the rates by the distance from the gold model, which never saw the rows to forget; runs end where the \
+            "One seed; two runs at a time, on a core each. Of each method the best of the rates by the distance from the gold model, which never saw the rows to forget; runs end where the \
              loss on the rows to forget is the gold model's.",
         )
         .table(&ranking(&world, &before, &best)?)
@@ -250,12 +253,9 @@ fn ranking(world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<Tabl
         columns().map(shown).collect()
     };
     let utility = |value: f64| if value.is_nan() { String::new() } else { significant(value, 3) };
-    let accuracy = world.of_target.accuracy;
-    let plain = [
-        ("(before the lessons)", before.clone()),
-        ("(target)", Summary::of(&world.of_target, &world.of_gold, accuracy)?),
-        ("(gold model)", Summary::of(&world.of_gold, &world.of_gold, accuracy)?),
-    ];
+    let [target, gold] = of_both(world)?;
+    let plain =
+        [("(before the lessons)", before.clone()), ("(target)", target), ("(gold model)", gold)];
     for (name, summary) in plain {
         let row = [name.to_owned(), String::new(), String::new()];
         let row = row.into_iter().chain(numbers(&summary));
@@ -283,6 +283,12 @@ fn written(world: &World<Llama>, best: &[Best]) -> Table {
     generations(caption, (&target, &gold), &methods)
 }
 
+/// A figure of time or memory, of one run.
+fn timed(session: &Session, name: &str, value: f64, unit: &str) -> Result<()> {
+    let spread = Spread { better: Better::Lower, std: None, n_seeds: 1, config: "default".into() };
+    session.figure(TASK, name, value, unit, spread)
+}
+
 fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<()> {
     let figure = |name: String, value: f64, better: Better| -> Result<()> {
         if value.is_nan() {
@@ -291,11 +297,11 @@ fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Bes
         let spread = Spread { better, std: None, n_seeds: 1, config: "default".into() };
         session.figure(TASK, &name, value, "share", spread)
     };
-    let accuracy = world.of_target.accuracy;
+    let [target, gold] = of_both(world)?;
     let mut all = vec![
         ("before".to_owned(), before.clone()),
-        ("target".to_owned(), Summary::of(&world.of_target, &world.of_gold, accuracy)?),
-        ("gold".to_owned(), Summary::of(&world.of_gold, &world.of_gold, accuracy)?),
+        ("target".to_owned(), target),
+        ("gold".to_owned(), gold),
     ];
     all.extend(best.iter().map(|b| (b.training.method.clone(), b.outcome.summary.clone())));
     for (who, summary) in all {
@@ -308,5 +314,11 @@ fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Bes
         figure(name("final"), summary.last, Better::Higher)?;
         figure(name("utility"), summary.utility, Better::Higher)?;
     }
+    let of = |what: &str| format!("{}-{what}-minutes", world.name);
+    let [target_s, gold_s] = world.lessons_s;
+    timed(session, &of("target"), target_s / 60.0, "min")?;
+    timed(session, &of("gold"), gold_s / 60.0, "min")?;
+    let runs_s: f64 = best.iter().map(|b| b.outcome.wall_s).sum();
+    timed(session, &of("mean-run"), runs_s / 60.0 / best.len().max(1) as f64, "min")?;
     if best.is_empty() { Err(Error::TooFewRuns) } else { Ok(()) }
 }
