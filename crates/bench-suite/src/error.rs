@@ -311,7 +311,7 @@ pub enum Error {
     Network(#[from] tape_nn::Error),
     /// From unlearning.
     #[error(transparent)]
-    Unlearning(#[from] unlearn::Error),
+    Unlearning(unlearn::Error),
     /// From trees and checkpoints.
     #[error(transparent)]
     Tree(#[from] tensor_tree::Error),
@@ -354,5 +354,15 @@ mod tests {
             "data set `fashion-mnist` not found; looked in `a/fashion-mnist`, `b/fashion-mnist`; \
              run `cargo xtask data fashion-mnist`"
         );
+    }
+}
+
+impl From<unlearn::Error> for Error {
+    fn from(error: unlearn::Error) -> Self {
+        match error {
+            // Exams stop where the user asks for it.
+            unlearn::Error::Model(tape_nn::Error::Stopped { .. }) => Error::Interrupted,
+            other => Error::Unlearning(other),
+        }
     }
 }

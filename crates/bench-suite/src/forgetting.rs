@@ -9,4 +9,4 @@ mod world;
 pub use outcome::{Outcome, Shown, Summary};
 pub use real::{Part, Published};
 pub use training::{Base, Rates, TASK_VECTOR, Training, unlearn, unlearned};
-pub use world::{Kept, Lesson, Made, Start, World, made};
+pub use world::{Asked, Kept, Lesson, Made, Start, World, made};

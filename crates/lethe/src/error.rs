@@ -57,7 +57,7 @@ pub enum Error {
     Tree(#[from] tensor_tree::Error),
     /// Rows, methods and exams of unlearning.
     #[error(transparent)]
-    Unlearn(#[from] unlearn::Error),
+    Unlearn(unlearn::Error),
     /// A choice of what is trained.
     #[error(transparent)]
     Rates(#[from] hessian_lr::Error),
@@ -79,6 +79,16 @@ pub enum Error {
 
 /// Results of the commands.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<unlearn::Error> for Error {
+    fn from(error: unlearn::Error) -> Self {
+        match error {
+            // Exams stop where the user asks for it.
+            unlearn::Error::Model(tape_nn::Error::Stopped { .. }) => Error::Interrupted,
+            other => Error::Unlearn(other),
+        }
+    }
+}
 
 impl From<slope2::Error> for Error {
     fn from(error: slope2::Error) -> Self {

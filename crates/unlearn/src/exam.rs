@@ -1,5 +1,6 @@
 //! Exams of a model: what it still writes, knows and betrays of rows, from generations and losses to published scores.
 
+mod divergence;
 mod findings;
 mod set;
 mod subject;
@@ -103,6 +104,7 @@ impl Exam {
             accuracy: accuracy.score.value(),
             join: subject.join.to_string(),
             max_new: self.generate.then_some(self.max_new),
+            divergence: None,
         })
     }
 

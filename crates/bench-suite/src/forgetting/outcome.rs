@@ -53,6 +53,9 @@ pub struct Summary {
     pub passes_gate: bool,
     /// Mean distance from the gold model over all shares that both have.
     pub distance: f64,
+    /// The divergence from what the gold model expects at the tokens of rows to forget, in nats.
+    #[serde(with = "crate::number")]
+    pub divergence: f64,
     /// Its parts.
     pub parts: Vec<(String, f64)>,
 }
@@ -131,6 +134,7 @@ impl Summary {
             log_quality: or_nan(quality.map(|q| q.p_value.log10())),
             passes_gate: gate.passes(found.accuracy),
             distance,
+            divergence: found.divergence.unwrap_or(f64::NAN),
             parts: distances.iter().map(|d| (d.name.to_owned(), d.get())).collect(),
         })
     }

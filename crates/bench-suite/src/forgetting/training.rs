@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use candle_core::Device;
 use cpu_time::ThreadTime;
+use hessian_lr::controller::{FirstRate, Gen, Settings as AutoSettings};
 use serde::{Deserialize, Serialize};
 use tape_nn::net::LanguageModel;
 use tensor_tree::{AdamW, Key, Schedule, Sgd, Tree};
-use unlearn::auto_rate::{gen_raw, gen_smoothed};
+use unlearn::auto_rate::{gen_raw, gen_searched, gen_smoothed};
 use unlearn::batch::Item;
 use unlearn::exam::SetResult;
 use unlearn::feed::Anchor;
@@ -23,6 +24,9 @@ use crate::error::{Error, Result};
 
 /// Most bytes of logits that are kept of the target.
 const MOST_BYTES: usize = 2 << 30;
+/// Most rows of a set in a check.
+const MOST_CHECKED: usize = 96;
+
 /// Learning the rows to forget some more, and taking off several times what that did: no name of [`unlearn::method::METHODS`].
 pub const TASK_VECTOR: &str = "task-vector";
 /// How many times, as in the script of MUSE.
@@ -46,6 +50,8 @@ pub enum Rates {
     Smoothed,
     /// [`unlearn::auto_rate::gen_raw`] from the given one.
     Raw,
+    /// [`unlearn::auto_rate::gen_searched`], whose search begins at the given one.
+    Searched,
 }
 
 /// A method with its settings.
@@ -149,8 +155,9 @@ fn steps<M: LanguageModel + Clone>(
         retain.clone_from(&forget);
     }
     // Rows that are learned and not examined would cost most of a check.
-    let kept = &retain[..retain.len().min(world.exam.retain.len())];
-    let checks = Checks::new((&forget, kept), training.micro_batch, &device)?;
+    let examined = &retain[..retain.len().min(world.exam.retain.len())];
+    let checked = (spread(&forget), spread(examined));
+    let checks = Checks::new((&checked.0, &checked.1), training.micro_batch, &device)?;
     let run = Run::new((&model, &parts.frozen), (&forget, &retain), checks, settings, &device)?;
     let mut state = run.init(parts.trainable)?;
     let ended = loop {
@@ -233,6 +240,7 @@ fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Setting
             Rates::Constant => Rate::Fixed { rate, schedule: Schedule::Constant },
             Rates::Smoothed => Rate::Auto(gen_smoothed(rate)),
             Rates::Raw => Rate::Auto(gen_raw(rate)),
+            Rates::Searched => Rate::Auto(searched(rate)),
         },
         batch,
         micro_batch,
@@ -243,10 +251,21 @@ fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Setting
     }
 }
 
-/// The mean loss over tokens, as checks have it; that of a set is over rows.
+fn searched(from: f64) -> Gen {
+    let Gen { settings } = gen_searched();
+    Gen { settings: AutoSettings { first_rate: FirstRate::Auto(from), ..settings } }
+}
+
+/// The rows of a check: all, or of many some that are spread evenly.
+fn spread<T: Clone>(rows: &[T]) -> Vec<T> {
+    rows.iter().step_by(rows.len().div_ceil(MOST_CHECKED).max(1)).cloned().collect()
+}
+
+/// The mean loss over tokens of the rows of a check; that of a set is over rows.
 fn by_token(set: &SetResult) -> f64 {
-    let n: usize = set.rows.iter().map(|row| row.n_tokens).sum();
-    set.rows.iter().map(|row| row.loss * row.n_tokens as f64).sum::<f64>() / n.max(1) as f64
+    let rows = spread(&set.rows);
+    let n: usize = rows.iter().map(|row| row.n_tokens).sum();
+    rows.iter().map(|row| row.loss * row.n_tokens as f64).sum::<f64>() / n.max(1) as f64
 }
 
 fn named(ended: Ended) -> String {

@@ -159,7 +159,13 @@ impl<M: LanguageModel + Clone> Start<M> {
         };
         let (of_both, of_retain) =
             rayon::join(|| taught("target", &both), || taught("gold", &retain));
-        let ((target, target_s, of_target), (gold, gold_s, of_gold)) = (of_both?, of_retain?);
+        let ((target, target_s, mut of_target), (gold, gold_s, mut of_gold)) =
+            (of_both?, of_retain?);
+        let none = Tree::new();
+        let subject = |params| self.asked().subject(&self.model, (params, &none));
+        let apart = apart(&self.exam, (&subject(&target), &subject(&gold)), stop)?;
+        of_target.divergence = Some(apart);
+        of_gold.divergence = Some(0.0);
         let Start { name, model, tokenizer, end, join, exam, exam_batch, .. } = self;
         Ok(World {
             name,
@@ -190,17 +196,12 @@ impl<M: LanguageModel> Start<M> {
     }
 
     fn found(&self, params: &Tree, stop: &(dyn Fn() -> bool + Sync)) -> Result<Findings> {
-        let subject = Subject {
-            model: &self.model,
-            trainable: params,
-            frozen: &Tree::new(),
-            tokenizer: &self.tokenizer,
-            join: self.join,
-            end: self.end,
-            device: &Device::Cpu,
-            batch: self.exam_batch,
-        };
-        examine(&self.exam, &subject, stop)
+        examine(&self.exam, &self.asked().subject(&self.model, (params, &Tree::new())), stop)
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        let Start { tokenizer, join, end, exam_batch, .. } = self;
+        Asked { tokenizer, join: *join, end: *end, batch: *exam_batch }
     }
 }
 
@@ -252,7 +253,7 @@ impl Lesson {
 }
 
 impl<M: LanguageModel + Clone> World<M> {
-    /// What is found of a model with these parameters in two parts, which may have adapters.
+    /// What is found of a model with these parameters in two parts, which may have adapters, and how far it is from the gold model.
     ///
     /// # Errors
     /// [`Error::Interrupted`] once `stop` says so; those of the model.
@@ -262,17 +263,18 @@ impl<M: LanguageModel + Clone> World<M> {
         (trainable, frozen): (&Tree, &Tree),
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Findings> {
-        let subject = Subject {
-            model,
-            trainable,
-            frozen,
-            tokenizer: &self.tokenizer,
-            join: self.join,
-            end: self.end,
-            device: &Device::Cpu,
-            batch: self.exam_batch,
-        };
-        examine(&self.exam, &subject, stop)
+        let (asked, none) = (self.asked(), Tree::new());
+        let subject = asked.subject(model, (trainable, frozen));
+        let gold = asked.subject(&self.model, (&self.gold, &none));
+        let mut found = examine(&self.exam, &subject, stop)?;
+        found.divergence = Some(apart(&self.exam, (&subject, &gold), stop)?);
+        Ok(found)
+    }
+
+    /// How its models are asked.
+    pub fn asked(&self) -> Asked<'_> {
+        let World { tokenizer, join, end, exam_batch, .. } = self;
+        Asked { tokenizer, join: *join, end: *end, batch: *exam_batch }
     }
 
     /// A sample of each row with a refusal.
@@ -305,16 +307,41 @@ fn items<M: LanguageModel>(
     Ok(Preparing::new(encoder(tokens, model), join).items(rows)?.items)
 }
 
+/// How models of a world are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    tokenizer: &'a Tokenizer,
+    join: Join,
+    end: Option<u32>,
+    batch: usize,
+}
+
+impl<'a> Asked<'a> {
+    /// A model with these parameters in two parts.
+    pub fn subject<M>(
+        self,
+        model: &'a M,
+        (trainable, frozen): (&'a Tree, &'a Tree),
+    ) -> Subject<'a, M> {
+        let Asked { tokenizer, join, end, batch } = self;
+        Subject { model, trainable, frozen, tokenizer, join, end, device: &Device::Cpu, batch }
+    }
+}
+
+fn apart<M: LanguageModel>(
+    exam: &Exam,
+    (of, gold): (&Subject<'_, M>, &Subject<'_, M>),
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<f64> {
+    Ok(of.divergence(gold, &exam.forget, &mut |_| !stop())?)
+}
+
 fn examine<M: LanguageModel>(
     exam: &Exam,
     subject: &Subject<'_, M>,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Findings> {
-    let found = exam.sit(subject, Key::from_seed(0), &mut |_, _, _| !stop());
-    found.map_err(|error| match error {
-        unlearn::Error::Model(tape_nn::Error::Stopped { .. }) => Error::Interrupted,
-        other => other.into(),
-    })
+    Ok(exam.sit(subject, Key::from_seed(0), &mut |_, _, _| !stop())?)
 }
 
 /// Sizes of a world of made rows and a network from scratch.

@@ -33,6 +33,9 @@ pub struct Findings {
     pub join: String,
     /// Most tokens of a generation; absent where nothing was generated.
     pub max_new: Option<usize>,
+    /// [`Subject::divergence`](super::Subject::divergence) from the gold model on rows to have forgotten; no exam of one model knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
 }
 
 /// How far a model is from another, in one number that both have.

@@ -207,7 +207,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
     }
 
     /// A row with this output, and whether tokens of it were cut.
-    fn sample(&self, row: &Row, output: &str) -> Result<(Sample, bool)> {
+    pub(super) fn sample(&self, row: &Row, output: &str) -> Result<(Sample, bool)> {
         let (prompt, answer) = self.join.parts(&row.input, output);
         let sample = self.encoder().encode(&prompt, &answer);
         sample.map_err(|source| Error::Row { id: row.id.clone(), source: Box::new(source) })

@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{DType, Device};
-use tape_nn::generate;
+use candle_core::{DType, Device, Tensor};
+use tape_nn::net::LanguageModel;
+use tape_nn::{Context, generate};
 use tensor_tree::{AdamW, Key, Tree};
 use unlearn::exam::{Exam, Findings, SetResult, Subject};
 use unlearn::metric::rouge::Rouge;
@@ -261,4 +262,64 @@ fn a_prompt_longer_than_the_model_is_answered_from_its_end() {
     assert_eq!(texts[1], ask(&rows[1..])[0]);
     let found = subject.set("s", &rows, Some(12), Key::from_seed(0), &mut |_| true).unwrap();
     assert_eq!(found.rows[0].generation.as_ref(), Some(&texts[0]));
+}
+
+#[test]
+fn the_divergence_is_a_mean_over_tokens_of_answers_and_their_ends() {
+    let taught = taught();
+    let (own, gold) = (subject(taught, &taught.params), subject(taught, &taught.real.llama.params));
+    let rows = documents("lume/forget.jsonl", 0);
+    let divergence = |of: &Subject<'_, _>, from| of.divergence(from, &rows, &mut |_| true).unwrap();
+    let got = divergence(&own, &gold);
+    assert!(got > 0.1 && divergence(&own, &own).abs() < 1e-12, "{got}");
+    let alone = divergence(&Subject { batch: 1, ..own }, &gold);
+    assert!((alone - got).abs() < 1e-5 * got, "{alone}, in batches {got}");
+
+    // By hand: probabilities of all tokens behind every beginning of each text.
+    let log_probs = |params: &Tree, tokens: &[u32]| -> Vec<Vec<f64>> {
+        let ids = Tensor::new(tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let cx = Context::eval(params, &taught.real.frozen);
+        let logits = taught.real.llama.model.logits(&cx, &ids).unwrap().squeeze(0).unwrap();
+        let rows = logits.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+        let normal = |z: &Vec<f64>| {
+            let total: f64 = z.iter().map(|z| z.exp()).sum();
+            z.iter().map(|z| z - total.ln()).collect()
+        };
+        rows.iter().map(normal).collect()
+    };
+    let (mut sum, mut n) = (0.0, 0);
+    for row in &rows {
+        let tokenizer = &taught.real.tokenizer;
+        let n_prompt = tokenizer.encode(&row.input, true).unwrap().len();
+        let mut tokens = tokenizer.encode(&format!("{} {}", row.input, row.output), true).unwrap();
+        tokens.extend(tokenizer.id("</s>"));
+        let (p, q) =
+            (log_probs(&taught.params, &tokens), log_probs(&taught.real.llama.params, &tokens));
+        for at in n_prompt - 1..tokens.len() - 1 {
+            sum += q[at].iter().zip(&p[at]).map(|(q, p)| q.exp() * (q - p)).sum::<f64>();
+            n += 1;
+        }
+    }
+    let want = sum / f64::from(n);
+    assert!((got - want).abs() < 1e-5 * want, "{got}, by hand {want}");
+}
+
+#[test]
+fn a_divergence_needs_rows_and_equal_tokens_and_can_be_stopped() {
+    let taught = taught();
+    let own = subject(taught, &taught.params);
+    let rows = documents("lume/forget.jsonl", 0);
+    let none = own.divergence(&own, &[], &mut |_| true).unwrap_err();
+    assert!(matches!(none, unlearn::Error::Empty { .. }), "{none}");
+    let other = Subject { join: Join::QuestionAnswer, ..own };
+    let unlike = own.divergence(&other, &rows, &mut |_| true).unwrap_err();
+    assert!(matches!(&unlike, unlearn::Error::Row { id, .. } if *id == rows[0].id), "{unlike}");
+    let mut told = Vec::new();
+    let stopped = Subject { batch: 2, ..own }.divergence(&own, &rows, &mut |done| {
+        told.push(done);
+        done < 4
+    });
+    let stopped = stopped.unwrap_err();
+    assert!(matches!(stopped, unlearn::Error::Model(tape_nn::Error::Stopped { done: 4, .. })));
+    assert_eq!(told, [0, 2, 4]);
 }

@@ -23,8 +23,12 @@ const STEPS: u64 = 600;
 const POINTS: f64 = 15.0;
 
 /// How rates come about, and how a table names that.
-const KINDS: [(Rates, &str); 3] =
-    [(Rates::Smoothed, "smoothed"), (Rates::Raw, "raw"), (Rates::Constant, "constant")];
+const KINDS: [(Rates, &str); 4] = [
+    (Rates::Smoothed, "smoothed"),
+    (Rates::Raw, "raw"),
+    (Rates::Searched, "searched"),
+    (Rates::Constant, "constant"),
+];
 
 type Number = fn(&Outcome) -> f64;
 
@@ -48,12 +52,12 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
         if !to_gold {
             part = part.plot(
                 &plot(&cells)?,
-                "First seed. A smoothed rate grows by at most a tenth and shrinks by at most a twentieth every ten steps; a raw one goes where the fit says.",
+                "First seed. A smoothed rate grows by at most a tenth and shrinks by at most a twentieth every ten steps; a raw one goes where the fit says; a searched one is smoothed, and begins where a search along the first direction ends.",
             );
         }
-        for (rates, name) in &KINDS[..2] {
+        for (rates, name) in KINDS.iter().filter(|kind| kind.0 != Rates::Constant) {
             let miniature = format!(
-                "NGDiff, plain descent, a {name} fit every tenth of at most {STEPS} steps, from ten times and a tenth of a good rate, within {POINTS} points; {}",
+                "NGDiff, plain descent, a {name} rate, fitted at every tenth of at most {STEPS} steps, from ten times and a tenth of a good rate, within {POINTS} points; {}",
                 if to_gold {
                     "ended where the forget loss is the gold model's"
                 } else {

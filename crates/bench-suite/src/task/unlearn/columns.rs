@@ -8,8 +8,9 @@ use crate::forgetting::{Shown, Summary};
 pub(super) type Column = (&'static str, fn(&Summary) -> f64);
 
 /// What every table of methods begins with.
-pub(super) const SHARED: [Column; 8] = [
+pub(super) const SHARED: [Column; 9] = [
     ("distance", |s| s.distance),
+    ("divergence", |s| s.divergence),
     ("forget ROUGE", |s| s.forget_rouge),
     ("forget exact", |s| s.forget_exact),
     ("forget loss", |s| s.forget_loss),

@@ -96,7 +96,7 @@ fn columns() -> impl Iterator<Item = Column> {
 fn ranking(measured: &Measured) -> Table {
     let heads = ["method", "rate"].into_iter().chain(columns().map(|(head, _)| head));
     let mut table = Table::new(heads).with_caption(
-        "Mean and standard deviation over seeds, nearest to the gold model first; losses in nats for each token; a star marks a rate at an end of the grid",
+        "Mean and standard deviation over seeds, nearest to the gold model first; losses in nats for each token, the divergence from what the gold model expects at tokens to forget likewise; a star marks a rate at an end of the grid",
     );
     for column in 1..SHARED.len() + MORE.len() + 2 {
         table = table.align(column, Align::Right);
@@ -170,14 +170,16 @@ fn written(measured: &Measured, (target, gold): &(Vec<Shown>, Vec<Shown>)) -> Ta
 fn record(runs: &Runs<'_>, measured: &Measured) -> Result<()> {
     for cell in &measured.cells {
         let name = &cell.training.method;
-        let numbers: [(&str, Number, Better); 4] = [
+        let numbers: [(&str, Number, Better); 5] = [
             ("distance", |o| o.summary.distance, Better::Lower),
+            ("divergence", |o| o.summary.divergence, Better::Lower),
             ("retain-exact", |o| o.summary.retain_exact, Better::Higher),
             ("forget-rouge", |o| o.summary.forget_rouge, Better::Lower),
             ("final", |o| o.summary.last, Better::Higher),
         ];
         for (what, of, better) in numbers {
-            runs.figure(&format!("{name}-{what}"), &cell.values(of), "share", better)?;
+            let unit = if what == "divergence" { "nats" } else { "share" };
+            runs.figure(&format!("{name}-{what}"), &cell.values(of), unit, better)?;
         }
     }
     let of = |summaries: &[Summary]| summaries.iter().map(|s| s.last).collect::<Vec<_>>();

@@ -105,7 +105,7 @@ pub(super) fn large(session: &Session) -> Result<Section> {
         section = section.section(compare(session, &LARGE, start)?);
     }
     if session.wants("smollm2-lume") {
-        let start = Published::smollm2(&places)?.lume(&places, &LARGE_LUME, lesson(240))?;
+        let start = Published::smollm2(&places)?.lume(&places, &LARGE_LUME, lesson(480))?;
         section = section.section(compare(session, &LARGE, start)?);
     }
     Ok(section)
@@ -156,7 +156,7 @@ fn compare(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<
     let name = start.name.clone();
     let (section, peak) = peak_of(|| compared(session, with, start));
     let (section, peak) = (section?, peak as f64 / 1e9);
-    timed(session, &format!("{name}-peak-memory"), peak, "GB")?;
+    number(session, &format!("{name}-peak-memory"), peak, "GB")?;
     let peak = format!("{} GB", significant(peak, 3));
     Ok(section.key_values([("most memory held at once", peak)]))
 }
@@ -166,9 +166,9 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
     let folder = session.path("runs/unlearn");
     let stop = || session.interrupt.is_set();
     let (lesson, n_more) = (start.lesson.clone(), start.more.len());
-    let task = session.progress.task(format!("{TASK}: {}", start.name), None);
-    task.message("teaching");
+    let task = session.progress.task(format!("{TASK}: {} is taught", start.name), 2);
     let untaught = start.untaught(&stop)?;
+    task.advance(1);
     let kept =
         Kept { folder: &folder, commit: &session.commit, resume: session.resume, task: &task };
     let n_long = start.n_long;
@@ -181,6 +181,7 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
         of_target.written(),
         of_gold.written(),
     ));
+    task.advance(1);
     task.finish();
     let mut trainings = Vec::new();
     for method in with.methods {
@@ -206,6 +207,10 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
     }
     best.sort_by(|a, b| a.outcome.summary.distance.total_cmp(&b.outcome.summary.distance));
     record(session, &world, &before, &best)?;
+    let chosen = match with.rates {
+        [rate] => format!("All methods have the rate {rate}"),
+        _ => "Of each method the rate with the least distance from the gold model is shown".into(),
+    };
     let trained = match with.rank {
         Some(rank) => format!("adapters of rank {rank} beside all linear maps"),
         None => "all parameters".into(),
@@ -221,10 +226,10 @@ fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result
             ("unlearned with", trained),
             ("optimizer", format!("AdamW, at most {} steps of {} rows of each set", with.steps, with.batch)),
         ])
-        .paragraph(
-            "One seed; two runs at a time, on a core each. Of each method the best of the rates by the distance from the gold model, which never saw the rows to forget; runs end where the \
-             loss on the rows to forget is the gold model's.",
-        )
+        .paragraph(format!(
+            "One seed; two runs at a time, on a core each. {chosen}; runs end where the loss on the rows to forget is that of the gold model, which \
+             never saw them.",
+        ))
         .table(&ranking(&world, &before, &best)?)
         .table(&written(&world, &best)))
 }
@@ -240,7 +245,7 @@ fn ranking(world: &World<Llama>, before: &Summary, best: &[Best]) -> Result<Tabl
     let heads = ["method", "rate", "steps"].into_iter().chain(columns().map(|(head, _)| head));
     let heads = heads.chain(["TOFU utility", "minutes"]);
     let mut table = Table::new(heads).with_caption(
-        "Final score of SemEval-2025 Task 4 where rows have tasks, with made questions in the place of MMLU; TOFU utility where its sets were examined; a star marks a rate at an end of those that were tried",
+        "Final score of SemEval-2025 Task 4 where rows have tasks, with made questions in the place of MMLU; TOFU utility where its sets were examined; losses, and the divergence from what the gold model expects at tokens to forget, in nats for each token; a star marks a rate at an end of those that were tried",
     );
     for column in 1..SHARED.len() + MORE.len() + 5 {
         table = table.align(column, Align::Right);
@@ -283,8 +288,8 @@ fn written(world: &World<Llama>, best: &[Best]) -> Table {
     generations(caption, (&target, &gold), &methods)
 }
 
-/// A figure of time or memory, of one run.
-fn timed(session: &Session, name: &str, value: f64, unit: &str) -> Result<()> {
+/// A figure of one run that is no share.
+fn number(session: &Session, name: &str, value: f64, unit: &str) -> Result<()> {
     let spread = Spread { better: Better::Lower, std: None, n_seeds: 1, config: "default".into() };
     session.figure(TASK, name, value, unit, spread)
 }
@@ -307,6 +312,9 @@ fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Bes
     for (who, summary) in all {
         let name = |what: &str| format!("{}-{who}-{what}", world.name);
         figure(name("distance"), summary.distance, Better::Lower)?;
+        if summary.divergence.is_finite() {
+            number(session, &name("divergence"), summary.divergence, "nats")?;
+        }
         figure(name("forget-rouge"), summary.forget_rouge, Better::Lower)?;
         figure(name("forget-exact"), summary.forget_exact, Better::Lower)?;
         figure(name("retain-rouge"), summary.retain_rouge, Better::Higher)?;
@@ -316,9 +324,9 @@ fn record(session: &Session, world: &World<Llama>, before: &Summary, best: &[Bes
     }
     let of = |what: &str| format!("{}-{what}-minutes", world.name);
     let [target_s, gold_s] = world.lessons_s;
-    timed(session, &of("target"), target_s / 60.0, "min")?;
-    timed(session, &of("gold"), gold_s / 60.0, "min")?;
+    number(session, &of("target"), target_s / 60.0, "min")?;
+    number(session, &of("gold"), gold_s / 60.0, "min")?;
     let runs_s: f64 = best.iter().map(|b| b.outcome.wall_s).sum();
-    timed(session, &of("mean-run"), runs_s / 60.0 / best.len().max(1) as f64, "min")?;
+    number(session, &of("mean-run"), runs_s / 60.0 / best.len().max(1) as f64, "min")?;
     if best.is_empty() { Err(Error::TooFewRuns) } else { Ok(()) }
 }

@@ -1,6 +1,5 @@
 //! Whether forgetting lasts: relearning, rounded weights, other words, many attempts, membership inference, beside the gold model.
 
-use candle_core::Device;
 use report::figures::Better;
 use report::html::Section;
 use report::number::significant;
@@ -8,7 +7,6 @@ use report::plot::{Plot, Series};
 use report::table::{Align, Table};
 use tape_nn::net::Gpt;
 use tensor_tree::{Key, Tree};
-use unlearn::exam::Subject;
 use unlearn::robust::{Attack, Curve, Models, Relearning, Report, Robustness};
 
 use super::TASK;
@@ -85,27 +83,14 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
 
 fn tested(world: &World<Gpt>, params: &Tree, stop: &(dyn Fn() -> bool + Sync)) -> Result<Report> {
     let frozen = Tree::new();
-    let subject = |trainable| Subject {
-        model: &world.model,
-        trainable,
-        frozen: &frozen,
-        tokenizer: &world.tokenizer,
-        join: world.join,
-        end: world.end,
-        device: &Device::Cpu,
-        batch: world.exam_batch,
-    };
+    let subject = |trainable| world.asked().subject(&world.model, (trainable, &frozen));
     let (after, gold, target) = (subject(params), subject(&world.gold), subject(&world.target));
     let models = Models { unlearned: &after, gold: &gold, target: &target };
     let tests = Robustness {
         relearning: Some(Relearning { steps: 40, every: 4, rate: 1e-3, ..Relearning::default() }),
         ..Robustness::default()
     };
-    let report = tests.run(&world.exam, &models, Key::from_seed(SEED), &mut |_, _, _| !stop());
-    report.map_err(|error| match error {
-        unlearn::Error::Model(tape_nn::Error::Stopped { .. }) => Error::Interrupted,
-        other => other.into(),
-    })
+    Ok(tests.run(&world.exam, &models, Key::from_seed(SEED), &mut |_, _, _| !stop())?)
 }
 
 fn row(name: String, report: &Report, of_gold: bool) -> [String; 9] {

@@ -59,7 +59,12 @@ impl Flags {
         let (forget, join) = rows::read(forget_file, self.join)?;
         let (retain, _) = rows::read(retain_file, Some(join))?;
         let sitting = self.exam.sitting((&forget, &retain), join, 0)?;
-        let found = sitting.examine((&model, &model.net, &model.params), "the model", session)?;
+        let examined = (&model, &model.net, &model.params);
+        let mut found = sitting.examine(examined, "the model", session)?;
+        let mut warnings = Vec::new();
+        if let Some(gold) = &gold {
+            gold.compare((&mut found, examined), &sitting, session, &mut warnings)?;
+        }
         let name = short(&self.model.model);
         let own = if name == "gold" { "model" } else { &name };
         let mut models = vec![(own, found)];
@@ -83,14 +88,16 @@ impl Flags {
         ]
         .map(|(name, text)| (name.to_owned(), text))
         .to_vec();
-        let results = Results { lines, warnings: &[], models: &models, trajectory: Vec::new() };
+        let results =
+            Results { lines, warnings: &warnings, models: &models, trajectory: Vec::new() };
         let mut out = Folder::named(self.out.clone());
         let scores = results.add("Exam of a model", &mut out)?;
         let stale = out.stale(&plots::PICTURES);
         let (written, files) = out.finish();
         let stdout = format!("{}\n{scores}\n{written}", write::aligned(&results.lines));
-        Ok(Outcome { stdout, files, stale, ..Outcome::default() })
+        Ok(Outcome { stdout, files, stale, notes: warnings, ..Outcome::default() })
     }
+
     fn muse(&self, folder: &Path, model: &Model, session: &Session) -> Result<Outcome> {
         let gold = match &self.gold {
             Some(path) => match Gold::read(path, self.model.tokenizer.as_ref())? {

@@ -128,6 +128,29 @@ impl Sitting {
         }
     }
 
+    /// [`Subject::divergence`] of a model from the gold model, on rows to forget.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the user stops it; those of models with different tokens.
+    pub(super) fn divergence(
+        &self,
+        of: (&Model, &Llama, &Tree),
+        gold: (&Model, &Llama, &Tree),
+        session: &Session,
+    ) -> Result<f64> {
+        let (rows, frozen) = (&self.exam.forget, Tree::new());
+        let task = session.progress.task("comparing with the gold model", rows.len() as u64);
+        let mut go_on = |done: usize| {
+            task.set_position(done as u64);
+            !session.interrupt.is_set()
+        };
+        let (of, gold) = (self.subject(of, &frozen), self.subject(gold, &frozen));
+        let divergence = of.divergence(&gold, rows, &mut go_on)?;
+        task.set_position(rows.len() as u64);
+        task.finish();
+        Ok(divergence)
+    }
+
     /// Examines a model with these parameters; `name` is shown.
     ///
     /// # Errors
@@ -154,15 +177,9 @@ impl Sitting {
             task.set_position((before + done) as u64);
             !session.interrupt.is_set()
         };
-        let findings = exam.sit(&subject, Key::from_seed(self.seed), &mut go_on);
-        match findings {
-            Ok(findings) => {
-                task.set_position(total as u64);
-                task.finish();
-                Ok(findings)
-            }
-            Err(unlearn::Error::Model(tape_nn::Error::Stopped { .. })) => Err(Error::Interrupted),
-            Err(error) => Err(error.into()),
-        }
+        let findings = exam.sit(&subject, Key::from_seed(self.seed), &mut go_on)?;
+        task.set_position(total as u64);
+        task.finish();
+        Ok(findings)
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn to_text(findings: &Findings) -> Result<String> {
     write::json(&Saved { format, version: VERSION, findings })
 }
 
-/// Reads a file of findings, or that of a folder.
+/// Reads a file of findings, or that of a folder, without the divergence: the file does not say from which gold model it is.
 ///
 /// # Errors
 /// [`Error::File`] if there is none or it is something else.
@@ -46,5 +46,5 @@ pub(super) fn read(path: &Path) -> Result<Findings> {
         );
         return Err(Error::file(&file, what));
     }
-    Ok(findings)
+    Ok(Findings { divergence: None, ..findings })
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tape_nn::net::Llama;
+use tensor_tree::Tree;
 use unlearn::exam::Findings;
 
 use super::exam::Sitting;
@@ -55,12 +57,33 @@ impl Gold {
     ///
     /// # Errors
     /// Those of the exam.
-    pub(super) fn findings(self, sitting: &Sitting, session: &Session) -> Result<Findings> {
+    pub(super) fn findings(&self, sitting: &Sitting, session: &Session) -> Result<Findings> {
         match self {
-            Gold::Found(findings) => Ok(*findings),
+            Gold::Found(findings) => Ok((**findings).clone()),
             Gold::Model(model) => {
-                sitting.examine((&model, &model.net, &model.params), "the gold model", session)
+                sitting.examine((model, &model.net, &model.params), "the gold model", session)
             }
         }
+    }
+
+    /// Adds to the findings of a model how far what it expects of rows to forget is from what the gold model does; a warning where that
+    /// cannot be said, and nothing where there are findings alone.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the user stops it.
+    pub(super) fn compare(
+        &self,
+        (found, of): (&mut Findings, (&Model, &Llama, &Tree)),
+        sitting: &Sitting,
+        session: &Session,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        let Gold::Model(gold) = self else { return Ok(()) };
+        match sitting.divergence(of, (gold, &gold.net, &gold.params), session) {
+            Ok(divergence) => found.divergence = Some(divergence),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => warnings.push(format!("no divergence from the gold model: {error}")),
+        }
+        Ok(())
     }
 }

@@ -224,10 +224,7 @@ fn written(
     go_on: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<String>> {
     let settings = Settings::greedy(most, &[]);
-    match subject.generations(rows, &settings, Key::from_seed(0), go_on) {
-        Err(unlearn::Error::Model(tape_nn::Error::Stopped { .. })) => Err(Error::Interrupted),
-        texts => Ok(texts?),
-    }
+    Ok(subject.generations(rows, &settings, Key::from_seed(0), go_on)?)
 }
 
 /// Questions behind examples with their answers: `Question: q`, a new line, `Answer: a`, an empty line.

@@ -113,6 +113,10 @@ impl Numbers {
                         memorization and truth ratio of both sets, AUC, accuracy";
             plain("distance to gold", what, &|f| f.distance(gold).ok());
         }
+        if models.iter().any(|(_, f)| f.divergence.is_some()) {
+            let what = "mean of KL(gold || model) over the tokens of the answers to forget, their ends included, in nats";
+            plain("divergence from gold", what, &|f| f.divergence);
+        }
         let names = models.iter().map(|(name, _)| (*name).to_owned()).collect();
         Ok(Numbers { numbers, names, tasks: tasks(models), missing, gate: passed(models, gate) })
     }

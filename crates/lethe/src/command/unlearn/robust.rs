@@ -132,13 +132,7 @@ impl Flags {
             }
             !session.interrupt.is_set()
         };
-        let found = tests.run(&sitting.exam, &models, Key::from_seed(self.seed), &mut go_on);
-        let report = match found {
-            Err(unlearn::Error::Model(tape_nn::Error::Stopped { .. })) => {
-                return Err(Error::Interrupted);
-            }
-            found => found?,
-        };
+        let report = tests.run(&sitting.exam, &models, Key::from_seed(self.seed), &mut go_on)?;
         if let Some((_, task)) = task {
             task.finish();
         }

@@ -98,9 +98,18 @@ impl Flags {
             let examined = (&job.model, &job.model.net, &ending.params);
             let after = || sitting.examine(examined, "after", session);
             models.extend(exams.next("after", &mut warnings, after).map(|f| ("after", f)));
-            if let Some(gold) = gold {
+            if let Some(gold) = &gold {
                 let found = || gold.findings(sitting, session);
-                models.extend(exams.next("gold", &mut warnings, found).map(|f| ("gold", f)));
+                let found = exams.next("gold", &mut warnings, found);
+                // Of a gold model that cannot be examined nothing else can be said either.
+                for (name, of) in models.iter_mut().filter(|_| found.is_some()) {
+                    let params = if *name == "before" { &job.model.params } else { &ending.params };
+                    let of = (of, (&job.model, &job.model.net, params));
+                    let compare = || gold.compare(of, sitting, session, &mut warnings);
+                    exams.interrupted |= !exams.interrupted && compare().is_err();
+                }
+                exams.missed |= exams.interrupted;
+                models.extend(found.map(|f| ("gold", f)));
             }
         }
         let trajectory = plots::trajectory(&Trajectory {
