@@ -1,7 +1,6 @@
 //! Published language models on rows of TOFU and LUME: taught until they know them, then made to forget.
 
 use report::figures::Better;
-use report::heap::peak_of;
 use report::html::Section;
 use report::number::significant;
 use report::table::{Align, Table};
@@ -17,6 +16,7 @@ use crate::forgetting::{
     Base, Kept, Lesson, Outcome, Part, Published, Rates, Shown, Start, Summary, Training, World,
     unlearn,
 };
+use crate::machine;
 use crate::session::{Session, Spread};
 use crate::task::jobs::{Jobs, worker};
 use crate::task::store::Store;
@@ -154,11 +154,13 @@ struct Best {
 
 fn compare(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<Section> {
     let name = start.name.clone();
-    let (section, peak) = peak_of(|| compared(session, with, start));
-    let (section, peak) = (section?, peak as f64 / 1e9);
+    machine::forget_peak();
+    let section = compared(session, with, start)?;
+    let Some((_, peak)) = machine::memory() else { return Ok(section) };
+    let peak = peak as f64 / 1e9;
     number(session, &format!("{name}-peak-memory"), peak, "GB")?;
     let peak = format!("{} GB", significant(peak, 3));
-    Ok(section.key_values([("most memory held at once", peak)]))
+    Ok(section.key_values([("most memory of the process at once", peak)]))
 }
 
 fn compared(session: &Session, with: &Comparison, start: Start<Llama>) -> Result<Section> {
