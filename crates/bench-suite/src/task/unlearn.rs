@@ -59,7 +59,7 @@ struct Scale {
 }
 
 const DEFAULT: Scale =
-    Scale { size: SMALL, seeds: 3, steps: 100, batch: 16, grid: [1e-4, 3e-4, 1e-3, 3e-3] };
+    Scale { size: SMALL, seeds: 3, steps: 100, batch: 24, grid: [1e-4, 3e-4, 1e-3, 3e-3] };
 const FULL: Scale =
     Scale { size: LARGE, seeds: 5, steps: 200, batch: 32, grid: [3e-5, 1e-4, 3e-4, 1e-3] };
 

@@ -24,12 +24,10 @@ fn a_model_forgets_what_it_was_taught_and_keeps_the_rest() {
     assert_eq!(place.read("after/findings.json"), place.read("run/findings.json"));
     place.runs(&format!("unlearn eval --model target {SETS} {exam} --out before -q"));
     assert_eq!(place.read("before/findings.json"), place.read("run/before.json"));
-    place.runs(&format!("unlearn eval --model gold {SETS} {exam} --out best -q"));
-    place
-        .runs(&format!("unlearn eval --model target {SETS} --no-texts --gold gold --out known -q"));
+    place.runs(&format!("unlearn eval --model gold {SETS} {exam} --gold gold --out best -q"));
+    // A target expects other tokens than a model that never saw the rows; so does one that unlearned without an end. Gold itself does not.
     let divergence = |file: &str| place.json(file)["divergence"].as_f64().unwrap();
-    let (known, left) = (divergence("known/findings.json"), divergence("run/findings.json"));
-    assert!(0.0 < left && left < known / 2.0, "{left} nats of {known}");
+    assert!(divergence("best/findings.json").abs() < 1e-9 && 1.0 < divergence("run/findings.json"));
 
     let mean = |file: &str, set: &str, of: fn(&serde_json::Value) -> f64| {
         let json = place.json(file);

@@ -109,7 +109,7 @@ fn table(cells: &[Cell]) -> Table {
         "at the first check",
     ]);
     let mut table = Table::new(heads)
-        .with_caption("NGDiff under plain descent, mean and standard deviation over seeds; the first check of the retain loss comes after a tenth of the steps, or at the end");
+        .with_caption("NGDiff under plain descent, mean and standard deviation over seeds; the first check of the retain loss comes after a fifteenth of the steps, or at the end");
     for column in 1..10 {
         table = table.align(column, Align::Right);
     }
