@@ -338,6 +338,16 @@ fn list(paths: &[PathBuf]) -> String {
     quoted.join(", ")
 }
 
+impl From<unlearn::Error> for Error {
+    fn from(error: unlearn::Error) -> Self {
+        match error {
+            // Exams stop where the user asks for it.
+            unlearn::Error::Model(tape_nn::Error::Stopped { .. }) => Error::Interrupted,
+            other => Error::Unlearning(other),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,15 +364,5 @@ mod tests {
             "data set `fashion-mnist` not found; looked in `a/fashion-mnist`, `b/fashion-mnist`; \
              run `cargo xtask data fashion-mnist`"
         );
-    }
-}
-
-impl From<unlearn::Error> for Error {
-    fn from(error: unlearn::Error) -> Self {
-        match error {
-            // Exams stop where the user asks for it.
-            unlearn::Error::Model(tape_nn::Error::Stopped { .. }) => Error::Interrupted,
-            other => Error::Unlearning(other),
-        }
     }
 }

@@ -16,7 +16,7 @@ use super::model::Model;
 use super::rows;
 use crate::command::Session;
 use crate::command::identity::Identity;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What an exam asks beside the sets to forget and to keep.
 #[derive(Clone, Debug, Default, Args)]
@@ -92,7 +92,7 @@ impl Flags {
     /// Everything that findings depend on beside the model and both sets: flags, and the contents of files.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that cannot be read.
+    /// [`crate::error::Error::File`] for a file that cannot be read.
     pub(super) fn identity(&self, join: Join) -> Result<Identity> {
         let flags = json!({ "max_new": self.max_new, "no_texts": self.no_texts });
         let mut identity = Identity::of(&flags, &[])?.with("join", join.to_string());
@@ -131,7 +131,7 @@ impl Sitting {
     /// [`Subject::divergence`] of a model from the gold model, on rows to forget.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if the user stops it; those of models with different tokens.
+    /// [`crate::error::Error::Interrupted`] if the user stops it; those of models with different tokens.
     pub(super) fn divergence(
         &self,
         of: (&Model, &Llama, &Tree),
@@ -154,7 +154,7 @@ impl Sitting {
     /// Examines a model with these parameters; `name` is shown.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if the user stops it; those of the model.
+    /// [`crate::error::Error::Interrupted`] if the user stops it; those of the model.
     pub(super) fn examine(
         &self,
         (model, net, params): (&Model, &Llama, &Tree),

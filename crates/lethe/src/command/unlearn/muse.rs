@@ -21,7 +21,7 @@ use unlearn::score::muse::{Form, know_mem, priv_leak, verb_mem};
 use super::model::Model;
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Tokens of a continuation.
 const CONTINUATION: usize = 128;
@@ -50,7 +50,7 @@ struct Measured {
 /// Examines a model, and gold beside it, which leaks of membership are measured against.
 ///
 /// # Errors
-/// Those of [`data::muse`], with path and line; [`Error::Interrupted`]; those of the models.
+/// Those of [`data::muse`], with path and line; [`crate::error::Error::Interrupted`]; those of the models.
 pub(super) fn examine(
     folder: &Path,
     models: &[(&str, &Model)],
