@@ -12,10 +12,10 @@ use crate::workspace;
 const BINARY: &str = "bench-suite";
 
 /// How many threads candle's pool for elementwise maps has. It is one for the whole process, and runs side by side wait for each other in
-/// it with all cores busy: a quarter of the time of small networks.
+/// it with all cores busy.
 const POOL: &str = "CANDLE_NUM_THREADS";
-/// Tasks that time single steps, which have all threads.
-const ALONE: [&str; 2] = ["engine", "scaling"];
+/// The task whose runs go without that pool. The times of others were measured with it.
+const TOGETHER: &str = "unlearn";
 
 pub(crate) fn run(flags: &flags::Bench) -> Result<()> {
     if !workspace::root().join("crates/bench-suite/src/main.rs").is_file() {
@@ -24,9 +24,8 @@ pub(crate) fn run(flags: &flags::Bench) -> Result<()> {
     let binary = build(flags.features.as_deref(), For::AnyProcessor)?;
     let mut command = Command::new(binary);
     command.current_dir(workspace::root()).args(arguments(flags));
-    if !flags.tasks.iter().any(|task| ALONE.contains(&task.as_str()))
-        && std::env::var_os(POOL).is_none()
-    {
+    let together = !flags.tasks.is_empty() && flags.tasks.iter().all(|task| task == TOGETHER);
+    if together && std::env::var_os(POOL).is_none() {
         command.env(POOL, "1");
     }
     if flags.tasks.iter().any(|task| task == "engine") {

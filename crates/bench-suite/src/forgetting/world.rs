@@ -114,8 +114,8 @@ pub struct Start<M> {
 }
 
 impl<M: LanguageModel + Clone> Start<M> {
-    /// Teaches target and gold model, side by side, and keeps them in the folder; or reads them from there, if that is wanted and they were taught at the
-    /// same commit.
+    /// Teaches target and gold model, side by side, and keeps them in the folder; or reads them from there, if that is wanted and they were
+    /// taught at the same commit.
     ///
     /// # Errors
     /// [`Error::Interrupted`] once `stop` says so; [`Error::Worker`] for a lesson that ends early; those of rows, models and files.

@@ -25,7 +25,7 @@ fn a_model_forgets_what_it_was_taught_and_keeps_the_rest() {
     place.runs(&format!("unlearn eval --model target {SETS} {exam} --out before -q"));
     assert_eq!(place.read("before/findings.json"), place.read("run/before.json"));
     place.runs(&format!("unlearn eval --model gold {SETS} {exam} --gold gold --out best -q"));
-    // A target expects other tokens than a model that never saw the rows; so does one that unlearned without an end. Gold itself does not.
+    // Gold is where it is; a model that unlearned without an end is somewhere else.
     let divergence = |file: &str| place.json(file)["divergence"].as_f64().unwrap();
     assert!(divergence("best/findings.json").abs() < 1e-9 && 1.0 < divergence("run/findings.json"));
 

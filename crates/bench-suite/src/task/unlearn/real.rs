@@ -48,9 +48,9 @@ const SMALL: Comparison = Comparison {
     rank: None,
 };
 const SMALL_TOFU: Part =
-    Part { forget: 20, retain: 40, examined: 40, others: 20, most: 160, max_new: 120 };
+    Part { forget: 20, retain: 40, examined: 40, others: 20, most: 160, max_new: 96 };
 const SMALL_LUME: Part =
-    Part { forget: 4, retain: 6, examined: 6, others: 12, most: 400, max_new: 192 };
+    Part { forget: 4, retain: 6, examined: 6, others: 12, most: 400, max_new: 64 };
 
 /// The large one, with adapters.
 const LARGE: Comparison = Comparison {
