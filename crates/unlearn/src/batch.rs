@@ -35,6 +35,9 @@ impl From<Sample> for Item {
     }
 }
 
+/// Most positions of a pass on a CPU: activations of more fall out of its caches.
+const ON_CPU: usize = 1024;
+
 /// Samples of one pass, padded to the longest of them.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -56,14 +59,15 @@ impl Batch {
         Ok(Batch { items, texts, refusals })
     }
 
-    /// Samples in passes of at most so many, those of similar length together: then little of a pass is padding. What a mean over all
-    /// passes is does not depend on their order.
+    /// Samples in passes of at most so many, fewer where lengths differ or texts are long: less than half as much padding as text is in a
+    /// pass. What a mean over all passes is does not depend on their order.
     ///
     /// # Errors
     /// From the back-end.
     pub fn passes(mut items: Vec<Item>, most: usize, device: &Device) -> Result<Vec<Batch>> {
         items.sort_by_key(|item| item.sample.n_positions());
-        items.chunks(most.max(1)).map(|items| Batch::new(items.to_vec(), device)).collect()
+        let length = |item: &Item| item.sample.n_positions();
+        similar(&items, length, most, device).map(|i| Batch::new(i.to_vec(), device)).collect()
     }
 
     /// The same with so many more positions of padding; only tests have a use for it.
@@ -95,6 +99,29 @@ impl Batch {
     pub fn texts(&self) -> &Texts {
         &self.texts
     }
+}
+
+/// Cuts things that are sorted by length into passes of at most so many. None is longer than one and a half of another in its pass.
+pub(crate) fn similar<'t, T>(
+    sorted: &'t [T],
+    length: impl Fn(&T) -> usize,
+    most: usize,
+    device: &Device,
+) -> impl Iterator<Item = &'t [T]> {
+    let most_positions = if device.is_cpu() { ON_CPU } else { usize::MAX };
+    let mut rest = sorted;
+    std::iter::from_fn(move || {
+        let shortest = length(rest.first()?);
+        let fits = |(i, t): (usize, &T)| {
+            let t = length(t);
+            i < most.max(1) && 2 * t <= 3 * shortest && t.saturating_mul(i + 1) <= most_positions
+        };
+        let others = rest.iter().enumerate().skip(1);
+        let n = others.take_while(|(i, t)| fits((*i, t))).count() + 1;
+        let (pass, behind) = rest.split_at(n);
+        rest = behind;
+        Some(pass)
+    })
 }
 
 /// Texts side by side, with the token 0 and no label where a text has ended.

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 /// Most bytes of logits that are kept of the target.
 const MOST_BYTES: usize = 2 << 30;
 /// Most rows of a set in a check.
-const MOST_CHECKED: usize = 96;
+const MOST_CHECKED: usize = 48;
 
 /// Learning the rows to forget some more, and taking off several times what that did: no name of [`unlearn::method::METHODS`].
 pub const TASK_VECTOR: &str = "task-vector";
@@ -147,7 +147,7 @@ fn steps<M: LanguageModel + Clone>(
     let device = Device::Cpu;
     let key = Key::from_seed(training.seed);
     let parts = trained.split(&mut model, world.target.clone(), key, &device)?;
-    let (forget, mut retain) = filled(world, &method)?;
+    let (forget, mut retain) = filled(world, &method, training.micro_batch)?;
     let mut settings = settings(world, training, method);
     if takes_off {
         // Each row once in an epoch.
@@ -207,6 +207,7 @@ impl Training {
 fn filled<M: LanguageModel + Clone>(
     world: &World<M>,
     method: &Method,
+    batch: usize,
 ) -> Result<(Vec<Item>, Vec<Item>)> {
     let mut forget = match method.forget.needs().refusal {
         true => world.with_refusals()?,
@@ -218,7 +219,7 @@ fn filled<M: LanguageModel + Clone>(
         params: &world.target,
         frozen: &Tree::new(),
         device: &Device::Cpu,
-        batch: 8,
+        batch,
         most_bytes: MOST_BYTES,
     };
     reference.fill(&mut forget, method.forget)?;

@@ -416,7 +416,7 @@ pub fn made(size: &Made, seed: u64) -> Result<Start<Gpt>> {
             steps: size.steps,
             rate: size.rate,
             batch: 32,
-            micro_batch: 8,
+            micro_batch: 4,
             trained: Trained::Full,
         },
         exam_batch: 64,

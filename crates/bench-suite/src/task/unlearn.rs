@@ -55,13 +55,15 @@ struct Scale {
     /// Rows of each set in a step.
     batch: usize,
     /// Rates of AdamW, half decades.
-    grid: [f64; 4],
+    grid: [f64; 3],
+    /// Checks of both losses in a run of the comparison of methods.
+    checks: u64,
 }
 
 const DEFAULT: Scale =
-    Scale { size: SMALL, seeds: 3, steps: 100, batch: 24, grid: [1e-4, 3e-4, 1e-3, 3e-3] };
+    Scale { size: SMALL, seeds: 3, steps: 100, batch: 16, grid: [3e-4, 1e-3, 3e-3], checks: 10 };
 const FULL: Scale =
-    Scale { size: LARGE, seeds: 5, steps: 200, batch: 32, grid: [3e-5, 1e-4, 3e-4, 1e-3] };
+    Scale { size: LARGE, seeds: 5, steps: 200, batch: 32, grid: [1e-4, 3e-4, 1e-3], checks: 15 };
 
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {

@@ -5,7 +5,7 @@ use tape_nn::Context;
 use tape_nn::net::LanguageModel;
 
 use super::Subject;
-use crate::batch::padded;
+use crate::batch::{padded, similar};
 use crate::objective::TokenLoss;
 use crate::row::Row;
 use crate::text::Sample;
@@ -16,7 +16,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
     /// token given all before, `q` what the other one does, the gold model say. At least 0, and 0 where both expect the same.
     ///
     /// On rows to forget it is what a model still betrays, or overdoes, beside one that never saw them. `go_on` is told how many rows are
-    /// done. Logits of [`Subject::batch`] rows are held at once.
+    /// done. Logits of at most [`Subject::batch`] rows are held at once.
     ///
     /// # Errors
     /// [`Error::Empty`] without rows; [`Error::Length`] for models with different vocabularies; [`Error::Row`] for a row that both
@@ -37,7 +37,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
             rows.iter().map(|row| self.same(gold, row)).collect::<Result<Vec<_>>>()?;
         samples.sort_by_key(Sample::n_positions);
         let (mut sum, mut n, mut done) = (0.0, 0, 0);
-        for together in samples.chunks(self.batch.max(1)) {
+        for together in similar(&samples, Sample::n_positions, self.batch, self.device) {
             if !go_on(done) {
                 let what = "comparing two models";
                 return Err(tape_nn::Error::Stopped { what, done, total: rows.len() }.into());

@@ -7,7 +7,7 @@ use tape_nn::net::{LanguageModel, TokenScore, token_scores};
 use tensor_tree::{Key, Tree};
 
 use super::set::{RowResult, SetResult};
-use crate::batch::padded;
+use crate::batch::{padded, similar};
 use crate::metric::memorization;
 use crate::multiple_choice::{OptionScore, Questions};
 use crate::row::{Join, Row};
@@ -156,7 +156,8 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.sort_by_key(|i| samples[*i].n_positions());
         let mut out = vec![Vec::new(); samples.len()];
-        for together in order.chunks(self.batch.max(1)) {
+        let length = |i: &usize| samples[*i].n_positions();
+        for together in similar(&order, length, self.batch, self.device) {
             let texts = padded(together.iter().map(|i| &samples[*i]), 0, self.device)?;
             let scores = token_scores(self.model, self.trainable, self.frozen, &texts)?;
             for (i, scores) in together.iter().zip(scores) {

@@ -19,6 +19,8 @@ const GOOD: f64 = 0.03;
 const STARTS: [f64; 3] = [1.0, 0.1, 10.0];
 /// Enough for a smoothed rate to move by a factor of ten either way.
 const STEPS: u64 = 600;
+/// Checks of both losses in so many steps.
+const CHECKS: u64 = 15;
 /// Points within which runs from all starts are to end.
 const POINTS: f64 = 15.0;
 
@@ -82,6 +84,7 @@ fn cells(runs: &mut Runs<'_>, to_gold: bool) -> Result<Vec<Cell>> {
                 rates,
                 steps: STEPS,
                 batch: 8,
+                checks: CHECKS,
                 to_gold,
                 ..runs.training("ngdiff", start * GOOD, 0)
             };

@@ -44,7 +44,7 @@ const SMALL: Comparison = Comparison {
     steps: 60,
     checks: 15,
     batch: 16,
-    micro_batch: 8,
+    micro_batch: 4,
     rank: None,
 };
 const SMALL_TOFU: Part =
@@ -58,21 +58,21 @@ const LARGE: Comparison = Comparison {
     methods: &["ngdiff", "gdiff", "npo", "simnpo", "ga", "blur"],
     rates: &[5e-4],
     steps: 24,
-    checks: 8,
+    checks: 4,
     batch: 8,
-    micro_batch: 8,
+    micro_batch: 4,
     rank: Some(16),
 };
 const LARGE_TOFU: Part =
     Part { forget: 40, retain: 200, examined: 40, others: 15, most: 200, max_new: 64 };
 const LARGE_LUME: Part =
-    Part { forget: 14, retain: 66, examined: 14, others: 20, most: 320, max_new: 96 };
+    Part { forget: 13, retain: 60, examined: 13, others: 20, most: 256, max_new: 96 };
 
 /// The small model on both sets.
 pub(super) fn small(session: &Session) -> Result<Section> {
     let places = Places::discover()?;
     let lesson =
-        |steps| Lesson { steps, rate: 2e-3, batch: 16, micro_batch: 8, trained: Trained::Full };
+        |steps| Lesson { steps, rate: 2e-3, batch: 16, micro_batch: 4, trained: Trained::Full };
     let mut section = Section::new(SMALL.title);
     if session.wants("small-tofu") {
         let start = Published::stories(&places)?.tofu(&places, &SMALL_TOFU, lesson(300))?;
@@ -88,11 +88,11 @@ pub(super) fn small(session: &Session) -> Result<Section> {
 /// The large model on both sets: hours.
 pub(super) fn large(session: &Session) -> Result<Section> {
     let places = Places::discover()?;
-    let lesson = |steps| Lesson {
+    let lesson = |steps, batch, rate| Lesson {
         steps,
-        rate: 1.5e-3,
-        batch: 8,
-        micro_batch: 8,
+        rate,
+        batch,
+        micro_batch: 4,
         trained: Trained::Lora(LoraConfig {
             rank: 32,
             alpha: 64.0,
@@ -101,11 +101,13 @@ pub(super) fn large(session: &Session) -> Result<Section> {
     };
     let mut section = Section::new(LARGE.title);
     if session.wants("smollm2-tofu") {
-        let start = Published::smollm2(&places)?.tofu(&places, &LARGE_TOFU, lesson(240))?;
+        let start =
+            Published::smollm2(&places)?.tofu(&places, &LARGE_TOFU, lesson(240, 8, 1.5e-3))?;
         section = section.section(compare(session, &LARGE, start)?);
     }
     if session.wants("smollm2-lume") {
-        let start = Published::smollm2(&places)?.lume(&places, &LARGE_LUME, lesson(480))?;
+        let start =
+            Published::smollm2(&places)?.lume(&places, &LARGE_LUME, lesson(800, 4, 1e-3))?;
         section = section.section(compare(session, &LARGE, start)?);
     }
     Ok(section)
