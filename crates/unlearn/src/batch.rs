@@ -148,3 +148,6 @@ pub(crate) fn padded<'s>(
     let labels = Tensor::from_vec(labels, (n, width), device)?;
     Ok(Texts { ids, labels, sample_ids: None })
 }
+
+#[cfg(test)]
+mod tests;

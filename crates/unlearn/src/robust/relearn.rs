@@ -223,8 +223,7 @@ impl Relearning {
         let preparing = Preparing::new(subject.encoder(), subject.join);
         let (shown, held) = (preparing.items(shown)?.items, preparing.items(others)?.items);
         let passes = |items: &[Item]| -> Result<Vec<Batch>> {
-            let batch = |items: &[Item]| Batch::new(items.to_vec(), subject.device);
-            items.chunks(self.micro_batch).map(batch).collect()
+            Batch::passes(items.to_vec(), self.micro_batch, subject.device)
         };
         let checks = Checks { forget: passes(&held)?, retain: passes(&shown)? };
         let settings = Settings {

@@ -136,13 +136,8 @@ pub(super) fn prepare(
 /// From the back-end.
 pub(super) fn passes(items: &[Item], most: usize, micro_batch: usize) -> Result<Vec<Batch>> {
     let n = items.len().min(most.max(1));
-    let mut chosen: Vec<&Item> = (0..n).map(|i| &items[i * items.len() / n]).collect();
-    // Texts of one length share a pass.
-    chosen.sort_by_key(|item| item.sample.n_positions());
-    let parts = chosen.chunks(micro_batch.max(1));
-    let batches: unlearn::Result<Vec<Batch>> =
-        parts.map(|part| Batch::new(part.iter().map(|i| (*i).clone()), &Device::Cpu)).collect();
-    Ok(batches?)
+    let chosen = (0..n).map(|i| items[i * items.len() / n].clone()).collect();
+    Ok(Batch::passes(chosen, micro_batch, &Device::Cpu)?)
 }
 
 /// What is said of rows that were cut.
