@@ -17,7 +17,7 @@ use crate::session::Spread;
 
 /// Methods with the rates that the part `methods` chooses.
 const METHODS: [(&str, f64); 5] =
-    [("ngdiff", 3e-4), ("wga", 3e-4), ("npo", 3e-3), ("gdiff-0.9", 3e-4), ("ga", 1e-4)];
+    [("ngdiff", 3e-4), ("wga", 3e-4), ("npo", 3e-3), ("gdiff-0.9", 3e-4), ("ga", 3e-4)];
 const SEED: u64 = 0;
 
 pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
