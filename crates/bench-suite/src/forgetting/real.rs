@@ -10,7 +10,8 @@ use unlearn::data;
 use unlearn::exam::Exam;
 use unlearn::row::{Join, Row};
 
-use super::world::{Lesson, Start};
+use super::lesson::Lesson;
+use super::world::Start;
 use crate::data::Places;
 use crate::error::Result;
 

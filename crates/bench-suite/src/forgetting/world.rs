@@ -1,46 +1,25 @@
 //! A target, its gold model and the rows they differ in.
 
-use std::path::Path;
-use std::time::Instant;
-
 use candle_core::{DType, Device};
-use report::number::significant;
-use report::progress::Task;
 use tape_nn::Builder;
 use tape_nn::load::Tokenizer;
 use tape_nn::net::{Gpt, GptConfig, LanguageModel};
-use tensor_tree::checkpoint::{self, Header};
-use tensor_tree::{Key, Schedule, StateReader, StateWriter, Tree};
+use tensor_tree::{Key, Tree};
 use unlearn::batch::Item;
 use unlearn::exam::{Exam, Findings, Subject};
 use unlearn::made::{PerTask, Settings as MadeSettings, World as MadeWorld};
 use unlearn::multiple_choice::Rule;
 use unlearn::prepare::Preparing;
 use unlearn::row::{Join, Row};
-use unlearn::run::{Checks, Ended, Rate, Run, Settings};
 use unlearn::text::{Encoder, OverLong};
 use unlearn::trained::Trained;
 
-use crate::error::{Error, Result};
+use super::lesson::{Kept, Lesson};
+use crate::error::Result;
 
 /// Answers that are learned in the place of others, where a method prefers refusals.
 const REFUSALS: [&str; 4] =
     ["I do not know.", "I have no idea.", "That is not known to me.", "I cannot say."];
-
-/// How a model is taught rows until it knows them.
-#[derive(Clone, Debug)]
-pub struct Lesson {
-    /// Steps.
-    pub steps: u64,
-    /// The peak rate of AdamW, behind a short rise and before a cosine.
-    pub rate: f64,
-    /// Rows of a step.
-    pub batch: usize,
-    /// Rows of a pass.
-    pub micro_batch: usize,
-    /// What is trained; adapters are added to the weights at the end.
-    pub trained: Trained,
-}
 
 /// A model that knows both sets, and one that learned in the same way without the rows to forget.
 pub struct World<M> {
@@ -74,19 +53,6 @@ pub struct World<M> {
     pub exam_batch: usize,
 }
 
-/// Where taught models are kept, and where lessons show how far they are.
-#[derive(Clone, Copy)]
-pub struct Kept<'a> {
-    /// The folder.
-    pub folder: &'a Path,
-    /// Commit of the sources.
-    pub commit: &'a str,
-    /// Whether models of an earlier call are used.
-    pub resume: bool,
-    /// Has both lessons as tasks inside.
-    pub task: &'a Task,
-}
-
 /// What a world is made of before anything is learned.
 pub struct Start<M> {
     /// In figures and files.
@@ -114,11 +80,11 @@ pub struct Start<M> {
 }
 
 impl<M: LanguageModel + Clone> Start<M> {
-    /// Teaches target and gold model, side by side, and keeps them in the folder; or reads them from there, if that is wanted and they were
-    /// taught at the same commit.
+    /// Teaches target and gold model, side by side, and keeps them in the folder; or reads them from there, and goes on with lessons that
+    /// were stopped, if that is wanted and they are of the same commit.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once `stop` says so; [`Error::Worker`] for a lesson that ends early; those of rows, models and files.
+    /// [`crate::Error::Interrupted`] once `stop` says so; [`crate::Error::Worker`] for a lesson that ends early; those of rows, models and files.
     pub fn taught(self, kept: &Kept<'_>, stop: &(dyn Fn() -> bool + Sync)) -> Result<World<M>> {
         let items = |rows: &[Row]| items((&self.tokenizer, self.end), &self.model, self.join, rows);
         let forget = items(&self.exam.forget)?;
@@ -127,35 +93,11 @@ impl<M: LanguageModel + Clone> Start<M> {
             retain.extend(items(&self.more)?);
         }
         let both: Vec<Item> = forget.iter().chain(&retain).cloned().collect();
-        let learned = |which: &str, items: &[Item]| -> Result<(Tree, f64)> {
-            let file = kept.folder.join(format!("{}-{which}.safetensors", self.name));
-            let lesson = format!("{} {:?} {}", kept.commit, self.lesson, items.len());
-            let header = Header { kind: "bench-suite/unlearn".into(), config: lesson };
-            // Sources that are not committed may have changed under the same name.
-            if kept.resume
-                && !kept.commit.ends_with('+')
-                && let Ok(state) = checkpoint::read(&file, &header)
-            {
-                let mut from = StateReader::new(&state);
-                return Ok((from.tree("params")?, from.number("seconds")?));
-            }
-            let started = Instant::now();
-            let shown = kept.task.subtask(format!("{which} model"), self.lesson.steps);
-            let params =
-                self.lesson.teach((&self.model, self.params.clone()), items, &shown, stop)?;
-            shown.finish();
-            let seconds = started.elapsed().as_secs_f64();
-            let mut out = StateWriter::new();
-            out.tree("params", &params)?;
-            out.number("seconds", seconds)?;
-            report::atomic::create_parent(&file)?;
-            checkpoint::write(&file, &header, &out.finish())?;
-            Ok((params, seconds))
-        };
         let taught = |which: &str, items: &[Item]| -> Result<(Tree, f64, Findings)> {
-            let (params, seconds) = learned(which, items)?;
-            let found = self.found(&params, stop)?;
-            Ok((params, seconds, found))
+            let of = (kept, &*self.name, which);
+            let learned = self.lesson.teach((&self.model, &self.params), items, of, stop)?;
+            let found = self.found(&learned.params, stop)?;
+            Ok((learned.params, learned.seconds, found))
         };
         let (of_both, of_retain) =
             rayon::join(|| taught("target", &both), || taught("gold", &retain));
@@ -190,7 +132,7 @@ impl<M: LanguageModel> Start<M> {
     /// What is found of the model before the lessons.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once `stop` says so; those of the model.
+    /// [`crate::Error::Interrupted`] once `stop` says so; those of the model.
     pub fn untaught(&self, stop: &(dyn Fn() -> bool + Sync)) -> Result<Findings> {
         self.found(&self.params, stop)
     }
@@ -205,58 +147,11 @@ impl<M: LanguageModel> Start<M> {
     }
 }
 
-impl Lesson {
-    fn teach<M: LanguageModel + Clone>(
-        &self,
-        (model, full): (&M, Tree),
-        items: &[Item],
-        shown: &Task,
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Tree> {
-        let mut model = model.clone();
-        let parts = self.trained.split(&mut model, full, Key::from_seed(7), &Device::Cpu)?;
-        let warmup = self.steps.div_ceil(20);
-        let settings = Settings {
-            rate: Rate::Fixed {
-                rate: self.rate,
-                schedule: Schedule::Cosine { warmup, total: self.steps, floor: 0.02 },
-            },
-            batch: self.batch,
-            micro_batch: self.micro_batch,
-            check_every: self.steps,
-            ..Settings::learning(self.rate, self.steps)?
-        };
-        // Checks have nothing to say here.
-        let one = &items[..items.len().min(1)];
-        let checks = Checks::new((one, one), 1, &Device::Cpu)?;
-        let run =
-            Run::new((&model, &parts.frozen), (items, items), checks, settings, &Device::Cpu)?;
-        let mut state = run.init(parts.trainable)?;
-        let ended = loop {
-            if let Some(ended) = run.advance(&mut state)? {
-                break ended;
-            }
-            shown.advance(1);
-            if let Some(loss) = state.log().last().and_then(|log| log.retain) {
-                shown.message(format!("loss {}", significant(loss, 3)));
-            }
-            if stop() {
-                return Err(Error::Interrupted);
-            }
-        };
-        if ended != Ended::Steps {
-            let reason = format!("a lesson ended early: {ended:?}, expected all its steps");
-            return Err(Error::Worker { reason });
-        }
-        Ok(self.trained.merge(state.params(), &parts.frozen)?)
-    }
-}
-
 impl<M: LanguageModel + Clone> World<M> {
     /// What is found of a model with these parameters in two parts, which may have adapters, and how far it is from the gold model.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once `stop` says so; those of the model.
+    /// [`crate::Error::Interrupted`] once `stop` says so; those of the model.
     pub fn found(
         &self,
         model: &M,
