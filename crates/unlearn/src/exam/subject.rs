@@ -31,7 +31,7 @@ pub struct Subject<'a, M: ?Sized> {
     pub end: Option<u32>,
     /// Where it computes.
     pub device: &'a Device,
-    /// Most rows at once; fewer where texts are long.
+    /// Most rows at once. Losses take fewer where lengths differ or, on a CPU, where texts are long.
     pub batch: usize,
 }
 
