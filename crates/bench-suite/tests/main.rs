@@ -6,5 +6,6 @@
 mod autorate;
 mod data;
 mod filters;
+mod forgetting;
 mod hyfree;
 mod train;

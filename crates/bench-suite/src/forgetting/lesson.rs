@@ -88,7 +88,7 @@ impl Lesson {
             None => (run.init(parts.trainable)?, 0.0),
         };
         let shown = kept.task.subtask(format!("{which} model"), self.steps);
-        shown.advance(state.step());
+        shown.start_at(state.step());
         let started = Instant::now();
         let seconds = || before + started.elapsed().as_secs_f64();
         let mut saved = Instant::now();
