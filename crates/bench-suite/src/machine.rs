@@ -49,6 +49,12 @@ pub fn memory() -> Option<(u64, u64)> {
     Some((field("VmRSS:")?, field("VmHWM:")?))
 }
 
+/// Resident memory at its highest, in bytes; 0 where the system does not say.
+#[must_use]
+pub fn peak() -> u64 {
+    memory().map_or(0, |(_, peak)| peak)
+}
+
 /// Lets the highest resident memory of [`memory`] begin again, where the system can.
 pub fn forget_peak() {
     // Where it cannot, the peak is that since the start of the process.

@@ -14,6 +14,7 @@ use unlearn::run::{Checks, Ended, Rate, Run, Settings, State};
 use unlearn::trained::Trained;
 
 use crate::error::{Error, Result};
+use crate::machine;
 
 /// Between two savings of a lesson.
 const SAVE_EVERY: Duration = Duration::from_secs(120);
@@ -46,10 +47,11 @@ pub struct Kept<'a> {
     pub task: &'a Task,
 }
 
-/// What a model learned, and in how many seconds.
+/// What a model learned, in how many seconds, and the highest resident memory of the processes it learned in, in bytes.
 pub(super) struct Learned {
     pub(super) params: Tree,
     pub(super) seconds: f64,
+    pub(super) peak_bytes: u64,
 }
 
 impl Lesson {
@@ -83,14 +85,22 @@ impl Lesson {
         let checks = Checks::new((one, one), 1, &Device::Cpu)?;
         let (sets, settings) = ((items, items), self.settings()?);
         let run = Run::new((&model, &parts.frozen), sets, checks, settings, &Device::Cpu)?;
-        let (mut state, before) = match part.part().filter(|_| resume) {
+        let (mut state, (before, peak)) = match part.part().filter(|_| resume) {
             Some(begun) => begun,
-            None => (run.init(parts.trainable)?, 0.0),
+            None => {
+                if kept.resume && (whole.path.exists() || part.path.exists()) {
+                    let model = part.path.display();
+                    kept.task.progress().note(format!(
+                        "{model}: damaged, or kept by other sources or settings: the lesson begins anew"
+                    ));
+                }
+                (run.init(parts.trainable)?, (0.0, 0))
+            }
         };
         let shown = kept.task.subtask(format!("{which} model"), self.steps);
         shown.start_at(state.step());
         let started = Instant::now();
-        let seconds = || before + started.elapsed().as_secs_f64();
+        let spent = || (before + started.elapsed().as_secs_f64(), peak.max(machine::peak()));
         let mut saved = Instant::now();
         let ended = loop {
             if let Some(ended) = run.advance(&mut state)? {
@@ -102,7 +112,7 @@ impl Lesson {
             }
             let stopped = stop();
             if stopped || SAVE_EVERY <= saved.elapsed() {
-                part.keep_part(&state, seconds())?;
+                part.keep_part(&state, spent())?;
                 saved = Instant::now();
             }
             if stopped {
@@ -115,7 +125,8 @@ impl Lesson {
         }
         shown.finish();
         let params = self.trained.merge(state.params(), &parts.frozen)?;
-        let learned = Learned { params, seconds: seconds() };
+        let (seconds, peak_bytes) = spent();
+        let learned = Learned { params, seconds, peak_bytes };
         whole.keep_whole(&learned)?;
         part.remove();
         Ok(learned)
@@ -146,26 +157,30 @@ impl Saved {
     fn whole(&self) -> Option<Learned> {
         let state = checkpoint::read(&self.path, &self.header).ok()?;
         let mut from = StateReader::new(&state);
-        Some(Learned { params: from.tree("params").ok()?, seconds: from.number("seconds").ok()? })
+        let (seconds, peak_bytes) = spent(&mut from)?;
+        Some(Learned { params: from.tree("params").ok()?, seconds, peak_bytes })
     }
 
-    fn part(&self) -> Option<(State, f64)> {
+    fn part(&self) -> Option<(State, (f64, u64))> {
         let state = checkpoint::read(&self.path, &self.header).ok()?;
         let mut from = StateReader::new(&state);
-        Some((from.part("run").ok()?, from.number("seconds").ok()?))
+        let spent = spent(&mut from)?;
+        Some((from.part("run").ok()?, spent))
     }
 
     fn keep_whole(&self, learned: &Learned) -> Result<()> {
         let mut out = StateWriter::new();
         out.tree("params", &learned.params)?;
         out.number("seconds", learned.seconds)?;
+        out.count("peak_bytes", learned.peak_bytes)?;
         self.write(out)
     }
 
-    fn keep_part(&self, state: &State, seconds: f64) -> Result<()> {
+    fn keep_part(&self, state: &State, (seconds, peak_bytes): (f64, u64)) -> Result<()> {
         let mut out = StateWriter::new();
         out.part("run", state)?;
         out.number("seconds", seconds)?;
+        out.count("peak_bytes", peak_bytes)?;
         self.write(out)
     }
 
@@ -178,4 +193,9 @@ impl Saved {
     fn remove(&self) {
         drop(std::fs::remove_file(&self.path));
     }
+}
+
+/// Seconds and bytes.
+fn spent(from: &mut StateReader<'_>) -> Option<(f64, u64)> {
+    Some((from.number("seconds").ok()?, from.count("peak_bytes").ok()?))
 }

@@ -98,6 +98,8 @@ pub struct Outcome {
     pub cpu_s: f64,
     /// Seconds from the first step to the last, with what the losses need of the target.
     pub wall_s: f64,
+    /// Resident memory of the process at its highest so far, with what ran beside it; 0 where the system does not say.
+    pub peak_bytes: u64,
 }
 
 impl Summary {

@@ -20,12 +20,12 @@ use unlearn::trained::Trained;
 
 use super::outcome::{Outcome, Shown, Summary};
 use super::world::World;
+use crate::data::split::shuffled_indices;
 use crate::error::{Error, Result};
+use crate::machine;
 
 /// Most bytes of logits that are kept of the target.
 const MOST_BYTES: usize = 2 << 30;
-/// Most rows of a set in a check.
-const MOST_CHECKED: usize = 48;
 
 /// Learning the rows to forget some more, and taking off several times what that did: no name of [`unlearn::method::METHODS`].
 pub const TASK_VECTOR: &str = "task-vector";
@@ -69,6 +69,8 @@ pub struct Training {
     pub steps: u64,
     /// Checks of both losses in so many steps.
     pub checks: u64,
+    /// Rows of each set in a check, at most.
+    pub checked: usize,
     /// Rows of each set in a step.
     pub batch: usize,
     /// Rows of a pass.
@@ -118,6 +120,7 @@ pub fn unlearn<M: LanguageModel + Clone>(
         shown: Shown::some(&found),
         cpu_s: done.cpu_s,
         wall_s: done.wall_s,
+        peak_bytes: machine::peak(),
     })
 }
 
@@ -156,7 +159,7 @@ fn steps<M: LanguageModel + Clone>(
     }
     // Rows that are learned and not examined would cost most of a check.
     let examined = &retain[..retain.len().min(world.exam.retain.len())];
-    let checked = (spread(&forget), spread(examined));
+    let checked = (drawn(&forget, training.checked), drawn(examined, training.checked));
     let checks = Checks::new((&checked.0, &checked.1), training.micro_batch, &device)?;
     let run = Run::new((&model, &parts.frozen), (&forget, &retain), checks, settings, &device)?;
     let mut state = run.init(parts.trainable)?;
@@ -230,8 +233,11 @@ fn filled<M: LanguageModel + Clone>(
 fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Settings {
     let Training { base, rate, rates, steps, checks, batch, micro_batch, to_gold, seed, .. } =
         *training;
-    let forget_ceiling =
-        if to_gold { Ceiling::Nats(by_token(&world.of_gold.forget)) } else { Ceiling::None };
+    let forget_ceiling = if to_gold {
+        Ceiling::Nats(by_token(&world.of_gold.forget, training.checked))
+    } else {
+        Ceiling::None
+    };
     Settings {
         optimizer: match base {
             Base::Sgd => Optimizer::Sgd(Sgd::default()),
@@ -257,14 +263,18 @@ fn searched(from: f64) -> Gen {
     Gen { settings: AutoSettings { first_rate: FirstRate::Auto(from), ..settings } }
 }
 
-/// The rows of a check: all, or of many some that are spread evenly.
-fn spread<T: Clone>(rows: &[T]) -> Vec<T> {
-    rows.iter().step_by(rows.len().div_ceil(MOST_CHECKED).max(1)).cloned().collect()
+/// The rows of a check: all, or so many of them in their order, the same of sets of the same size. They are drawn, since the rows of documents
+/// repeat their kinds in turn.
+fn drawn<T: Clone>(rows: &[T], most: usize) -> Vec<T> {
+    let mut chosen = shuffled_indices(rows.len(), 0);
+    chosen.truncate(most);
+    chosen.sort_unstable();
+    chosen.into_iter().map(|i| rows[i].clone()).collect()
 }
 
 /// The mean loss over tokens of the rows of a check; that of a set is over rows.
-fn by_token(set: &SetResult) -> f64 {
-    let rows = spread(&set.rows);
+fn by_token(set: &SetResult, most: usize) -> f64 {
+    let rows = drawn(&set.rows, most);
     let n: usize = rows.iter().map(|row| row.n_tokens).sum();
     rows.iter().map(|row| row.loss * row.n_tokens as f64).sum::<f64>() / n.max(1) as f64
 }
@@ -295,4 +305,32 @@ fn raised(state: &State) -> [f64; 2] {
         part(log.iter().filter_map(|l| l.retain_fall).collect()),
         part(log.iter().filter_map(|l| l.forget_fall).collect()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::drawn;
+
+    #[test]
+    fn a_check_sees_rows_of_every_kind() {
+        // Documents of two, five and six rows, as of LUME, its generator and TOFU with paraphrases.
+        for period in [2, 5, 6] {
+            let kinds: Vec<usize> = (0..130).map(|row| row % period).collect();
+            let seen = drawn(&kinds, 48);
+            assert_eq!(seen.len(), 48);
+            for kind in 0..period {
+                let n = seen.iter().filter(|k| **k == kind).count();
+                assert!(48 / period / 2 <= n, "{n} of kind {kind} of {period}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_are_all_checked_in_their_order() {
+        let rows = [3, 1, 4, 1, 5];
+        assert_eq!(drawn(&rows, 5), rows);
+        assert_eq!(drawn(&rows, 6), rows);
+        let some = drawn(&[0, 1, 2, 3, 4], 3);
+        assert!(some.len() == 3 && some.is_sorted(), "{some:?}");
+    }
 }

@@ -1,5 +1,7 @@
 //! A target, its gold model and the rows they differ in.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use candle_core::{DType, Device};
 use tape_nn::Builder;
 use tape_nn::load::Tokenizer;
@@ -14,8 +16,8 @@ use unlearn::row::{Join, Row};
 use unlearn::text::{Encoder, OverLong};
 use unlearn::trained::Trained;
 
-use super::lesson::{Kept, Lesson};
-use crate::error::Result;
+use super::lesson::{Kept, Learned, Lesson};
+use crate::error::{Error, Result};
 
 /// Answers that are learned in the place of others, where a method prefers refusals.
 const REFUSALS: [&str; 4] =
@@ -49,6 +51,8 @@ pub struct World<M> {
     pub of_gold: Findings,
     /// Seconds that the lessons of both took.
     pub lessons_s: [f64; 2],
+    /// The highest resident memory of the processes they happened in, in bytes; 0 where the system does not say.
+    pub lessons_peak: u64,
     /// Rows at once in an exam.
     pub exam_batch: usize,
 }
@@ -93,16 +97,32 @@ impl<M: LanguageModel + Clone> Start<M> {
             retain.extend(items(&self.more)?);
         }
         let both: Vec<Item> = forget.iter().chain(&retain).cloned().collect();
-        let taught = |which: &str, items: &[Item]| -> Result<(Tree, f64, Findings)> {
+        let failed = AtomicBool::new(false);
+        let stop_both = || stop() || failed.load(Ordering::Relaxed);
+        let taught = |which: &str, items: &[Item]| -> Result<(Learned, Findings)> {
             let of = (kept, &*self.name, which);
-            let learned = self.lesson.teach((&self.model, &self.params), items, of, stop)?;
-            let found = self.found(&learned.params, stop)?;
-            Ok((learned.params, learned.seconds, found))
+            let taught = || {
+                let model = (&self.model, &self.params);
+                let learned = self.lesson.teach(model, items, of, &stop_both)?;
+                let found = self.found(&learned.params, &stop_both)?;
+                Ok((learned, found))
+            };
+            let taught = taught();
+            // The other need not learn to its end for nothing.
+            failed.fetch_or(taught.is_err(), Ordering::Relaxed);
+            taught
         };
-        let (of_both, of_retain) =
-            rayon::join(|| taught("target", &both), || taught("gold", &retain));
-        let ((target, target_s, mut of_target), (gold, gold_s, mut of_gold)) =
-            (of_both?, of_retain?);
+        let both = rayon::join(|| taught("target", &both), || taught("gold", &retain));
+        let ((target, mut of_target), (gold, mut of_gold)) = match both {
+            (Ok(target), Ok(gold)) => (target, gold),
+            // Of two errors the one that stopped the other.
+            (Err(Error::Interrupted), Err(error)) | (Err(error), _) | (_, Err(error)) => {
+                return Err(error);
+            }
+        };
+        let lessons_s = [target.seconds, gold.seconds];
+        let lessons_peak = target.peak_bytes.max(gold.peak_bytes);
+        let (target, gold) = (target.params, gold.params);
         let none = Tree::new();
         let subject = |params| self.asked().subject(&self.model, (params, &none));
         let apart = apart(&self.exam, (&subject(&target), &subject(&gold)), stop)?;
@@ -122,7 +142,8 @@ impl<M: LanguageModel + Clone> Start<M> {
             exam,
             of_target,
             of_gold,
-            lessons_s: [target_s, gold_s],
+            lessons_s,
+            lessons_peak,
             exam_batch,
         })
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::jobs::worker;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
@@ -35,9 +37,12 @@ impl<T: Clone + Serialize + DeserializeOwned> Store<T> {
         let file = session.path(&format!("runs/{task}.jsonl"));
         let mut known = BTreeMap::new();
         if session.resume {
-            let units = report::json_lines::read_or_empty::<Unit<T>>(&file)?.values;
-            let same = units.into_iter().filter(|unit| unit.commit == session.commit);
-            known.extend(same.map(|unit| (unit.name, unit.values)));
+            // Results of other commits may have had other fields.
+            let units = report::json_lines::read_or_empty::<Unit<Value>>(&file)?.values;
+            for unit in units.into_iter().filter(|unit| unit.commit == session.commit) {
+                let values = serde_json::from_value(unit.values).map_err(|e| worker(&e))?;
+                known.insert(unit.name, values);
+            }
         }
         Ok(Store { file, commit: session.commit.clone(), known })
     }

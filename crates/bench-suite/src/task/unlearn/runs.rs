@@ -49,6 +49,7 @@ impl<'s> Runs<'s> {
             steps: self.scale.steps,
             batch: self.scale.batch,
             checks: self.scale.checks,
+            checked: self.scale.checked,
             micro_batch: 4,
             to_gold: true,
             rank: None,
