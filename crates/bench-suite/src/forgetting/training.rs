@@ -20,7 +20,6 @@ use unlearn::trained::Trained;
 
 use super::outcome::{Outcome, Shown, Summary};
 use super::world::World;
-use crate::data::split::shuffled_indices;
 use crate::error::{Error, Result};
 use crate::machine;
 
@@ -263,13 +262,9 @@ fn searched(from: f64) -> Gen {
     Gen { settings: AutoSettings { first_rate: FirstRate::Auto(from), ..settings } }
 }
 
-/// The rows of a check: all, or so many of them in their order, the same of sets of the same size. They are drawn, since the rows of documents
-/// repeat their kinds in turn.
+/// The rows of a check, of sets of the same size the same.
 fn drawn<T: Clone>(rows: &[T], most: usize) -> Vec<T> {
-    let mut chosen = shuffled_indices(rows.len(), 0);
-    chosen.truncate(most);
-    chosen.sort_unstable();
-    chosen.into_iter().map(|i| rows[i].clone()).collect()
+    Checks::drawn(rows.len(), most).into_iter().map(|i| rows[i].clone()).collect()
 }
 
 /// The mean loss over tokens of the rows of a check; that of a set is over rows.
@@ -305,32 +300,4 @@ fn raised(state: &State) -> [f64; 2] {
         part(log.iter().filter_map(|l| l.retain_fall).collect()),
         part(log.iter().filter_map(|l| l.forget_fall).collect()),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::drawn;
-
-    #[test]
-    fn a_check_sees_rows_of_every_kind() {
-        // Documents of two, five and six rows, as of LUME, its generator and TOFU with paraphrases.
-        for period in [2, 5, 6] {
-            let kinds: Vec<usize> = (0..130).map(|row| row % period).collect();
-            let seen = drawn(&kinds, 48);
-            assert_eq!(seen.len(), 48);
-            for kind in 0..period {
-                let n = seen.iter().filter(|k| **k == kind).count();
-                assert!(48 / period / 2 <= n, "{n} of kind {kind} of {period}");
-            }
-        }
-    }
-
-    #[test]
-    fn few_rows_are_all_checked_in_their_order() {
-        let rows = [3, 1, 4, 1, 5];
-        assert_eq!(drawn(&rows, 5), rows);
-        assert_eq!(drawn(&rows, 6), rows);
-        let some = drawn(&[0, 1, 2, 3, 4], 3);
-        assert!(some.len() == 3 && some.is_sorted(), "{some:?}");
-    }
 }

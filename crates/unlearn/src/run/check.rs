@@ -3,11 +3,12 @@
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use tape_nn::net::LanguageModel;
-use tensor_tree::Tree;
+use tensor_tree::{Key, Label, Purpose, Tree};
 
 use super::settings::Ceiling;
 use crate::Result;
 use crate::batch::{Batch, Item};
+use crate::feed::permutation;
 use crate::loss::{Loss, Objective};
 
 /// The rows of checks, in passes.
@@ -31,6 +32,17 @@ impl Checks {
     ) -> Result<Self> {
         let of = |items: &[Item]| Batch::passes(items.to_vec(), micro_batch, device);
         Ok(Checks { forget: of(forget)?, retain: of(retain)? })
+    }
+
+    /// Which of `n` rows are checked where at most `most` are to be, in their order: all, or some that are drawn, the same each time. Rows
+    /// of documents repeat their kinds in turn, and evenly spaced ones may all be of one kind.
+    #[must_use]
+    pub fn drawn(n: usize, most: usize) -> Vec<usize> {
+        let key = Key::from_seed(0).child(Label::For(Purpose::Sampling));
+        let mut chosen = permutation(key, n);
+        chosen.truncate(most);
+        chosen.sort_unstable();
+        chosen
     }
 }
 
@@ -85,4 +97,33 @@ pub(super) fn nats(ceiling: Ceiling, vocab_size: usize) -> Option<f64> {
 
 fn random_guess(vocab_size: usize) -> f64 {
     (vocab_size as f64).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Checks;
+
+    #[test]
+    fn a_check_sees_rows_of_every_kind() {
+        // Documents of so many rows, as those of LUME and its generator have.
+        for period in [2, 5, 6] {
+            let seen = Checks::drawn(130, 48);
+            assert_eq!(seen.len(), 48);
+            for kind in 0..period {
+                let n = seen.iter().filter(|row| **row % period == kind).count();
+                assert!(48 / period / 2 <= n, "{n} of kind {kind} of {period}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_are_all_checked_and_others_once_in_their_order() {
+        assert_eq!(Checks::drawn(5, 5), [0, 1, 2, 3, 4]);
+        assert_eq!(Checks::drawn(5, usize::MAX), [0, 1, 2, 3, 4]);
+        let some = Checks::drawn(50, 30);
+        assert!(some.len() == 30 && some.iter().all(|row| *row < 50));
+        assert!(some.windows(2).all(|pair| pair[0] < pair[1]), "{some:?}");
+        assert_eq!(Checks::drawn(50, 30), some);
+        assert!(Checks::drawn(0, 3).is_empty() && Checks::drawn(3, 0).is_empty());
+    }
 }

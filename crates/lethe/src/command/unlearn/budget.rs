@@ -57,36 +57,37 @@ const GRADIENT: u32 = 4;
 /// Most losses that the search for a first rate asks for with the fit behind it: 33 and 5, and two to spare.
 const PROBES: u32 = 40;
 
-/// How much there is to compute, in passes of as many rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much there is to compute. The time of a pass is taken to grow with its positions, which are those of its texts with their padding.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Work {
-    /// Of a check.
-    check: u32,
-    /// Of a step, at most.
-    step: u32,
+    /// Passes of a check.
+    passes: u32,
+    /// Positions of a step, at most, for each of the longest pass of a check.
+    of_pass: f64,
+    /// The same for each of a whole check.
+    of_check: f64,
 }
 
 impl Work {
-    /// Of checks of so many passes with at least so many rows, and of steps with `batch` rows of each set, which find their rates by
-    /// themselves or do not.
-    pub(super) fn new(
-        (passes, rows): (usize, usize),
-        (batch, micro_batch): (usize, usize),
-        automatic: bool,
-    ) -> Self {
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        // A pass of a step may have more rows than those of checks.
-        let wider = micro_batch.min(batch).div_ceil(rows.max(1)).max(1);
-        let of_step = count(batch.div_ceil(micro_batch.max(1)).saturating_mul(wider));
+    /// Of checks whose passes have so many positions, and of steps with `batch` rows of each set, none with more positions than
+    /// `longest`, which find their rates by themselves or do not.
+    pub(super) fn new(passes: &[usize], (batch, longest): (usize, usize), automatic: bool) -> Self {
         let of_each = 2 * GRADIENT + if automatic { PROBES } else { 0 };
-        Work { check: count(passes), step: of_step.saturating_mul(of_each) }
+        let step = batch.saturating_mul(longest) as f64 * f64::from(of_each);
+        let largest = passes.iter().copied().max().unwrap_or(1);
+        let whole: usize = passes.iter().sum();
+        Work {
+            passes: u32::try_from(passes.len()).unwrap_or(u32::MAX),
+            of_pass: step / largest.max(1) as f64,
+            of_check: step / whole.max(1) as f64,
+        }
     }
 }
 
 /// When steps must have ended, learned from how long they take. It reads no clock: it is told the time since the command began.
 ///
-/// What comes next is taken to be half as long again as the longest of its kind so far. Before the first step that is a prior: as
-/// many passes as a step computes at most, each as long as one that was timed.
+/// What comes next is taken to be half as long again as the longest of its kind so far. Before the first step that is a prior: the
+/// positions that a step computes at most, at the pace of the pass or the check that was timed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     budget: Duration,
@@ -122,16 +123,16 @@ impl Deadline {
         Deadline { whole: true, ..Deadline::of_steps(budget, work) }
     }
 
-    /// Learns of one pass.
+    /// Learns of the longest pass of a check.
     pub(super) fn saw_pass(&mut self, took: Duration) {
-        self.check = self.check.max(took.saturating_mul(self.work.check));
-        self.expect(took);
+        self.check = self.check.max(took.saturating_mul(self.work.passes));
+        self.expect(took, self.work.of_pass);
     }
 
     /// Learns of a check.
     pub(super) fn saw_check(&mut self, took: Duration) {
         self.check = self.check.max(took);
-        self.expect(took / self.work.check.max(1));
+        self.expect(took, self.work.of_check);
     }
 
     /// Learns of parameters being written, as after a check.
@@ -174,10 +175,11 @@ impl Deadline {
         self.check + self.check / 2 + 3 * self.writing + spare
     }
 
-    /// The prior of the first step.
-    fn expect(&mut self, pass: Duration) {
+    /// The prior of the first step, so many times what was timed.
+    fn expect(&mut self, timed: Duration, times: f64) {
         if !self.has_stepped {
-            self.step = self.step.max(pass.saturating_mul(self.work.step));
+            let step = Duration::try_from_secs_f64(timed.as_secs_f64() * times);
+            self.step = self.step.max(step.unwrap_or(Duration::MAX));
         }
     }
 }
@@ -203,15 +205,21 @@ mod tests {
         Duration::from_secs_f64(x)
     }
 
-    const WORK: Work = Work { check: 10, step: 100 };
+    const WORK: Work = Work { passes: 10, of_pass: 100.0, of_check: 10.0 };
 
     #[test]
-    fn work_is_counted_in_passes() {
-        // 32 rows in passes of 8, two gradients of four passes each, and forty losses.
-        assert_eq!(Work::new((16, 8), (32, 8), true), Work { check: 16, step: 4 * 48 });
-        assert_eq!(Work::new((16, 8), (32, 8), false), Work { check: 16, step: 4 * 8 });
-        // Checks of few rows: a pass of a step is as long as four of theirs.
-        assert_eq!(Work::new((2, 2), (5, 8), false), Work { check: 2, step: 3 * 8 });
+    fn work_is_counted_in_positions() {
+        // 32 rows, as many as in four passes, two gradients of four passes each, and forty losses.
+        let work = |automatic| Work::new(&[800; 16], (32, 100), automatic);
+        let of = |of_pass| Work { passes: 16, of_pass, of_check: of_pass / 16.0 };
+        assert_eq!(work(true), of(4.0 * 48.0));
+        assert_eq!(work(false), of(4.0 * 8.0));
+        // Short passes beside long ones change little.
+        let work = Work::new(&[800, 800, 100, 300], (32, 100), false);
+        assert_eq!(work, Work { passes: 4, of_pass: 32.0, of_check: 12.8 });
+        // Checks of few rows: five rows of a step are as long as two and a half of their passes.
+        let work = Work::new(&[200, 200], (5, 100), false);
+        assert_eq!(work, Work { passes: 2, of_pass: 20.0, of_check: 10.0 });
     }
 
     #[test]
@@ -261,13 +269,13 @@ mod tests {
         deadline.saw_writing(seconds(writing));
         deadline.saw_pass(seconds(pass));
         let mut now = writing + pass;
-        let check = 1.5 * pass * f64::from(WORK.check);
+        let check = 1.5 * pass * f64::from(WORK.passes);
         if !deadline.has_time_for_check(seconds(now)) {
             return (now, 0);
         }
         now += check;
         deadline.saw_check(seconds(check));
-        let (mut longest, mut n) = (pass * f64::from(WORK.step), 0);
+        let (mut longest, mut n) = (pass * WORK.of_pass, 0);
         while n < 1000 && deadline.has_time_for_step(seconds(now)) {
             let is_checked = draw() < 0.3;
             let step = longest * if n == 0 { 1.5 * draw() } else { 0.5 + draw() };

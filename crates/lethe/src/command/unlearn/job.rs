@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tape_nn::net::Llama;
 use tensor_tree::Tree;
-use unlearn::batch::{Batch, Item};
+use unlearn::batch::Item;
 use unlearn::data;
 use unlearn::feed::{Anchor, Pairing};
 use unlearn::loss::{Loss, Needs, Objective, Reference};
@@ -408,11 +408,9 @@ impl Job {
 
     /// How much checks and steps compute.
     pub(super) fn work(&self) -> Work {
-        let passes = || self.checks.forget.iter().chain(&self.checks.retain);
-        let rows = passes().map(n_rows).min().unwrap_or(1);
-        let Settings { batch, micro_batch, .. } = self.settings;
+        let longest = rows::longest(self.forget.iter().chain(&self.retain));
         let is_automatic = matches!(self.settings.rate, Rate::Auto(_));
-        Work::new((passes().count(), rows), (batch, micro_batch), is_automatic)
+        Work::new(&rows::positions(&self.checks), (self.settings.batch, longest), is_automatic)
     }
 
     /// One pass over rows of a check, those with the most tokens: to be timed.
@@ -441,8 +439,4 @@ impl Job {
     pub(super) fn random_guess(&self) -> f64 {
         (self.model.config.vocab_size as f64).ln()
     }
-}
-
-fn n_rows(batch: &Batch) -> usize {
-    batch.texts().ids.dims().first().copied().unwrap_or(1)
 }

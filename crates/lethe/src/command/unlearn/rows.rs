@@ -9,7 +9,8 @@ use unlearn::batch::{Batch, Item};
 use unlearn::data;
 use unlearn::prepare::{Prepared, Preparing};
 use unlearn::row::{Join, Row};
-use unlearn::text::OverLong;
+use unlearn::run::Checks;
+use unlearn::text::{OverLong, Sample};
 
 use super::model::Model;
 use crate::command::identity::Identity;
@@ -130,14 +131,29 @@ pub(super) fn prepare(
     })
 }
 
-/// Passes over at most so many items, evenly spaced among all.
+/// Passes over at most so many items, drawn among all.
 ///
 /// # Errors
 /// From the back-end.
 pub(super) fn passes(items: &[Item], most: usize, micro_batch: usize) -> Result<Vec<Batch>> {
-    let n = items.len().min(most.max(1));
-    let chosen = (0..n).map(|i| items[i * items.len() / n].clone()).collect();
+    let chosen = Checks::drawn(items.len(), most.max(1));
+    let chosen = chosen.into_iter().map(|i| items[i].clone()).collect();
     Ok(Batch::passes(chosen, micro_batch, &Device::Cpu)?)
+}
+
+/// Positions of each pass of a check, with their padding.
+pub(super) fn positions(checks: &Checks) -> Vec<usize> {
+    let passes = checks.forget.iter().chain(&checks.retain);
+    passes.map(|batch| batch.texts().ids.elem_count()).collect()
+}
+
+/// Positions of the longest text that a step may see.
+pub(super) fn longest<'i>(items: impl IntoIterator<Item = &'i Item>) -> usize {
+    let of = |item: &'i Item| {
+        let texts = std::iter::once(&item.sample).chain(&item.refusal);
+        texts.map(Sample::n_positions)
+    };
+    items.into_iter().flat_map(of).max().unwrap_or(1)
 }
 
 /// What is said of rows that were cut.

@@ -173,8 +173,8 @@ impl Flags {
             forget: rows::passes(&items, 1, 1)?,
             retain: rows::passes(&items, training.check_rows, training.micro_batch)?,
         };
-        let passes = (checks.forget.len() + checks.retain.len(), 1);
-        let work = Work::new(passes, (training.batch, training.micro_batch), false);
+        let longest = rows::longest(&items);
+        let work = Work::new(&rows::positions(&checks), (training.batch, longest), false);
         let sets = (&items[..1], &items[..]);
         let run = Run::new((&net, &parts.frozen), sets, checks, settings, &Device::Cpu)?;
         let mut trainer = Trainer {
