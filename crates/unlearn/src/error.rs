@@ -82,6 +82,18 @@ pub enum Error {
         /// Definition of the second.
         right: String,
     },
+    /// A text whose tokens are not the same for two models.
+    #[error(
+        "tokens of two models differ at position {at}: {own} and {other}, expected the same tokenizer"
+    )]
+    DifferentTokens {
+        /// The first position where they differ.
+        at: usize,
+        /// What one model reads there.
+        own: String,
+        /// What the other does.
+        other: String,
+    },
     /// A row of a task that the benchmark does not have.
     #[error("row `{id}`: task `{task}`, expected `Task1`, `Task2` or `Task3`")]
     UnknownTask {

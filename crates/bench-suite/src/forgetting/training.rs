@@ -49,7 +49,7 @@ pub enum Rates {
     Smoothed,
     /// [`unlearn::auto_rate::gen_raw`] from the given one.
     Raw,
-    /// [`unlearn::auto_rate::gen_searched`], whose search begins at the given one.
+    /// [`unlearn::auto_rate::gen_searched`], whose search doubles from a thousandth of the given one.
     Searched,
 }
 

@@ -61,9 +61,13 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         if own.tokens() == others.tokens() {
             return Ok(own);
         }
-        let of = |sample: &Sample| format!("tokens {:?}", sample.tokens());
-        let (left, right) = (of(&own), of(&others));
-        let source = Box::new(Error::DifferentDefinitions { left, right });
+        let pairs = own.tokens().iter().zip(others.tokens());
+        let at = pairs.take_while(|(own, other)| own == other).count();
+        let of = |sample: &Sample| match sample.tokens().get(at) {
+            Some(token) => format!("token {token}"),
+            None => "the end".to_owned(),
+        };
+        let source = Box::new(Error::DifferentTokens { at, own: of(&own), other: of(&others) });
         Err(Error::Row { id: row.id.clone(), source })
     }
 

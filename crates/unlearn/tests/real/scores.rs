@@ -314,6 +314,7 @@ fn a_divergence_needs_rows_and_equal_tokens_and_can_be_stopped() {
     let other = Subject { join: Join::QuestionAnswer, ..own };
     let unlike = own.divergence(&other, &rows, &mut |_| true).unwrap_err();
     assert!(matches!(&unlike, unlearn::Error::Row { id, .. } if *id == rows[0].id), "{unlike}");
+    assert!(unlike.to_string().contains("differ at position "), "{unlike}");
     let mut told = Vec::new();
     let stopped = Subject { batch: 2, ..own }.divergence(&own, &rows, &mut |done| {
         told.push(done);

@@ -54,7 +54,7 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
         if !to_gold {
             part = part.plot(
                 &plot(&cells)?,
-                "First seed. A smoothed rate grows by at most a tenth and shrinks by at most a twentieth every ten steps; a raw one goes where the fit says; a searched one is smoothed, and begins where a search along the first direction ends.",
+                "First seed. A smoothed rate grows by at most a tenth and shrinks by at most a twentieth every ten steps; a raw one goes where the fit says; a searched one is smoothed with a gate against noise, and begins at half the best rate of a search along the first direction, which doubles from a thousandth of the given one.",
             );
         }
         for (rates, name) in KINDS.iter().filter(|kind| kind.0 != Rates::Constant) {
@@ -105,7 +105,7 @@ fn named(rates: Rates) -> &'static str {
 }
 
 fn table(cells: &[Cell]) -> Table {
-    let heads = ["rates", "first rate", "last rate", "steps"].into_iter();
+    let heads = ["rates", "given rate", "last rate", "steps"].into_iter();
     let heads = heads.chain(COMPARED.map(|(name, _)| name)).chain([
         "forget loss",
         "retain loss",

@@ -82,7 +82,13 @@ impl Gold {
         match sitting.divergence(of, (gold, &gold.net, &gold.params), session) {
             Ok(divergence) => found.divergence = Some(divergence),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => warnings.push(format!("no divergence from the gold model: {error}")),
+            Err(error) => {
+                let warning = format!("no divergence from the gold model: {error}");
+                // Before and after unlearning alike.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
         }
         Ok(())
     }
