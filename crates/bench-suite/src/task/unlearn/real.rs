@@ -110,7 +110,7 @@ pub(super) fn large(session: &Session) -> Result<Section> {
     }
     if session.wants("smollm2-lume") {
         let start =
-            Published::smollm2(&places)?.lume(&places, &LARGE_LUME, lesson(1600, 4, 1e-3))?;
+            Published::smollm2(&places)?.lume(&places, &LARGE_LUME, lesson(2000, 4, 1e-3))?;
         section = section.section(compare(session, &LARGE, start)?);
     }
     Ok(section)
