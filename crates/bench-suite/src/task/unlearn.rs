@@ -21,6 +21,8 @@ use crate::session::Session;
 const TASK: &str = "unlearn";
 /// The seed that rates are chosen with; no run that is shown has it.
 const TUNING_SEED: u64 = 1000;
+/// Rates of AdamW, half decades.
+const GRID: [f64; 4] = [1e-4, 3e-4, 1e-3, 3e-3];
 
 /// Seconds for a world, minutes for all methods.
 const SMALL: Made = Made {
@@ -54,32 +56,15 @@ struct Scale {
     steps: u64,
     /// Rows of each set in a step.
     batch: usize,
-    /// Rates of AdamW, half decades.
-    grid: [f64; 3],
     /// Checks of both losses in a run of the comparison of methods.
     checks: u64,
     /// Rows of each set in a check, at most.
     checked: usize,
 }
 
-const DEFAULT: Scale = Scale {
-    size: SMALL,
-    seeds: 3,
-    steps: 100,
-    batch: 16,
-    grid: [3e-4, 1e-3, 3e-3],
-    checks: 10,
-    checked: 96,
-};
-const FULL: Scale = Scale {
-    size: LARGE,
-    seeds: 5,
-    steps: 200,
-    batch: 32,
-    grid: [1e-4, 3e-4, 1e-3],
-    checks: 15,
-    checked: 96,
-};
+const DEFAULT: Scale =
+    Scale { size: SMALL, seeds: 3, steps: 100, batch: 16, checks: 10, checked: 96 };
+const FULL: Scale = Scale { size: LARGE, seeds: 5, steps: 200, batch: 32, checks: 15, checked: 96 };
 
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {

@@ -12,24 +12,23 @@ use unlearn::robust::{Attack, Curve, Models, Relearning, Report, Robustness};
 use super::TASK;
 use super::runs::Runs;
 use crate::error::{Error, Result};
-use crate::forgetting::{World, unlearned};
+use crate::forgetting::{Training, World, unlearned};
 use crate::session::Spread;
 
-/// Methods with the rates that the part `methods` chooses.
-const METHODS: [(&str, f64); 5] =
-    [("ngdiff", 3e-4), ("wga", 3e-4), ("npo", 3e-3), ("gdiff-0.9", 3e-4), ("ga", 3e-4)];
+const METHODS: [&str; 5] = ["ngdiff", "wga", "npo", "gdiff-0.9", "ga"];
 const SEED: u64 = 0;
 
 pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
-    let session = runs.session;
+    let (session, size) = (runs.session, runs.scale.size.name);
+    let chosen = runs.chosen("lasting", &METHODS)?;
     let worlds = runs.worlds(&[SEED])?;
     let world = worlds.first().ok_or(Error::TooFewRuns)?;
     let stop = || session.interrupt.is_set();
     let task = session.progress.task(format!("{TASK}: robustness"), METHODS.len() as u64);
     let mut reports = Vec::new();
-    for (method, rate) in METHODS {
+    for (method, (training, _)) in METHODS.into_iter().zip(chosen) {
         task.message(method);
-        let params = unlearned(world, &runs.training(method, rate, SEED), &stop)?;
+        let params = unlearned(world, &Training { seed: SEED, ..training }, &stop)?;
         reports.push((method, tested(world, &params, &stop)?));
         task.advance(1);
     }
@@ -53,8 +52,7 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
         table = table.align(column, Align::Right);
     }
     let figure = |method: &str, curve: &Curve| {
-        let spread =
-            Spread { better: Better::Lower, std: None, n_seeds: 1, config: "small".into() };
+        let spread = Spread { better: Better::Lower, std: None, n_seeds: 1, config: size.into() };
         session.figure(TASK, &format!("relearned-{method}"), most(curve), "share", spread)
     };
     let mut plot = Plot::new("Relearning from a tenth of the documents")

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use report::figures::Better;
 use tape_nn::net::Gpt;
 
-use super::{Scale, TASK, TUNING_SEED};
+use super::{GRID, Scale, TASK, TUNING_SEED};
 use crate::error::{Error, Result};
 use crate::forgetting::{Base, Kept, Outcome, Rates, Training, World, made, unlearn};
 use crate::session::{Session, Spread};
@@ -117,22 +117,30 @@ impl<'s> Runs<'s> {
         })
     }
 
-    /// Each method at the rate of the grid that comes nearest to the gold model for the tuning seed, with all seeds.
-    pub(super) fn tuned(&mut self, title: &str, methods: &[&str]) -> Result<Vec<Cell>> {
-        let grid = self.scale.grid;
+    /// Each method at the rate of the grid that comes nearest to the gold model for the tuning seed, and whether that is an end of the grid.
+    pub(super) fn chosen(
+        &mut self,
+        title: &str,
+        methods: &[&str],
+    ) -> Result<Vec<(Training, bool)>> {
         let trials: Vec<Training> = methods
             .iter()
-            .flat_map(|method| grid.map(|rate| self.training(method, rate, TUNING_SEED)))
+            .flat_map(|method| GRID.map(|rate| self.training(method, rate, TUNING_SEED)))
             .collect();
         let tried = self.outcomes(&format!("{TASK}: rates of {title}"), &trials)?;
-        let mut chosen = Vec::new();
-        for (trials, tried) in trials.chunks(grid.len()).zip(tried.chunks(grid.len())) {
+        let best = |(trials, tried): (&[Training], &[Outcome])| {
             let nearest = |a: &usize, b: &usize| {
                 tried[*a].summary.distance.total_cmp(&tried[*b].summary.distance)
             };
-            let best = (0..grid.len()).min_by(nearest).unwrap_or(0);
-            chosen.push((trials[best].clone(), best == 0 || best + 1 == grid.len()));
-        }
+            let best = (0..GRID.len()).min_by(nearest).unwrap_or(0);
+            (trials[best].clone(), best == 0 || best + 1 == GRID.len())
+        };
+        Ok(trials.chunks(GRID.len()).zip(tried.chunks(GRID.len())).map(best).collect())
+    }
+
+    /// Each method at the rate that is chosen for it, with all seeds.
+    pub(super) fn tuned(&mut self, title: &str, methods: &[&str]) -> Result<Vec<Cell>> {
+        let chosen = self.chosen(title, methods)?;
         let seeds = self.scale.seeds;
         let all: Vec<Training> = chosen
             .iter()
