@@ -269,6 +269,16 @@ pub enum Error {
         /// Names that exist.
         known: String,
     },
+    /// Parts of a task that do not exist, or not in a call without `--full`.
+    #[error("--only {only}: no part of `{task}` here has such a name; expected one of {known}")]
+    NoPart {
+        /// The task.
+        task: &'static str,
+        /// What was asked for.
+        only: String,
+        /// Names of the parts of this call.
+        known: String,
+    },
     /// A problem that does not exist.
     #[error(
         "there is no problem `{name}`; expected digits, mnist, fashion, signs or cifar10:FOLDER, then /mlp or /cnn"

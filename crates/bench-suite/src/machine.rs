@@ -31,6 +31,13 @@ pub fn commit(root: &Path) -> String {
     if dirty { commit + "+" } else { commit }
 }
 
+/// Whether a commit says what the sources are: not where files differ from it, nor outside a repository. What was computed with one that
+/// does not is not used again.
+#[must_use]
+pub fn says_what(commit: &str) -> bool {
+    !commit.ends_with('+') && commit != "unknown"
+}
+
 /// Processor time of this process so far, all threads, in seconds.
 #[must_use]
 pub fn cpu_seconds() -> f64 {

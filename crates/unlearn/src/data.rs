@@ -12,7 +12,9 @@
 //! | [`Format::TofuOptions`] | `question`, `option1` to `option4`, `answer` |
 //! | [`Format::InputOutput`] | `input`, `output`; may have `id`, `kind` (`completion` or `question`) and the three of our own |
 //! | [`Format::PromptCompletion`] | `prompt`, `completion`; may have `id` |
-//! | [`Format::Text`] | `text`; may have `id` |
+//! | [`Format::Text`] | `text`, or `document` as in the files of membership inference of SemEval-2025 Task 4; may have `id` and the three of our own |
+//!
+//! A file `*.txt` is one [`Format::Text`] row, its whole content, such as a corpus of MUSE.
 //!
 //! A row without an id gets one from the name of its file and the number of its line: `forget10-12`. Nothing is passed over: an empty
 //! line, a field that is missing, unknown or named twice, a value that is no text or has no characters but white space, an id that was

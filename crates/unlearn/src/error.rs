@@ -175,6 +175,14 @@ pub enum Error {
         /// Name that came.
         got: String,
     },
+    /// A method whose rate cannot be found from the retain loss.
+    #[error(
+        "no rate can be found from the retain loss of this method: {why}; expected a given rate"
+    )]
+    AutomaticRate {
+        /// Why not.
+        why: &'static str,
+    },
     /// A tokenizer that does not belong to the model.
     #[error("the tokenizer has {n_tokens} tokens, expected at most the {vocab_size} of the model")]
     Tokenizer {

@@ -9,6 +9,7 @@ pub use findings::{Distance, Findings};
 pub use set::{RowResult, SetResult};
 pub use subject::Subject;
 
+use sha2::{Digest, Sha256};
 use tape_nn::net::LanguageModel;
 use tensor_tree::Key;
 
@@ -55,7 +56,8 @@ impl Exam {
         })
     }
 
-    /// Examines a model. `go_on` is told what is done and of how many rows, and may end it with [`tape_nn::Error::Stopped`].
+    /// Examines a model. `go_on` is told what is at work, how much of it is done, and of how many: rows of each set, `documents` of
+    /// membership inference, `questions`. It may end the exam with [`tape_nn::Error::Stopped`].
     ///
     /// Members are documents of the forget set: of `Task3` where both sets have it, as in the shared task.
     ///
@@ -85,13 +87,18 @@ impl Exam {
             self.others.iter().map(|(name, rows)| set(name, rows)).collect();
         let others = others?;
         let (members, nonmembers) = self.documents(subject.join);
-        let losses = |texts: &[String]| subject.document_losses(texts);
+        let documents = digest(&members, &nonmembers);
         let (members, nonmembers) = if nonmembers.is_empty() {
             (Vec::new(), Vec::new())
         } else {
-            (losses(&members)?, losses(&nonmembers)?)
+            let (n, total) = (members.len(), members.len() + nonmembers.len());
+            let mut told = |done: usize| go_on("documents", done, total);
+            let members = subject.document_losses(&members, &mut told)?;
+            let mut told = |done: usize| go_on("documents", n + done, total);
+            (members, subject.document_losses(&nonmembers, &mut told)?)
         };
-        let options = subject.options(&self.questions)?;
+        let n = self.questions.items().len();
+        let options = subject.options(&self.questions, &mut |done| go_on("questions", done, n))?;
         let accuracy = self.questions.accuracy(&options, self.rule)?;
         Ok(Findings {
             forget,
@@ -99,6 +106,7 @@ impl Exam {
             others,
             members,
             nonmembers,
+            documents,
             questions: self.questions.label(),
             rule: self.rule,
             accuracy: accuracy.score.value(),
@@ -106,6 +114,56 @@ impl Exam {
             max_new: self.generate.then_some(self.max_new),
             divergence: None,
         })
+    }
+
+    /// Findings of nobody: what is asked, with zeros in the place of what a model answers, to compare findings of others with by
+    /// [`Findings::same_exam`] before any long work.
+    #[must_use]
+    pub fn unanswered(&self, join: Join) -> Findings {
+        let row = |row: &Row| RowResult {
+            id: row.id.clone(),
+            task: row.task.clone(),
+            input: row.input.clone(),
+            output: row.output.clone(),
+            generation: None,
+            loss: 0.0,
+            n_tokens: 0,
+            memorized: 0.0,
+            extracted: 0.0,
+            paraphrase_loss: row.paraphrased_output.as_ref().map(|_| 0.0),
+            wrong_losses: vec![0.0; row.wrong_outputs.len()],
+        };
+        let set = |name: &str, rows: &[Row]| SetResult {
+            name: name.to_owned(),
+            n_cut: 0,
+            rows: rows.iter().map(row).collect(),
+        };
+        let (members, nonmembers) = self.documents(join);
+        let n_members = if nonmembers.is_empty() { 0 } else { members.len() };
+        Findings {
+            forget: set("forget", &self.forget),
+            retain: set("retain", &self.retain),
+            others: self.others.iter().map(|(name, rows)| set(name, rows)).collect(),
+            documents: digest(&members, &nonmembers),
+            members: vec![0.0; n_members],
+            nonmembers: vec![0.0; nonmembers.len()],
+            questions: self.questions.label(),
+            rule: self.rule,
+            accuracy: 0.0,
+            join: join.to_string(),
+            max_new: self.generate.then_some(self.max_new),
+            divergence: None,
+        }
+    }
+
+    /// Everything that is done in one exam: rows, documents and questions.
+    #[must_use]
+    pub fn n_asked(&self, join: Join) -> usize {
+        let (members, nonmembers) = self.documents(join);
+        let n_documents = if nonmembers.is_empty() { 0 } else { members.len() + nonmembers.len() };
+        let others = self.others.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+        let sets = self.forget.len() + self.retain.len() + others;
+        sets + n_documents + self.questions.items().len()
     }
 
     /// Whole documents of the forget set and held out, as texts that a model was taught with this join.
@@ -131,4 +189,17 @@ impl Exam {
         };
         (each(&self.forget), each(&self.holdout))
     }
+}
+
+/// What tells documents of membership inference from others; empty where none are held out.
+fn digest(members: &[String], nonmembers: &[String]) -> String {
+    if nonmembers.is_empty() {
+        return String::new();
+    }
+    let mut hash = Sha256::new();
+    for text in members.iter().chain(nonmembers) {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,6 +6,7 @@ mod reference;
 pub use pass::{Objective, Pass};
 pub use reference::Reference;
 
+use crate::batch::Item;
 use crate::objective::{ForgetLoss, TokenLoss};
 use crate::{Error, Result};
 
@@ -65,6 +66,19 @@ impl Loss {
             ) => 0.0 < power,
             _ => true,
         }
+    }
+
+    /// Whether a token of the sample counts.
+    pub(crate) fn check_item(self, item: &Item) -> Result<()> {
+        let Loss::Tokens(loss, positions) = self else { return Ok(()) };
+        let n = match positions {
+            Positions::Answer => item.sample.n_labels(),
+            Positions::Text => item.sample.n_positions(),
+        };
+        if loss.skipped() < n {
+            return Ok(());
+        }
+        Err(missing(self, "a token behind the first one, which does not count,"))
     }
 
     /// Whether its settings are within their ranges.

@@ -184,6 +184,22 @@ impl Method {
         })
     }
 
+    /// Whether a rate can be found from the retain loss along the direction: not where that loss is least at the model as it is, so that
+    /// every step raises it, nor where the direction has nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::AutomaticRate`] with the reason.
+    pub fn allows_automatic_rate(&self) -> Result<()> {
+        let why = match self.retain {
+            Loss::Tokens(TokenLoss::Kl, _) => {
+                "a divergence to the model as it is has its least value there, and every step raises it"
+            }
+            _ if !self.recipe.uses_retain() => "the direction has nothing of what is kept",
+            _ => return Ok(()),
+        };
+        Err(Error::AutomaticRate { why })
+    }
+
     /// Whether settings of losses and direction are within their ranges.
     ///
     /// # Errors
@@ -209,6 +225,11 @@ mod tests {
             assert!(method.recipe.uses_forget() || name == "retain");
         }
         assert!(!Method::named("ga").unwrap().recipe.uses_retain());
+        let without = ["ga", "undial", "kl", "npo-kl"];
+        for (name, _) in METHODS {
+            let allowed = Method::named(name).unwrap().allows_automatic_rate();
+            assert_eq!(allowed.is_err(), without.contains(&name), "{name}: {allowed:?}");
+        }
         let error = Method::named("nada").unwrap_err().to_string();
         assert!(error.contains("`nada`") && error.contains("ngdiff"), "{error}");
         let bad = Method {

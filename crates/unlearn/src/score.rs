@@ -140,8 +140,9 @@ mod tests {
             Definition::VerbMem { form: Form::Published },
             Definition::KnowMem { form: Form::Published },
             Definition::VerbMem { form: Form::OpenUnlearning },
-            Definition::PrivLeak { share: 0.4 },
-            Definition::PrivLeak { share: 0.2 },
+            Definition::PrivLeak { share: 0.4, auc_retrain: 0.5 },
+            Definition::PrivLeak { share: 0.4, auc_retrain: 0.4772 },
+            Definition::PrivLeak { share: 0.2, auc_retrain: 0.5 },
         ];
         for (i, left) in table.iter().enumerate() {
             for (j, right) in table.iter().enumerate() {

@@ -39,8 +39,8 @@ impl<M: LanguageModel + ?Sized> tensor_tree::Objective for Total<'_, M> {
     type Batch = Pair;
 
     fn losses(&self, params: &Tree, pair: &Pair, _: Pass) -> tensor_tree::Result<Losses> {
-        let retain = self.retain.value(params, &pair.retain).map_err(Error::into_tree)?;
-        let forget = self.forget.value(params, &pair.forget).map_err(Error::into_tree)?;
+        let retain = self.retain.any_value(params, &pair.retain).map_err(Error::into_tree)?;
+        let forget = self.forget.any_value(params, &pair.forget).map_err(Error::into_tree)?;
         one(self.weights.retain * retain.loss + self.weights.forget * forget.loss)
     }
 }

@@ -5,7 +5,7 @@ use tape_nn::net::LanguageModel;
 use tape_nn::{LoraConfig, lora, select};
 use tensor_tree::{Key, Tree};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What of a model is trained.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +34,8 @@ impl Trained {
     /// Splits the parameters of a model; adapters are attached to it.
     ///
     /// # Errors
-    /// [`tape_nn::Error::NothingSelected`] for a pattern that fits nothing, and what [`lora::attach`] refuses.
+    /// [`tape_nn::Error::NothingSelected`] for a pattern that fits nothing, and what [`lora::attach`] refuses; [`Error::OutOfRange`] for
+    /// adapters with dropout.
     pub fn split<M: LanguageModel + ?Sized>(
         &self,
         model: &mut M,
@@ -48,6 +49,12 @@ impl Trained {
             Trained::LastBlocks(n) => select::last_blocks(&full, *n, &none)?,
             Trained::Leaves(patterns) => select::split(&full, patterns)?,
             Trained::Lora(config) => {
+                let got = config.dropout;
+                if got != 0.0 {
+                    let (name, must) =
+                        ("dropout of adapters", "0: losses of both sets are evaluated without it");
+                    return Err(Error::OutOfRange { name, must, got });
+                }
                 let dtype = full.iter().next().map_or(DType::F32, |(_, leaf)| leaf.dtype());
                 (lora::attach(model, config, key, dtype, device)?, full)
             }

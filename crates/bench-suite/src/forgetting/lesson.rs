@@ -73,7 +73,7 @@ impl Lesson {
         let whole = Saved { path: at(""), header: header.clone() };
         let part = Saved { path: at("-lesson"), header };
         // Sources that are not committed may have changed under the same name.
-        let resume = kept.resume && !kept.commit.ends_with('+');
+        let resume = kept.resume && machine::says_what(kept.commit);
         if resume && let Some(learned) = whole.whole() {
             return Ok(learned);
         }

@@ -233,7 +233,7 @@ fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Setting
     let Training { base, rate, rates, steps, checks, batch, micro_batch, to_gold, seed, .. } =
         *training;
     let forget_ceiling = if to_gold {
-        Ceiling::Nats(by_token(&world.of_gold.forget, training.checked))
+        Ceiling::Nats(world.forget_loss_of_gold(training.checked))
     } else {
         Ceiling::None
     };
@@ -254,6 +254,13 @@ fn settings<M>(world: &World<M>, training: &Training, method: Method) -> Setting
         check_every: (steps / checks.max(1)).max(1),
         seed,
         ..Settings::new(method, rate, steps)
+    }
+}
+
+impl<M> World<M> {
+    /// The mean loss of the gold model over the tokens of the rows to forget that a check has, of at most so many: where runs end.
+    pub fn forget_loss_of_gold(&self, most: usize) -> f64 {
+        by_token(&self.of_gold.forget, most)
     }
 }
 

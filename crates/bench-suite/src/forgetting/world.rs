@@ -97,29 +97,17 @@ impl<M: LanguageModel + Clone> Start<M> {
             retain.extend(items(&self.more)?);
         }
         let both: Vec<Item> = forget.iter().chain(&retain).cloned().collect();
-        let failed = AtomicBool::new(false);
-        let stop_both = || stop() || failed.load(Ordering::Relaxed);
-        let taught = |which: &str, items: &[Item]| -> Result<(Learned, Findings)> {
-            let of = (kept, &*self.name, which);
-            let taught = || {
-                let model = (&self.model, &self.params);
-                let learned = self.lesson.teach(model, items, of, &stop_both)?;
-                let found = self.found(&learned.params, &stop_both)?;
-                Ok((learned, found))
-            };
-            let taught = taught();
-            // The other need not learn to its end for nothing.
-            failed.fetch_or(taught.is_err(), Ordering::Relaxed);
-            taught
+        let taught = |which: &str, items: &[Item], stop: Stop<'_>| -> Result<(Learned, Findings)> {
+            let (model, of) = ((&self.model, &self.params), (kept, &*self.name, which));
+            let learned = self.lesson.teach(model, items, of, stop)?;
+            let found = self.found(&learned.params, stop)?;
+            Ok((learned, found))
         };
-        let both = rayon::join(|| taught("target", &both), || taught("gold", &retain));
-        let ((target, mut of_target), (gold, mut of_gold)) = match both {
-            (Ok(target), Ok(gold)) => (target, gold),
-            // Of two errors the one that stopped the other.
-            (Err(Error::Interrupted), Err(error)) | (Err(error), _) | (_, Err(error)) => {
-                return Err(error);
-            }
-        };
+        let ((target, mut of_target), (gold, mut of_gold)) = side_by_side(
+            stop,
+            |stop| taught("target", &both, stop),
+            |stop| taught("gold", &retain, stop),
+        )?;
         let lessons_s = [target.seconds, gold.seconds];
         let lessons_peak = target.peak_bytes.max(gold.peak_bytes);
         let (target, gold) = (target.params, gold.params);
@@ -204,6 +192,34 @@ impl<M: LanguageModel + Clone> World<M> {
             ..Preparing::new(encoder((&self.tokenizer, self.end), &self.model), self.join)
         };
         Ok(preparing.items(&self.exam.forget)?.items)
+    }
+}
+
+/// Whether to stop, asked after each step.
+type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Runs both. One that fails stops the other, which need not come to its end for nothing; of two errors the first is the one that
+/// stopped the other.
+fn side_by_side<A: Send, B: Send>(
+    stop: Stop<'_>,
+    one: impl FnOnce(Stop<'_>) -> Result<A> + Send,
+    two: impl FnOnce(Stop<'_>) -> Result<B> + Send,
+) -> Result<(A, B)> {
+    let failed = AtomicBool::new(false);
+    let stop_both = || stop() || failed.load(Ordering::Relaxed);
+    let run_one = || {
+        let done = one(&stop_both);
+        failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done
+    };
+    let run_two = || {
+        let done = two(&stop_both);
+        failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done
+    };
+    match rayon::join(run_one, run_two) {
+        (Ok(one), Ok(two)) => Ok((one, two)),
+        (Err(Error::Interrupted), Err(error)) | (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }
 
@@ -338,4 +354,35 @@ pub fn made(size: &Made, seed: u64) -> Result<Start<Gpt>> {
         exam_batch: 64,
         n_long: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Goes on until it is stopped.
+    fn patient(stop: Stop<'_>) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(60) {
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_fails_stops_the_other_and_is_the_error() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let fails = |_: Stop<'_>| -> Result<()> { Err(Error::TooFewRuns) };
+        let first = pool.install(|| side_by_side(&|| false, fails, patient));
+        assert!(matches!(first, Err(Error::TooFewRuns)));
+        let second = pool.install(|| side_by_side(&|| false, patient, fails));
+        assert!(matches!(second, Err(Error::TooFewRuns)));
+        let stopped = pool.install(|| side_by_side(&|| true, patient, patient));
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+    }
 }

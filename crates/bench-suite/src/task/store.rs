@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::jobs::worker;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::session::Session;
 
 /// Finished units by name.
@@ -32,11 +33,18 @@ struct Unit<T> {
 pub(super) struct Numbers(#[serde(with = "crate::number")] Vec<f64>);
 
 impl<T: Clone + Serialize + DeserializeOwned> Store<T> {
-    /// With `--resume` the results of the same commit, else none.
+    /// With `--resume` the results of the same commit, else none; none of sources that are not committed.
     pub(super) fn open(session: &Session, task: &str) -> Result<Self> {
         let file = session.path(&format!("runs/{task}.jsonl"));
         let mut known = BTreeMap::new();
-        if session.resume {
+        let is_known = machine::says_what(&session.commit);
+        if session.resume && !is_known {
+            session.progress.note(format!(
+                "{task}: sources at {} are not committed: results of earlier calls are not used",
+                session.commit
+            ));
+        }
+        if session.resume && is_known {
             // Results of other commits may have had other fields.
             let units = report::json_lines::read_or_empty::<Unit<Value>>(&file)?.values;
             for unit in units.into_iter().filter(|unit| unit.commit == session.commit) {

@@ -14,7 +14,7 @@ use report::html::Section;
 use unlearn::made::PerTask;
 
 use super::claim;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::forgetting::Made;
 use crate::session::Session;
 
@@ -66,8 +66,26 @@ const DEFAULT: Scale =
     Scale { size: SMALL, seeds: 3, steps: 100, batch: 16, checks: 10, checked: 96 };
 const FULL: Scale = Scale { size: LARGE, seeds: 5, steps: 200, batch: 32, checks: 15, checked: 96 };
 
+/// What one call may be restricted to; the last ones are parts of a full one.
+const PARTS: [&str; 8] = [
+    "methods",
+    "rates",
+    "small-tofu",
+    "small-lume",
+    "robust",
+    "cost",
+    "smollm2-tofu",
+    "smollm2-lume",
+];
+const LARGE_PARTS: usize = 2;
+
 /// Runs everything and writes the section.
 pub(super) fn run(session: &Session) -> Result<Section> {
+    let parts = if session.full { &PARTS[..] } else { &PARTS[..PARTS.len() - LARGE_PARTS] };
+    if !parts.iter().any(|part| session.wants(part)) {
+        let (only, known) = (session.only.join(", "), parts.join(", "));
+        return Err(Error::NoPart { task: TASK, only, known });
+    }
     let scale = if session.full { FULL } else { DEFAULT };
     let mut runs = runs::Runs::open(session, scale)?;
     let mut section = Section::new("Unlearning")

@@ -153,10 +153,20 @@ fn flags_that_cannot_be_meant_end_with_code_2() {
     let place = place();
     let run = place.run(&format!("{RUN} {SETS} --method forget-it"));
     assert_eq!(run.code, 2);
-    for name in ["`forget-it`", "ngdiff", "blur-swapped", "task-vector", "undial"] {
+    for name in ["'forget-it'", "ngdiff", "blur-swapped", "task-vector", "undial"] {
         assert!(run.stderr.contains(name), "{name}: {}", run.stderr);
     }
     for (flags, says) in [
+        (
+            "--method kl",
+            "--method kl: no rate can be found from the retain loss of this method: a divergence to the model as it is has its least value \
+             there, and every step raises it; expected a given rate, by --rate without --auto-lr",
+        ),
+        (
+            "--method ga --rate 1e-3 --auto-lr",
+            "--method ga: no rate can be found from the retain loss of this method: the direction has nothing of what is kept; expected a \
+             given rate, by --rate without --auto-lr",
+        ),
         ("--method dpo", "--method dpo needs --refusals FILE, a refusal on each line"),
         ("--factor 2", "--factor 2 is for --method task-vector, got ngdiff"),
         ("--epochs 0", "--epochs: expected a positive number, got 0"),
@@ -243,6 +253,61 @@ fn folders_of_something_else_are_left_alone() {
     place.refuses("unlearn compare gold --out data", 1, says);
     let run = format!("unlearn run --model target {SETS} --out data");
     place.refuses(&run, 1, &format!("{says}, or go on with its run by --resume"));
+    // Nor are they a run to go on with, the model itself least of all.
+    let all = |folder: &str| -> Vec<Vec<u8>> {
+        let names = crate::program::names(&place.path(folder));
+        names.iter().map(|name| std::fs::read(place.path(folder).join(name)).unwrap()).collect()
+    };
+    let before = all("target");
+    for command in [
+        format!("unlearn run --model target {SETS} --out target --resume"),
+        "unlearn teach --rows data/forget.jsonl --model target --out data --resume".to_owned(),
+    ] {
+        let run = place.run(&command);
+        let says = "there is no run to go on with: expected `checkpoint.safetensors` or an empty folder, got `";
+        assert!(run.code == 1 && run.stderr.contains(says), "{command}: {}", run.stderr);
+    }
+    assert!(before == all("target"));
     place.write("file", "x");
     place.refuses("unlearn make file", 1, "file: expected a folder or nothing, got a file");
+}
+
+#[test]
+fn sets_of_other_formats_are_joined_only_as_the_user_says() {
+    let place = place();
+    let lume = place.read("data/retain.jsonl");
+    let rows: Vec<serde_json::Value> =
+        lume.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let write = |name: &str, of: &dyn Fn(&serde_json::Value) -> serde_json::Value| {
+        let lines: Vec<String> = rows.iter().map(|row| of(row).to_string()).collect();
+        place.write(name, lines.join("\n"));
+    };
+    write("tofu.jsonl", &|r| serde_json::json!({"question": r["input"], "answer": r["output"]}));
+    write("texts.jsonl", &|r| serde_json::json!({"text": r["output"]}));
+    let run = |forget: &str, more: &str| {
+        format!(
+            "{RUN} --forget {forget} --retain tofu.jsonl --steps 1 --rate 1e-3 --over-long cut {more}"
+        )
+    };
+    place.refuses(
+        &run("data/forget.jsonl", ""),
+        1,
+        "tofu.jsonl: its input and output are joined by `question-answer`, those of the files before by `space`: say which by --join",
+    );
+    let eval = "unlearn eval --model target --no-texts -q --out exam";
+    let refused = place.run(&format!("{eval} {SETS} --others authors=tofu.jsonl"));
+    assert!(
+        refused.code == 1 && refused.stderr.contains("tofu.jsonl: its input"),
+        "{}",
+        refused.stderr
+    );
+    place.runs(&run("data/forget.jsonl", "--join space"));
+    // Whole texts go with every join.
+    std::fs::remove_dir_all(place.path("out")).unwrap();
+    let said = place.runs(&run("texts.jsonl", ""));
+    assert!(said.contains("question-answer"), "{said}");
+    place.runs("unlearn eval --model target --forget texts.jsonl --retain tofu.jsonl --max-new 4 -q --out exam");
+    let found = place.json("exam/findings.json");
+    assert!(found["forget"]["rows"][0]["generation"].is_null());
+    assert!(found["retain"]["rows"][0]["generation"].is_string());
 }

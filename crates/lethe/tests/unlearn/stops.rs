@@ -222,7 +222,40 @@ fn gold_findings_of_other_rows_are_refused_before_the_first_step() {
         "{}",
         refused.stderr
     );
-    assert_eq!(crate::program::names(&place.path("out")), ["before.asked.json", "before.json"]);
+    assert!(!place.path("out").exists());
+    // Nor does an exam begin.
+    let exam = format!("unlearn eval --model target {SETS} --no-texts -q --out out --gold other");
+    assert_eq!(place.run(&exam).code, 2);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn findings_are_those_of_the_model_beside_them_or_none() {
+    let place = place();
+    let run = format!("unlearn run --model target {SETS} {EXAMINED} --no-texts");
+    place.runs(&format!("{run} --budget 0.001s"));
+    assert!(place.path("out/findings.json").exists());
+    // The rest of the steps, and no exam.
+    let rest = run.replace("--no-texts", "--no-eval --resume");
+    place.runs(&rest);
+    assert_eq!(place.json("out/run.json")["steps"], 4);
+    assert!(!place.path("out/findings.json").exists());
+}
+
+#[test]
+fn an_exam_keeps_what_it_found_whatever_becomes_of_gold() {
+    let place = place();
+    let mut broken = std::fs::read(place.path("gold/model.safetensors")).unwrap();
+    let n = broken.len();
+    broken[n - 64..].copy_from_slice(&[0xff; 64]);
+    place.write("gold/model.safetensors", &broken);
+    // A model that is called as one of the columns is one all the same.
+    std::fs::rename(place.path("target"), place.path("before")).unwrap();
+    let exam = format!("unlearn eval --model before {SETS} --no-texts -q --out out --gold gold");
+    let run = place.run(&exam);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("the gold model was not examined: "), "{}", run.stderr);
+    assert!(place.json("out/findings.json")["forget"]["rows"].is_array());
 }
 
 #[test]

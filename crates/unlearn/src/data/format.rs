@@ -40,7 +40,7 @@ impl Format {
             () if line.has("question") => Format::Tofu,
             () if line.has("input") => Format::InputOutput,
             () if line.has("prompt") => Format::PromptCompletion,
-            () if line.has("text") => Format::Text,
+            () if line.has("text") || line.has("document") => Format::Text,
             () => return Err(whole(line.number(), KNOWN, &format!("fields `{}`", line.names()))),
         })
     }
@@ -87,4 +87,4 @@ fn wrong_field(format: Format) -> &'static str {
     }
 }
 
-const KNOWN: &str = "`id`, `input`, `output`, `task`, or `question`, `answer`, or `input`, `output`, or `prompt`, `completion`, or `text`";
+const KNOWN: &str = "`id`, `input`, `output`, `task`, or `question`, `answer`, or `input`, `output`, or `prompt`, `completion`, or `text`, or `document`";

@@ -35,8 +35,9 @@ pub(super) fn prompt_completion(line: &Line, id: String) -> Result<Row> {
 }
 
 pub(super) fn text(line: &Line, id: String) -> Result<Row> {
-    line.only(&["id", "text"])?;
-    Ok(Row::new(own_id(line, id)?, Kind::Text, "", line.text("text")?))
+    let field = if line.has("document") { "document" } else { "text" };
+    line.only(&[&["id", field][..], &VARIANTS].concat())?;
+    variants(line, Row::new(own_id(line, id)?, Kind::Text, "", line.text(field)?))
 }
 
 fn own_id(line: &Line, id: String) -> Result<String> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Format, stem, within};
 use crate::error::{Error, Result};
 use crate::line::Line;
-use crate::row::{Join, Row};
+use crate::row::{Join, Kind, Row};
 
 /// Rows of one format, in the order of the file; at least one, with different ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Rows {
     }
 }
 
-/// Reads a file of JSON lines, or all files `*.jsonl` of a folder in the order of their names, which then are of one format. The
+/// Reads a file of JSON lines, a text `*.txt`, or all files `*.jsonl` of a folder in the order of their names, which then are of one format. The
 /// table of [`data`](super) has the formats.
 ///
 /// # Errors
@@ -56,7 +56,12 @@ impl Rows {
 pub fn rows(path: &Path) -> Result<Rows> {
     let mut reader = Reader::default();
     for file in files(path)? {
-        within(&file, |text| reader.read(&stem(&file), text))?;
+        let is_text = file.extension().is_some_and(|extension| extension == "txt");
+        let stem = stem(&file);
+        within(&file, |text| match is_text {
+            true => reader.read_whole(&stem, text),
+            false => reader.read(&stem, text),
+        })?;
     }
     reader
         .rows()
@@ -105,6 +110,16 @@ impl Reader {
             }
             self.rows.push(row);
         }
+        Ok(())
+    }
+
+    /// A text that is no lines.
+    fn read_whole(&mut self, stem: &str, text: &str) -> Result<()> {
+        if text.trim().is_empty() {
+            return Err(Error::Empty { what: "characters of a text" });
+        }
+        self.format = Some(Format::Text);
+        self.rows.push(Row::new(stem, Kind::Text, "", text));
         Ok(())
     }
 

@@ -23,6 +23,9 @@ pub struct Findings {
     pub members: Vec<f64>,
     /// Losses of documents that were never seen; empty where there are none.
     pub nonmembers: Vec<f64>,
+    /// Digest of all these documents; empty where none are held out, and in files of versions that had none.
+    #[serde(default)]
+    pub documents: String,
     /// Which multiple-choice questions were asked.
     pub questions: String,
     /// How an option was chosen.
@@ -112,13 +115,15 @@ impl Findings {
     /// The forget quality of TOFU against a model that was never taught the forget set.
     ///
     /// # Errors
-    /// [`Error::Empty`] without wrong answers.
+    /// [`Error::Empty`] without wrong answers; [`Error::DifferentDefinitions`] for other rows.
     pub fn forget_quality(&self, gold: &Findings, test: ForgetTest) -> Result<ForgetQuality> {
+        self.forget.same_rows(&gold.forget)?;
         let ratios = |findings: &Findings| findings.forget.truth_ratios(test.wrong);
         test.quality(&ratios(self)?, &ratios(gold)?)
     }
 
-    /// Whether both models sat the same exam: the same rows, questions and rules.
+    /// Whether both models sat the same exam: the same rows with their prompts, questions, documents and rules. Of other sets those of the
+    /// same name.
     ///
     /// # Errors
     /// [`Error::DifferentDefinitions`] with what differs first.
@@ -127,8 +132,9 @@ impl Findings {
             Some(n) => format!("generations of at most {n} tokens"),
             None => "no generations".into(),
         };
-        let rows = |set: &SetResult| -> Vec<(String, String)> {
-            set.rows.iter().map(|row| (row.id.clone(), row.output.clone())).collect()
+        let documents = |f: &Findings| {
+            let (n, m) = (f.members.len(), f.nonmembers.len());
+            format!("{n} documents of the forget set and {m} held out")
         };
         let of = |f: &Findings| {
             [
@@ -136,6 +142,7 @@ impl Findings {
                 f.rule.to_string(),
                 format!("join {}", f.join),
                 max_new(f),
+                documents(f),
             ]
         };
         for (left, right) in of(self).into_iter().zip(of(other)) {
@@ -143,23 +150,17 @@ impl Findings {
                 return Err(Error::DifferentDefinitions { left, right });
             }
         }
-        for (a, b) in [(&self.forget, &other.forget), (&self.retain, &other.retain)] {
-            let (left, right) = (rows(a), rows(b));
-            if left != right {
-                let at = left.iter().zip(&right).position(|(a, b)| a != b);
-                let at = at.unwrap_or(left.len().min(right.len()));
-                let of = |rows: &[(String, String)], name: &str| match rows.get(at) {
-                    Some((id, output)) => format!("row `{id}` of the {name} set, `{output}`"),
-                    None => format!("{} rows of the {name} set", rows.len()),
-                };
-                let (left, right) = (of(&left, &a.name), of(&right, &b.name));
-                return Err(Error::DifferentDefinitions { left, right });
+        self.forget.same_rows(&other.forget)?;
+        self.retain.same_rows(&other.retain)?;
+        for set in &self.others {
+            if let Some(other) = other.others.iter().find(|other| other.name == set.name) {
+                set.same_rows(other)?;
             }
         }
-        let documents = |f: &Findings| (f.members.len(), f.nonmembers.len());
-        if documents(self) != documents(other) {
-            let of = |(n, m)| format!("{n} documents of the forget set and {m} held out");
-            let (left, right) = (of(documents(self)), of(documents(other)));
+        let (left, right) = (&self.documents, &other.documents);
+        if !left.is_empty() && !right.is_empty() && left != right {
+            let of = |digest: &str| format!("documents of membership inference {:.8}", digest);
+            let (left, right) = (of(left), of(right));
             return Err(Error::DifferentDefinitions { left, right });
         }
         Ok(())

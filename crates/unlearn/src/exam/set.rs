@@ -18,7 +18,7 @@ pub struct RowResult {
     pub input: String,
     /// What it was to write.
     pub output: String,
-    /// What it wrote, greedily; absent where nothing was generated.
+    /// What it wrote, greedily; absent where nothing was generated, and of whole texts, which ask nothing.
     pub generation: Option<String>,
     /// Loss of the output.
     pub loss: f64,
@@ -46,6 +46,31 @@ pub struct SetResult {
 }
 
 impl SetResult {
+    /// Whether both are of the same rows, with the same prompts, answers and variants.
+    ///
+    /// # Errors
+    /// [`Error::DifferentDefinitions`] with the first row that differs.
+    pub fn same_rows(&self, other: &SetResult) -> Result<()> {
+        let of = |row: &RowResult| {
+            let n = row.wrong_losses.len() + usize::from(row.paraphrase_loss.is_some());
+            let RowResult { id, input, output, .. } = row;
+            format!("`{id}`, `{input}` to be answered by `{output}` with {n} variants,")
+        };
+        let all = |set: &SetResult| -> Vec<String> { set.rows.iter().map(of).collect() };
+        let (left, right) = (all(self), all(other));
+        if left == right {
+            return Ok(());
+        }
+        let at = left.iter().zip(&right).position(|(a, b)| a != b);
+        let at = at.unwrap_or(left.len().min(right.len()));
+        let of = |rows: &[String], name: &str| match rows.get(at) {
+            Some(row) => format!("row {row} of the {name} set"),
+            None => format!("{} rows of the {name} set", rows.len()),
+        };
+        let (left, right) = (of(&left, &self.name), of(&right, &other.name));
+        Err(Error::DifferentDefinitions { left, right })
+    }
+
     /// The mean loss over rows.
     #[must_use]
     pub fn loss(&self) -> f64 {

@@ -10,7 +10,7 @@ use super::set::{RowResult, SetResult};
 use crate::batch::{padded, similar};
 use crate::metric::memorization;
 use crate::multiple_choice::{OptionScore, Questions};
-use crate::row::{Join, Row};
+use crate::row::{Join, Kind, Row};
 use crate::text::{Encoder, OverLong, Sample};
 use crate::{Error, Result};
 
@@ -46,7 +46,8 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         }
     }
 
-    /// Everything that is measured of rows, with generations of at most so many tokens or without any.
+    /// Everything that is measured of rows, with generations of at most so many tokens or without any. Rows of whole texts have nothing to
+    /// be asked, and no generation. `go_on` is told how many rows are done, of the generations, or of the losses where there are none.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] for a tokenizer of another model; [`Error::Row`] for a row without tokens to say, or with a loss that is not
@@ -59,12 +60,16 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         key: Key,
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<SetResult> {
-        let generations = match max_new {
-            Some(max_new) => {
-                Some(self.generations(rows, &Settings::greedy(max_new, &[]), key, go_on)?)
+        let mut generations = vec![None; rows.len()];
+        if let Some(max_new) = max_new {
+            let asked: Vec<usize> =
+                (0..rows.len()).filter(|i| rows[*i].kind != Kind::Text).collect();
+            let of: Vec<Row> = asked.iter().map(|i| rows[*i].clone()).collect();
+            let texts = self.generations(&of, &Settings::greedy(max_new, &[]), key, go_on)?;
+            for (i, text) in asked.into_iter().zip(texts) {
+                generations[i] = Some(text);
             }
-            None => None,
-        };
+        }
         self.encoder().check(self.model.vocab_size())?;
         let mut samples = Vec::new();
         let mut ends = Vec::new();
@@ -82,7 +87,10 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
             }
             ends.push(samples.len());
         }
-        let scores = self.scores(&samples)?;
+        let is_asked = generations.iter().any(Option::is_some);
+        let scores = self.scores(&samples, &mut |done| {
+            go_on(if is_asked { rows.len() } else { done * rows.len() / samples.len().max(1) })
+        })?;
         let mut from = 0;
         let mut results = Vec::with_capacity(rows.len());
         for (i, row) in rows.iter().enumerate() {
@@ -100,7 +108,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
                 task: row.task.clone(),
                 input: row.input.clone(),
                 output: row.output.clone(),
-                generation: generations.as_ref().map(|g| g[i].clone()),
+                generation: generations[i].take(),
                 loss: losses[0],
                 n_tokens: own[0].len(),
                 memorized: memorization::exact_memorization(&right)?,
@@ -117,6 +125,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
     /// left for the answer.
     ///
     /// # Errors
+    /// [`Error::Row`] for a row with nothing to ask, such as a whole text where the tokenizer has no token to begin with;
     /// [`tape_nn::Error::Stopped`]; those of the model and the tokenizer.
     pub fn generations(
         &self,
@@ -131,6 +140,10 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         let prompt = |row: &Row| {
             let (prompt, _) = self.join.parts(&row.input, &row.output);
             let tokens = self.tokenizer.encode(&prompt, true)?;
+            if tokens.is_empty() {
+                let source = Box::new(Error::Empty { what: "tokens of its prompt" });
+                return Err(Error::Row { id: row.id.clone(), source });
+            }
             let fits = tokens.len() + room <= self.model.positions();
             if fits { Ok(tokens) } else { self.encoder().prompt(&prompt, room + 1) }
         };
@@ -148,16 +161,26 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         Ok(texts.into_iter().map(cut).collect())
     }
 
-    /// The scores of the tokens of each answer, given those before.
+    /// The scores of the tokens of each answer, given those before. `go_on` is told how many samples are done.
     ///
     /// # Errors
-    /// Those of the model.
-    pub fn scores(&self, samples: &[Sample]) -> Result<Vec<Vec<TokenScore>>> {
+    /// [`tape_nn::Error::Stopped`] once `go_on` says no; those of the model.
+    pub fn scores(
+        &self,
+        samples: &[Sample],
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Vec<TokenScore>>> {
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.sort_by_key(|i| samples[*i].n_positions());
         let mut out = vec![Vec::new(); samples.len()];
         let length = |i: &usize| samples[*i].n_positions();
+        let mut done = 0;
         for together in similar(&order, length, self.batch, self.device) {
+            if !go_on(done) {
+                let (what, total) = ("losses of texts", samples.len());
+                return Err(tape_nn::Error::Stopped { what, done, total }.into());
+            }
+            done += together.len();
             let texts = padded(together.iter().map(|i| &samples[*i]), 0, self.device)?;
             let scores = token_scores(self.model, self.trainable, self.frozen, &texts)?;
             for (i, scores) in together.iter().zip(scores) {
@@ -167,39 +190,54 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         Ok(out)
     }
 
-    /// The mean loss of each whole text, in nats for each token.
+    /// The mean loss of each whole text, in nats for each token. `go_on` is told how many are done.
     ///
     /// # Errors
-    /// [`Error::Empty`] for a text without tokens; those of the model.
-    pub fn document_losses(&self, texts: &[String]) -> Result<Vec<f64>> {
-        Ok(self.document_scores(texts)?.iter().map(|s| mean_loss(s)).collect())
+    /// [`Error::Empty`] for a text without tokens; as [`Self::scores`].
+    pub fn document_losses(
+        &self,
+        texts: &[String],
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<f64>> {
+        Ok(self.document_scores(texts, go_on)?.iter().map(|s| mean_loss(s)).collect())
     }
 
-    /// The scores of the tokens of each whole text; one that is too long is cut at its end.
+    /// The scores of the tokens of each whole text; one that is too long is cut at its end. `go_on` is told how many are done.
     ///
     /// # Errors
     /// As [`Self::document_losses`].
-    pub fn document_scores(&self, texts: &[String]) -> Result<Vec<Vec<TokenScore>>> {
+    pub fn document_scores(
+        &self,
+        texts: &[String],
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Vec<TokenScore>>> {
         let encoder = Encoder { end: None, ..self.encoder() };
         let samples: Result<Vec<Sample>> =
             texts.iter().map(|text| Ok(encoder.encode("", text)?.0)).collect();
-        self.scores(&samples?)
+        self.scores(&samples?, go_on)
     }
 
-    /// What the model says of the options of each question.
+    /// What the model says of the options of each question, which is never joined to them without a space. `go_on` is told how many questions are done.
     ///
     /// # Errors
-    /// Those of the model and the tokenizer.
-    pub fn options(&self, questions: &Questions) -> Result<Vec<Vec<OptionScore>>> {
+    /// As [`Self::scores`]; those of the tokenizer.
+    pub fn options(
+        &self,
+        questions: &Questions,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Vec<OptionScore>>> {
         let encoder = Encoder { end: None, ..self.encoder() };
+        let join = if self.join == Join::None { Join::Space } else { self.join };
         let mut samples = Vec::new();
         for item in questions.items() {
             for option in &item.options {
-                let (prompt, answer) = self.join.parts(&item.text, option);
+                let (prompt, answer) = join.parts(&item.text, option);
                 samples.push(encoder.encode(&prompt, &answer)?.0);
             }
         }
-        let mut scores = self.scores(&samples)?.into_iter().map(|scores| OptionScore {
+        let n = questions.items().len();
+        let mut told = |done| go_on(done * n / samples.len().max(1));
+        let mut scores = self.scores(&samples, &mut told)?.into_iter().map(|scores| OptionScore {
             log_prob: scores.iter().map(|s| s.log_prob).sum(),
             n_tokens: scores.len(),
         });

@@ -69,6 +69,11 @@ impl<M: LanguageModel + ?Sized> Objective<'_, M> {
         finite(self.pass(params, batches, false)?)
     }
 
+    /// The value alone, which need not be finite: for controllers of rates, which know what to do then.
+    pub(crate) fn any_value(&self, params: &Tree, batches: &[Batch]) -> Result<Pass> {
+        self.pass(params, batches, false)
+    }
+
     fn pass(&self, params: &Tree, batches: &[Batch], wanted: bool) -> Result<Pass> {
         let mut sum: Option<Tree> = None;
         let (mut sums, mut weights) = (Vec::new(), Vec::new());
@@ -168,12 +173,12 @@ impl<M: LanguageModel + ?Sized> Objective<'_, M> {
             let wanted = needs.reference && needs.refusal;
             let refusal_reference = known(wanted, item.refusal_reference, what)?;
             let refusal = [log_q.as_ref().map_or(0.0, |q| q[i])];
-            for (what, got) in
-                [("log-probability of an answer", log_p[i]), ("that of a refusal", refusal[0])]
-            {
-                if !got.is_finite() {
-                    return Err(Error::NonFinite { what, got });
-                }
+            if !log_p[i].is_finite() || !refusal[0].is_finite() {
+                // As a loss that is not finite, which its caller judges.
+                values.push(f64::NAN);
+                of_forget.push(0.0);
+                of_refusal.push(0.0);
+                continue;
             }
             let value = loss.value(Answers {
                 forget: &[log_p[i]],
@@ -245,12 +250,14 @@ impl<M: LanguageModel + ?Sized> Objective<'_, M> {
     }
 }
 
+/// A pass whose loss is a finite number, and that of the answers themselves too.
 fn finite(pass: Pass) -> Result<Pass> {
-    if pass.loss.is_finite() {
-        Ok(pass)
-    } else {
-        Err(Error::NonFinite { what: "loss of a batch", got: pass.loss })
+    for (what, got) in [("loss of a batch", pass.loss), ("loss of answers", pass.nll)] {
+        if !got.is_finite() {
+            return Err(Error::NonFinite { what, got });
+        }
     }
+    Ok(pass)
 }
 
 /// Zero in value, with these derivatives by each sample's `log p`, of which `nll` is the negative.
@@ -289,7 +296,7 @@ impl<M: LanguageModel + ?Sized> tensor_tree::Objective for Objective<'_, M> {
         batches: &Vec<Batch>,
         _pass: tensor_tree::Pass,
     ) -> tensor_tree::Result<Losses> {
-        self.pass(params, batches, false).map(|pass| pass.losses).map_err(Error::into_tree)
+        self.any_value(params, batches).map(|pass| pass.losses).map_err(Error::into_tree)
     }
 }
 

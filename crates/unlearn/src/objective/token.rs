@@ -146,8 +146,8 @@ impl TokenLoss {
         for (i, z) in z.iter().enumerate() {
             let log_q = log_q(i);
             let q = log_q.exp();
-            // A distribution on a single token leaves nothing to compare.
-            if 0.0 < q {
+            // A distribution on a single token leaves nothing to compare. What is no number stays none.
+            if q != 0.0 {
                 loss += q * if self == TokenLoss::Kl { log_q - (z - lse) } else { lse - z };
             }
         }
@@ -156,7 +156,8 @@ impl TokenLoss {
                 *g = (z - lse).exp() - log_q(i).exp();
             }
         }
-        if self == TokenLoss::Kl { loss.max(0.0) } else { loss }
+        // Rounding may leave less than nothing.
+        if self == TokenLoss::Kl && loss < 0.0 { 0.0 } else { loss }
     }
 }
 

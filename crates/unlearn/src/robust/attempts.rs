@@ -8,7 +8,7 @@ use tensor_tree::{Key, Label, Purpose};
 use crate::exam::Subject;
 use crate::metric::exact_match::exact_match;
 use crate::metric::rouge::Rouge;
-use crate::row::Row;
+use crate::row::{Kind, Row};
 use crate::{Error, Result};
 
 /// How often a model is asked.
@@ -72,11 +72,11 @@ impl Attempts {
 }
 
 impl BestOf {
-    /// Draws the generations of each row, of at most `max_new` tokens. Attempt `i` has a key of its own, so that the first ones do not
+    /// Draws the generations of each row that asks something, of at most `max_new` tokens; whole texts do not. Attempt `i` has a key of its own, so that the first ones do not
     /// depend on how many follow. `go_on` is told how many of all attempts are done.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for no attempts, [`Error::Empty`] without rows; as [`Subject::generations`].
+    /// [`Error::OutOfRange`] for no attempts, [`Error::Empty`] without such rows; as [`Subject::generations`].
     ///
     /// # Source
     /// That greedy generation hides what samples show: arXiv 2410.03523. The best of a fixed number of samples is taken here.
@@ -89,6 +89,7 @@ impl BestOf {
         go_on: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<Attempts> {
         self.check()?;
+        let rows: Vec<Row> = rows.iter().filter(|row| row.kind != Kind::Text).cloned().collect();
         if rows.is_empty() {
             return Err(Error::Empty { what: "rows to ask" });
         }
@@ -105,7 +106,7 @@ impl BestOf {
         for attempt in 0..self.n {
             let key = key.child(Label::Step(attempt as u64));
             let mut told = |done| go_on(attempt * rows.len() + done, self.n * rows.len());
-            let texts = subject.generations(rows, &settings, key, &mut told)?;
+            let texts = subject.generations(&rows, &settings, key, &mut told)?;
             for ((row, text), attempts) in rows.iter().zip(texts).zip(&mut out) {
                 let recall = Rouge { stemmer: true }.rouge_l(&row.output, &text).recall;
                 attempts.exact.push(exact_match(&row.output, &text));

@@ -131,7 +131,8 @@ impl MembershipTest {
         let texts = [members, nonmembers].concat();
         let (mut done, of) = (0, 2 * texts.len());
         let measured = models.both(|subject, _| {
-            let measured = Measured::of(subject, &texts)?;
+            let mut told = |n: usize| go_on("membership", done + n, of);
+            let measured = Measured::of(subject, &texts, &mut told)?;
             done += texts.len();
             if !go_on("membership", done, of) && done < of {
                 return Err(super::stopped("membership inference", done, of));
@@ -197,10 +198,16 @@ struct Text<'a> {
 }
 
 impl Measured {
-    fn of<M: LanguageModel + ?Sized>(subject: &Subject<'_, M>, texts: &[String]) -> Result<Self> {
+    fn of<M: LanguageModel + ?Sized>(
+        subject: &Subject<'_, M>,
+        texts: &[String],
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Self> {
         let lower: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
-        let lower = subject.document_losses(&lower)?;
-        Ok(Measured { tokens: subject.document_scores(texts)?, lower })
+        // Each text is looked at twice.
+        let lower = subject.document_losses(&lower, &mut |done| go_on(done / 2))?;
+        let mut told = |done: usize| go_on((texts.len() + done) / 2);
+        Ok(Measured { tokens: subject.document_scores(texts, &mut told)?, lower })
     }
 
     fn text(&self, i: usize) -> Text<'_> {

@@ -11,7 +11,7 @@ use crate::feed::{Anchor, permutation};
 use crate::method::Method;
 use crate::prepare::Preparing;
 use crate::row::Row;
-use crate::run::{Ceiling, Checks, Ended, Optimizer, Rate, Run, Settings, Stop};
+use crate::run::{Ceiling, Checks, Optimizer, Rate, Run, Settings, Stop};
 use crate::{Error, Result};
 
 /// How a model relearns.
@@ -243,7 +243,9 @@ impl Relearning {
         let mut state = run.init(subject.trainable.clone())?;
         let mut points = vec![point(subject, state.params(), others, 0)?];
         for step in 1..=self.steps {
-            if run.advance(&mut state)? == Some(Ended::NonFinite) {
+            run.advance(&mut state)?;
+            // A step that was not taken would stand as one that taught nothing.
+            if state.log().iter().any(|log| log.skipped.is_some()) {
                 return Err(Error::NonFinite { what: "loss of relearning", got: f64::NAN });
             }
             if step.is_multiple_of(self.every) || step == self.steps {

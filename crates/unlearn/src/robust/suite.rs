@@ -8,6 +8,7 @@ use super::{
 };
 use crate::Result;
 use crate::exam::Exam;
+use crate::row::Kind;
 
 /// Which tests are made, and how. `Default` makes all of them.
 ///
@@ -33,7 +34,7 @@ pub struct Robustness {
     pub bits: Vec<u32>,
     /// Whether rows are asked in other words.
     pub paraphrases: bool,
-    /// Many attempts.
+    /// Many attempts; made where rows to forget ask something and are not whole texts.
     pub best_of: Option<BestOf>,
     /// Membership inference; made where the exam has documents that were held out.
     pub membership: Option<MembershipTest>,
@@ -80,7 +81,8 @@ impl Robustness {
         } else {
             None
         };
-        let attempts = match self.best_of {
+        let asks = exam.forget.iter().any(|row| row.kind != Kind::Text);
+        let attempts = match self.best_of.filter(|_| asks) {
             Some(best_of) => Some(models.both(|subject, name| {
                 let what = format!("best of {}, {name}", best_of.n);
                 let mut told = |done, of| go_on(&what, done, of);

@@ -26,15 +26,19 @@ pub struct StepLog {
     pub rate: f64,
     /// Losses that were evaluated for it.
     pub n_probes: usize,
-    /// Why the step was not taken, if it was not.
+    /// Why the step was not taken, or taken back, if it was.
     pub skipped: Option<Skipped>,
 }
 
 /// Why a step was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Skipped {
-    /// A loss was not finite.
+    /// A loss of its batch was not finite.
     Loss,
     /// A gradient or a direction was not finite.
     Direction,
+    /// A loss of the check behind it was not finite.
+    Check,
+    /// It was taken, and taken back since the losses of the next batch were not finite there.
+    TakenBack,
 }

@@ -137,6 +137,8 @@ impl Settings {
         if let Rate::Fixed { rate, schedule } = self.rate {
             number("rate", "finite and positive", rate, 0.0 < rate && rate.is_finite())?;
             schedule.check()?;
+        } else {
+            self.method.allows_automatic_rate()?;
         }
         let counts = [
             ("rows of a batch", self.batch as u64),

@@ -52,6 +52,13 @@ pub enum Ended {
     NonFinite,
 }
 
+/// A step that was taken, with the check behind it if there was to be one.
+struct Taken {
+    log: StepLog,
+    moved: Moved,
+    check: Option<Check>,
+}
+
 /// What a step changes.
 struct Moved {
     params: Tree,
@@ -66,7 +73,7 @@ pub struct Outcome {
     pub params: Tree,
     /// The check of these parameters, or the last one.
     pub check: Check,
-    /// Steps that were not taken.
+    /// Steps that were not taken, or taken back.
     pub n_skipped: u64,
     /// Whether the run did nothing.
     pub no_op: Option<NoOp>,
@@ -77,7 +84,8 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
     /// [`crate::loss::Reference::fill`].
     ///
     /// # Errors
-    /// [`Error::Empty`] for an empty set, [`Error::OutOfRange`] for settings.
+    /// [`Error::Empty`] for an empty set, [`Error::OutOfRange`] for settings, [`Error::AutomaticRate`] for a method that allows none,
+    /// [`Error::Missing`] for rows to forget without a token that counts.
     pub fn new(
         (model, frozen): (&'a M, &'a Tree),
         (forget, retain): (&'a [Item], &'a [Item]),
@@ -95,6 +103,9 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             seed: settings.seed,
         };
         feed.check()?;
+        for item in forget {
+            settings.method.forget.check_item(item)?;
+        }
         let device = device.clone();
         Ok(Run { model, frozen, forget, retain, checks, feed, settings, device })
     }
@@ -136,8 +147,8 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
     }
 
     /// One step, and a check where one is due. A step whose losses or directions are not finite, or after which the losses of the check
-    /// are not, is not taken; that is logged. Where the losses of a step are not finite because the step before it went too far, that one
-    /// is taken back. So parameters stay at points with finite losses. On an error the state is as it was.
+    /// are not, is not taken; that is logged. Where the losses of a batch are not finite because the step before went too far, that one is
+    /// taken back, which is logged with it. So parameters stay at points with finite losses. On an error the state is as it was.
     ///
     /// # Errors
     /// [`Error::Missing`] for items that lack what a loss needs; those of the model.
@@ -145,33 +156,40 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
         if let Some(ended) = self.ended(state) {
             return Ok(Some(ended));
         }
-        let (log, moved, check) = match self.try_step(state) {
-            Ok(step) => step,
-            Err(error) => match skipped(&error) {
-                Some(why) => {
-                    let log =
-                        StepLog { step: state.step, skipped: Some(why), ..StepLog::default() };
-                    (log, None, None)
-                }
-                None => return Err(error),
-            },
-        };
+        // Tensors are shared.
+        let mut next = state.clone();
+        self.take(&mut next)?;
+        *state = next;
+        Ok(self.ended(state))
+    }
+
+    fn take(&self, state: &mut State) -> Result<()> {
+        let tried = self.try_step(state)?;
+        let step = state.step;
         state.step += 1;
-        // A step that was taken is a good one once the losses behind it are finite.
-        match (log.skipped, &state.previous) {
-            (Some(_), _) => state.in_a_row += 1,
-            (None, Some(_)) => state.in_a_row = 0,
-            (None, None) => {}
-        }
-        state.log.push(log);
-        if let Some(Moved { params, optimizer, rates }) = moved {
-            state.previous = Some(std::mem::replace(&mut state.params, params));
-            (state.optimizer, state.rates) = (optimizer, rates);
-        } else if log.skipped == Some(Skipped::Loss)
-            && let Some(previous) = state.previous.take()
-        {
-            state.params = previous;
-        }
+        let check = match tried {
+            Ok(Taken { log, moved: Moved { params, optimizer, rates }, check }) => {
+                // A step that was taken is a good one once the losses behind it are finite.
+                if state.previous.is_some() {
+                    state.in_a_row = 0;
+                }
+                state.log.push(log);
+                state.previous = Some(std::mem::replace(&mut state.params, params));
+                (state.optimizer, state.rates) = (optimizer, rates);
+                check
+            }
+            Err(why) => {
+                state.in_a_row += 1;
+                if let Some(previous) = state.previous.take_if(|_| why == Skipped::Loss) {
+                    state.params = previous;
+                    if let Some(last) = state.log.iter_mut().rev().find(|l| l.skipped.is_none()) {
+                        last.skipped = Some(Skipped::TakenBack);
+                    }
+                }
+                state.log.push(StepLog { step, skipped: Some(why), ..StepLog::default() });
+                None
+            }
+        };
         match check {
             Some(check) => self.keep(state, check),
             // One is due after a step that was not taken, too; where it cannot be made, the next step says so.
@@ -181,7 +199,7 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
             },
             None => {}
         }
-        Ok(self.ended(state))
+        Ok(())
     }
 
     fn is_due(&self, step: u64) -> bool {
@@ -189,15 +207,21 @@ impl<'a, M: LanguageModel + ?Sized> Run<'a, M> {
     }
 
     /// A step with the check behind it, if there is to be one.
-    fn try_step(&self, state: &State) -> Result<(StepLog, Option<Moved>, Option<Check>)> {
-        let (log, moved) = self.step(state)?;
+    fn try_step(&self, state: &State) -> Result<std::result::Result<Taken, Skipped>> {
+        let (log, moved) = match self.step(state) {
+            Ok(step) => step,
+            Err(error) => return skipped(&error).map(Err).ok_or(error),
+        };
         let ceiling = nats(self.settings.stop.forget_ceiling, self.model.vocab_size());
         let above = log.forget_nll.zip(ceiling).is_some_and(|(nll, most)| most <= nll);
-        let check = match self.is_due(state.step + 1) || above {
-            true => Some(self.check_at(&moved.params, state.step + 1, state.checks.first())?),
-            false => None,
-        };
-        Ok((log, Some(moved), check))
+        if !self.is_due(state.step + 1) && !above {
+            return Ok(Ok(Taken { log, moved, check: None }));
+        }
+        match self.check_at(&moved.params, state.step + 1, state.checks.first()) {
+            Ok(check) => Ok(Ok(Taken { log, moved, check: Some(check) })),
+            Err(Error::NonFinite { .. }) => Ok(Err(Skipped::Check)),
+            Err(error) => Err(error),
+        }
     }
 
     fn check_at(&self, params: &Tree, step: u64, first: Option<&Check>) -> Result<Check> {

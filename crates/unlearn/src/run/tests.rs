@@ -270,7 +270,7 @@ fn a_step_behind_which_a_check_is_not_finite_is_not_taken() {
     let run = world.run(&frozen, settings);
     let (mut state, ended) = to_end(&run, &world.params);
     assert_eq!(ended, Ended::NonFinite);
-    assert!(state.log().iter().all(|log| log.skipped == Some(Skipped::Loss)));
+    assert!(state.log().iter().all(|log| log.skipped == Some(Skipped::Check)));
     let outcome = run.outcome(&mut state).unwrap();
     assert_eq!(outcome.no_op, Some(NoOp::Unchanged));
     assert!(outcome.check.retain < 0.1);
@@ -285,11 +285,32 @@ fn a_step_that_went_too_far_is_taken_back_by_the_next() {
     let run = world.run(&frozen, settings);
     let (mut state, ended) = to_end(&run, &world.params);
     assert_eq!(ended, Ended::NonFinite);
-    assert_eq!(state.log()[0].skipped, None);
+    let why: Vec<_> = state.log().iter().map(|log| log.skipped).collect();
+    assert_eq!(why[..2], [Some(Skipped::TakenBack), Some(Skipped::Loss)]);
     let outcome = run.outcome(&mut state).unwrap();
+    assert_eq!(outcome.n_skipped, state.step());
     assert!(outcome.check.retain.is_finite());
     let moved = outcome.params.add_scaled(-1.0, &world.params).unwrap().norm().unwrap();
     assert_eq!(moved, 0.0);
+}
+
+#[test]
+fn a_check_that_is_not_finite_leaves_the_step_before_it() {
+    let world = World::new(DType::F32);
+    let frozen = Tree::new();
+    let of = |rate| Settings { check_every: 2, ..settings("gdiff", sgd(), rate, 20) };
+    let (good, bad) = (world.run(&frozen, of(1e-3)), world.run(&frozen, of(1e30)));
+    let mut state = good.init(world.params.clone()).unwrap();
+    good.advance(&mut state).unwrap();
+    let first = state.params().clone();
+    bad.advance(&mut state).unwrap();
+    let why: Vec<_> = state.log().iter().map(|log| log.skipped).collect();
+    assert_eq!(why, [None, Some(Skipped::Check)]);
+    assert_eq!(state.params().add_scaled(-1.0, &first).unwrap().norm().unwrap(), 0.0);
+    assert!(0.0 < first.add_scaled(-1.0, &world.params).unwrap().norm().unwrap());
+    assert_eq!(good.outcome(&mut state).unwrap().n_skipped, 1);
+    // One is due there all the same.
+    assert_eq!(state.checks().last().unwrap().step, 2);
 }
 
 #[test]
@@ -366,6 +387,17 @@ fn settings_and_sets_that_make_no_run_are_refused() {
             "{refused:?}"
         );
     }
+    // A rate that nothing could find.
+    let auto = Rate::Auto(gen_searched());
+    for (name, is_refused) in [("kl", true), ("ga", true), ("blur", false)] {
+        let refused = new((f, r), Settings { rate: auto.clone(), ..settings(name, sgd(), 1.0, 5) });
+        assert_eq!(matches!(refused, Err(Error::AutomaticRate { .. })), is_refused, "{name}");
+    }
+    // A row of one token, where the first one does not count.
+    let short = [Item::from(Sample::new(vec![1, 2], 1).unwrap())];
+    assert!(new((&short, r), fine.clone()).is_ok());
+    let refused = new((&short, r), settings("ceu", sgd(), 0.1, 5));
+    assert!(matches!(refused, Err(Error::Missing { .. })), "{refused:?}");
     // Rows without what the loss needs.
     let run = world.run(&frozen, settings("npo", sgd(), 0.1, 5));
     let mut state = run.init(world.params.clone()).unwrap();

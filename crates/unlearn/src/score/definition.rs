@@ -52,6 +52,8 @@ pub enum Definition {
     PrivLeak {
         /// Share of the tokens that the attack takes.
         share: f64,
+        /// The retrained model's area.
+        auc_retrain: f64,
     },
     /// Accuracy on multiple-choice questions.
     Accuracy {
@@ -117,9 +119,9 @@ impl fmt::Display for Definition {
             }
             Definition::VerbMem { form } => write!(f, "VerbMem: {form}"),
             Definition::KnowMem { form } => write!(f, "KnowMem: {form}"),
-            Definition::PrivLeak { share } => write!(
+            Definition::PrivLeak { share, auc_retrain } => write!(
                 f,
-                "PrivLeak: difference to the retrained model's AUC in percent of it, Min-{}% attack",
+                "PrivLeak: difference to the retrained model's AUC of {auc_retrain} in percent of it, Min-{}% attack",
                 share * 100.0
             ),
             Definition::Accuracy { questions, rule } => {

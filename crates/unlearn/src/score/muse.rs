@@ -93,7 +93,7 @@ pub fn priv_leak(
         return Err(Error::OutOfRange { name: "share of tokens", must: "in (0, 1]", got: share });
     }
     let auc = attack::muse_auc(forget_scores, holdout_scores)?;
-    Score::new(attack::priv_leak(auc, auc_retrain)?, Definition::PrivLeak { share })
+    Score::new(attack::priv_leak(auc, auc_retrain)?, Definition::PrivLeak { share, auc_retrain })
 }
 
 #[cfg(test)]

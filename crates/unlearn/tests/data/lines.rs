@@ -1,7 +1,8 @@
 //! What is wrong in a line is said with its number, in every format.
 
 use unlearn::Error;
-use unlearn::data::{option_questions, refusals, rows};
+use unlearn::data::{Format, option_questions, refusals, rows};
+use unlearn::row::{Join, Kind, Row};
 
 use super::{Folder, in_file, place};
 
@@ -267,4 +268,27 @@ fn files_of_options_are_questions_too() {
     }
     let path = folder.write("facts.jsonl", "");
     assert!(matches!(in_file(option_questions(&path)).1, Error::Empty { .. }));
+}
+
+#[test]
+fn texts_have_either_name_and_may_be_whole_files() {
+    let folder = Folder::new();
+    let lines = [
+        r#"{"id": "7", "document": "One.", "wrong_outputs": ["Two."]}"#,
+        r#"{"document": "Three."}"#,
+    ];
+    let read = rows(&folder.write("member.jsonl", lines.join("\n"))).unwrap();
+    assert_eq!((read.format, read.join()), (Format::Text, Join::None));
+    let of = |row: &Row| (row.id.clone(), row.kind, row.output.clone());
+    assert_eq!(of(&read.rows[0]), ("7".into(), Kind::Text, "One.".into()));
+    assert_eq!(of(&read.rows[1]), ("member-2".into(), Kind::Text, "Three.".into()));
+    // Written and read it is the same.
+    let again = rows(&folder.write("again.jsonl", read.rows[0].to_line())).unwrap();
+    assert_eq!(again.rows, read.rows[..1]);
+    let corpus = rows(&folder.write("corpus.txt", "A line.\n\nAnother.\n")).unwrap();
+    assert_eq!(of(&corpus.rows[0]), ("corpus".into(), Kind::Text, "A line.\n\nAnother.\n".into()));
+    let path = folder.write("none.txt", " \n");
+    assert!(matches!(in_file(rows(&path)).1, Error::Empty { .. }));
+    let both = folder.write("both.jsonl", r#"{"document": "a", "text": "b"}"#);
+    assert_eq!(place(rows(&both), &both), (1, "text".to_string()));
 }

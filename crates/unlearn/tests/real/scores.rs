@@ -330,3 +330,73 @@ fn a_divergence_needs_rows_and_equal_tokens_and_can_be_stopped() {
     assert!(4 <= at && before[0] == 0 && before.iter().all(|done| *done < 4), "{told:?}");
     assert!(told.windows(2).all(|pair| pair[0] < pair[1] && pair[1] <= pair[0] + 2), "{told:?}");
 }
+
+#[test]
+fn whole_texts_are_measured_and_asked_nothing() {
+    let taught = taught();
+    let subject = subject(taught, &taught.params);
+    let mut rows = documents("lume/forget.jsonl", 0);
+    rows.insert(1, Row::new("text", Kind::Text, "", "Once upon a time there was a cat."));
+    let found = subject.set("s", &rows, Some(4), Key::from_seed(0), &mut |_| true).unwrap();
+    let written: Vec<bool> = found.rows.iter().map(|row| row.generation.is_some()).collect();
+    assert_eq!(written, rows.iter().map(|row| row.kind != Kind::Text).collect::<Vec<_>>());
+    // The generations are those of the rows that they stand beside.
+    let asked =
+        |rows: &[Row]| subject.set("s", rows, Some(4), Key::from_seed(0), &mut |_| true).unwrap();
+    let alone = asked(&rows[2..3]);
+    assert_eq!(alone.rows[0].generation, found.rows[2].generation);
+    assert!(found.rows[1].loss.is_finite() && found.rouge().is_ok());
+    let text = asked(&rows[1..2]);
+    assert!(matches!(text.rouge(), Err(unlearn::Error::Empty { .. })));
+}
+
+#[test]
+fn an_exam_without_texts_shows_how_far_it_is_and_can_be_stopped() {
+    let rows = || documents("lume/forget.jsonl", 0);
+    let exam = Exam {
+        holdout: documents("lume/retain.jsonl", 2),
+        generate: false,
+        ..Exam::new(rows(), documents("lume/retain.jsonl", 0)).unwrap()
+    };
+    let taught = taught();
+    let subject = Subject { batch: 2, ..subject(taught, &taught.params) };
+    let mut told: Vec<(String, usize, usize)> = Vec::new();
+    let found = exam.sit(&subject, Key::from_seed(0), &mut |what, done, of| {
+        told.push((what.to_owned(), done, of));
+        true
+    });
+    let found = found.unwrap();
+    let mut parts: Vec<(&str, usize)> = told.iter().map(|(what, _, of)| (&**what, *of)).collect();
+    parts.dedup();
+    assert_eq!(
+        parts.iter().map(|p| p.0).collect::<Vec<_>>(),
+        ["forget", "retain", "documents", "questions"]
+    );
+    assert_eq!(parts.iter().map(|p| p.1).sum::<usize>(), exam.n_asked(subject.join));
+    assert!(told.iter().all(|(_, done, of)| done < of) && 8 < told.len(), "{told:?}");
+    for part in ["forget", "retain", "documents", "questions"] {
+        let stopped = exam.sit(&subject, Key::from_seed(0), &mut |what, _, _| what != part);
+        let is_stopped =
+            matches!(stopped, Err(unlearn::Error::Model(tape_nn::Error::Stopped { .. })));
+        assert!(is_stopped, "{part}: {stopped:?}");
+    }
+    // What is asked is known before.
+    exam.unanswered(subject.join).same_exam(&found).unwrap();
+    let with = |change: fn(&mut Exam)| {
+        let mut other = exam.clone();
+        change(&mut other);
+        other.unanswered(subject.join).same_exam(&found)
+    };
+    for (what, change) in [
+        ("a prompt", (|e| e.forget[0].input.push('!')) as fn(&mut Exam)),
+        ("an answer", |e| e.retain[0].output.push('!')),
+        ("a variant", |e| e.retain[1].wrong_outputs.push("x".into())),
+        ("a document", |e| e.holdout.iter_mut().for_each(|row| row.output.push('!'))),
+        ("texts", |e| e.generate = true),
+        ("a row", |e| drop(e.forget.pop())),
+    ] {
+        let refused = with(change);
+        let is_refused = matches!(refused, Err(unlearn::Error::DifferentDefinitions { .. }));
+        assert!(is_refused, "{what}: {refused:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::Scale;
 use super::methods::Measured;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::forgetting::Summary;
 use crate::task::claim::{Asks, Check, Claim};
 
@@ -34,9 +34,11 @@ pub(super) fn of(scale: Scale, measured: &Measured) -> Result<Vec<Claim>> {
     let against = |name: &str, others: &[&str]| -> Result<Vec<Check>> {
         others.iter().map(|other| nearer(name, other)).collect()
     };
-    let others = |but: &[&str]| -> Vec<&str> {
-        let all = measured.cells.iter().map(|c| c.training.method.as_str());
-        all.filter(|name| !but.contains(name)).collect()
+    // Who is nearest of all is nearer than the nearest of the others.
+    let nearest = |name: &str, but: &[&str]| -> Result<Vec<Check>> {
+        let mut all = measured.cells.iter().map(|c| c.training.method.as_str());
+        let other = all.find(|other| *other != name && !but.contains(other));
+        Ok(vec![nearer(name, other.ok_or(Error::TooFewRuns)?)?])
     };
     let collapse = |name: &str| -> Result<Check> {
         Ok(Check {
@@ -56,7 +58,7 @@ pub(super) fn of(scale: Scale, measured: &Measured) -> Result<Vec<Claim>> {
             "Ours: NGDiff is nearest to the gold model of all methods",
             &format!("{here}; {}", rank(measured, "ngdiff")),
             // The same direction under AdamW, up to rounding.
-            against("ngdiff", &others(&["ngdiff", "imtl-g"]))?,
+            nearest("ngdiff", &["imtl-g"])?,
         ),
         claim(
             "Paper: BLUR is better than the sum of the same losses (2506.08164); a replication does not see it (2608.22557)",
@@ -66,7 +68,7 @@ pub(super) fn of(scale: Scale, measured: &Measured) -> Result<Vec<Claim>> {
         claim(
             "Ours: BLUR is nearest to the gold model of all methods",
             &format!("{here}; {}", rank(measured, "blur")),
-            against("blur", &others(&["blur"]))?,
+            nearest("blur", &[])?,
         ),
         claim(
             "LUME, TOFU: gradient ascent without anything kept destroys what is to be kept",
@@ -89,7 +91,18 @@ pub(super) fn of(scale: Scale, measured: &Measured) -> Result<Vec<Claim>> {
         claim(
             "Ours: a divergence to the target keeps better than the language loss",
             here,
-            against("npo-kl", &["npo"])?,
+            vec![
+                Check {
+                    what: "share of rows to keep that are exact, of npo less that of npo-kl".into(),
+                    asks: Asks::Smaller,
+                    values: less("npo", "npo-kl", |s| s.retain_exact)?,
+                },
+                Check {
+                    what: "retain loss of npo-kl less that of npo".into(),
+                    asks: Asks::Smaller,
+                    values: less("npo-kl", "npo", |s| s.retain_loss)?,
+                },
+            ],
         ),
     ])
 }

@@ -24,6 +24,8 @@ pub(super) struct Measured {
     pub(super) gold: Vec<Summary>,
     /// Gradient differences with weights .9 and .1 on what is kept, at one rate.
     pub(super) weighted: [Vec<Outcome>; 2],
+    /// Where runs of the first seed end: the loss of its gold model on rows to forget, in nats for each token.
+    pub(super) end: f64,
 }
 
 impl Measured {
@@ -54,6 +56,7 @@ pub(super) fn run(runs: &mut Runs<'_>) -> Result<Section> {
         cells,
         target: summaries(|w| Summary::of(&w.of_target, &w.of_gold, w.of_target.accuracy))?,
         weighted: [more?, less?],
+        end: worlds.first().ok_or(Error::TooFewRuns)?.forget_loss_of_gold(runs.scale.checked),
         gold: summaries(|w| Summary::of(&w.of_gold, &w.of_gold, w.of_target.accuracy))?,
     };
     record(runs, &measured)?;

@@ -17,7 +17,7 @@ pub(super) fn of(measured: &Measured) -> Result<Vec<Captioned>> {
         ),
         (
             courses(measured)?,
-            "Losses of the first seed at its checks, from the target at the lower left; the line is the loss of the gold model.",
+            "Losses of the first seed at its checks, from the target at the lower left; the line is the loss of the gold model, where runs end.",
         ),
     ])
 }
@@ -44,11 +44,10 @@ fn pareto(measured: &Measured) -> Result<report::plot::Svg> {
 }
 
 fn courses(measured: &Measured) -> Result<report::plot::Svg> {
-    let gold = mean_and_std(&measured.gold.iter().map(|s| s.forget_loss).collect::<Vec<_>>()).0;
     let mut plot = Plot::new("From the target to the gold model")
         .x_label("loss on rows to forget, nats for each token")
         .y_label("loss on rows to keep")
-        .vertical(gold, "gold model");
+        .vertical(measured.end, "gold model");
     for name in DRAWN {
         if let Ok(cell) = measured.cell(name)
             && let Some(outcome) = cell.outcomes.first()

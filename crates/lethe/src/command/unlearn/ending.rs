@@ -98,8 +98,9 @@ impl Ending {
             "skipped": n_skipped,
             "ended": end,
             "kept_step": kept,
-            "kept_check": at,
-            "no_op": no_op,
+            // Of the model that learned, not of what is left without it.
+            "kept_check": (!is_vector).then_some(at),
+            "no_op": no_op.filter(|_| !is_vector),
             "warnings": warnings,
             "checks": state.checks(),
             "log": state.log(),

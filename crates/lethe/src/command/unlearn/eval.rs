@@ -7,9 +7,9 @@ use report::number::count;
 
 use super::gold::Gold;
 use super::model::Model;
-use super::rows;
-use super::run::{Results, short};
-use super::{exam, folder, model, muse, plots};
+use super::rows::{self, Reading};
+use super::run::{Exams, Results, short};
+use super::{exam, findings, folder, model, muse, plots};
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
 use crate::error::{Error, Result};
@@ -56,20 +56,30 @@ impl Flags {
         };
         let gold = self.gold.as_deref().map(|path| Gold::read(path, self.model.tokenizer.as_ref()));
         let gold = gold.transpose()?;
-        let (forget, join) = rows::read(forget_file, self.join)?;
-        let (retain, _) = rows::read(retain_file, Some(join))?;
-        let sitting = self.exam.sitting((&forget, &retain), join, 0)?;
-        let examined = (&model, &model.net, &model.params);
-        let mut found = sitting.examine(examined, "the model", session)?;
-        let mut warnings = Vec::new();
+        let mut reading = Reading::of(self.join);
+        let (forget, retain) = (reading.read(forget_file)?, reading.read(retain_file)?);
+        let sitting = self.exam.sitting((&forget, &retain), reading, 0)?;
         if let Some(gold) = &gold {
-            gold.compare((&mut found, examined), &sitting, session, &mut warnings)?;
+            gold.check(&sitting)?;
         }
-        let name = short(&self.model.model);
-        let own = if name == "gold" { "model" } else { &name };
-        let mut models = vec![(own, found)];
-        if let Some(gold) = gold {
-            models.push(("gold", gold.findings(&sitting, session)?));
+        let examined = (&model, &model.net, &model.params);
+        let found = sitting.examine(examined, "the model", session)?;
+        // What was found first: nothing that follows can lose it.
+        let mut out = Folder::named(self.out.clone());
+        out.add(findings::FILE, findings::to_text(&found)?);
+        out.write()?;
+        let own = self.own_name();
+        let (mut models, mut warnings) = (vec![(&*own, found)], Vec::new());
+        let mut exams = Exams::default();
+        if let Some(gold) = &gold {
+            let of_gold = || gold.findings(&sitting, session);
+            if let Some(of_gold) = exams.next("gold", &mut warnings, of_gold) {
+                for (_, of) in &mut models {
+                    exams.interrupted |=
+                        gold.compare((of, examined), &sitting, session, &mut warnings).is_err();
+                }
+                models.push(("gold", of_gold));
+            }
         }
         let lines = [
             (
@@ -84,18 +94,24 @@ impl Flags {
             ("retain set", format!("{}, {} rows", retain_file.display(), retain.len())),
             ("held out", format!("{} rows", sitting.exam.holdout.len())),
             ("questions", sitting.exam.questions.label()),
-            ("join", join.to_string()),
+            ("join", sitting.join.to_string()),
         ]
         .map(|(name, text)| (name.to_owned(), text))
         .to_vec();
         let results =
             Results { lines, warnings: &warnings, models: &models, trajectory: Vec::new() };
-        let mut out = Folder::named(self.out.clone());
         let scores = results.add("Exam of a model", &mut out)?;
         let stale = out.stale(&plots::PICTURES);
         let (written, files) = out.finish();
         let stdout = format!("{}\n{scores}\n{written}", write::aligned(&results.lines));
-        Ok(Outcome { stdout, files, stale, notes: warnings, ..Outcome::default() })
+        let stopped = exams.interrupted;
+        Ok(Outcome { stdout, files, stale, notes: warnings, stopped, ..Outcome::default() })
+    }
+
+    /// What the model is called in tables, beside one before unlearning and gold.
+    fn own_name(&self) -> String {
+        let name = short(&self.model.model);
+        if ["before", "gold"].contains(&&*name) { "model".to_owned() } else { name }
     }
 
     fn muse(&self, folder: &Path, model: &Model, session: &Session) -> Result<Outcome> {
@@ -110,9 +126,8 @@ impl Flags {
             },
             None => None,
         };
-        let name = short(&self.model.model);
-        let own = if name == "gold" { "model" } else { &name };
-        let mut models = vec![(own, model)];
+        let own = self.own_name();
+        let mut models = vec![(&*own, model)];
         models.extend(gold.as_deref().map(|gold| ("gold", gold)));
         let found = muse::examine(folder, &models, self.exam.exam_batch, session)?;
         let mut lines = vec![

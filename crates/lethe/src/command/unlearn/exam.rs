@@ -13,7 +13,7 @@ use unlearn::multiple_choice::Questions;
 use unlearn::row::{Join, Row};
 
 use super::model::Model;
-use super::rows;
+use super::rows::{self, Reading};
 use crate::command::Session;
 use crate::command::identity::Identity;
 use crate::error::Result;
@@ -60,21 +60,21 @@ pub(super) struct Sitting {
 }
 
 impl Flags {
-    /// The exam on these sets.
+    /// The exam on these sets, which were read so.
     ///
     /// # Errors
-    /// Those of files, with path and line.
+    /// Those of files, with path and line, and of sets that are not joined as these.
     pub(super) fn sitting(
         &self,
         (forget, retain): (&[Row], &[Row]),
-        join: Join,
+        mut reading: Reading,
         seed: u64,
     ) -> Result<Sitting> {
-        let rows = |path: &Path| -> Result<Vec<Row>> { Ok(data::rows(path)?.rows) };
+        let mut rows = |path: &Path| reading.read(path);
         let others: Result<Vec<_>> =
             self.others.iter().map(|(name, file)| Ok((name.clone(), rows(file)?))).collect();
         let exam = Exam {
-            holdout: self.holdout.as_deref().map(rows).transpose()?.unwrap_or_default(),
+            holdout: self.holdout.as_deref().map(&mut rows).transpose()?.unwrap_or_default(),
             questions: match &self.questions {
                 Some(file) => data::questions(file)?,
                 None => Questions::made()?,
@@ -84,7 +84,7 @@ impl Flags {
             generate: !self.no_texts,
             ..Exam::new(forget.to_vec(), retain.to_vec())?
         };
-        Ok(Sitting { exam, join, batch: self.exam_batch, seed })
+        Ok(Sitting { exam, join: reading.join(), batch: self.exam_batch, seed })
     }
 }
 
@@ -164,8 +164,7 @@ impl Sitting {
         let frozen = Tree::new();
         let subject = self.subject((model, net, params), &frozen);
         let exam = &self.exam;
-        let sets = exam.others.iter().map(|(_, rows)| rows.len());
-        let total = exam.forget.len() + exam.retain.len() + sets.sum::<usize>();
+        let total = exam.n_asked(self.join);
         let task = session.progress.task(format!("examining {name}"), total as u64);
         let (mut before, mut current) = (0, (String::new(), 0));
         let mut go_on = |set: &str, done: usize, n: usize| {

@@ -22,9 +22,10 @@ pub(super) fn table(models: &[Named<'_>], set: Set) -> Option<Table> {
     let columns = ["row", "prompt", "expected"].map(str::to_owned).into_iter();
     let mut table = Table::new(columns.chain(models.iter().map(|(name, _)| (*name).to_owned())));
     let n = rows.len().min(SHOWN);
-    // Spread over all rows, so that every task is there; shifted, so that not all are of one kind.
+    // Spread over all rows, so that every task is there; shifted where some are left out, so that not all are of one kind.
     for i in 0..n {
-        let at = (i * rows.len() / n + i % 3).min(rows.len() - 1);
+        let shift = if n < rows.len() { i % 3 } else { 0 };
+        let at = (i * rows.len() / n + shift).min(rows.len() - 1);
         let row = &rows[at];
         let mut cells = vec![row.id.clone(), cut_front(&row.input), cut(&row.output)];
         cells.extend(texts.iter().map(|texts| match texts.get(at) {

@@ -21,3 +21,53 @@ pub(super) fn empty(path: &Path) -> Result<()> {
         Some(_) => Err(Error::file(path, "the folder is not empty: name another one")),
     }
 }
+
+/// Refuses a folder whose run is complete, and one with anything in it that is not of a run: neither is to be gone on with, and nothing in
+/// it is to be replaced. `others` are files that a run leaves before its checkpoint.
+///
+/// # Errors
+/// [`Error::File`] with the folder.
+pub(super) fn resumable(
+    path: &Path,
+    (checkpoint, result): (&str, &str),
+    others: &[&str],
+) -> Result<()> {
+    if path.join(checkpoint).is_file() {
+        return Ok(());
+    }
+    if path.join(result).is_file() {
+        return Err(Error::file(path, "its run is complete: there is nothing to go on with"));
+    }
+    if !path.is_dir() {
+        return empty(path);
+    }
+    for entry in std::fs::read_dir(path).map_err(|e| Error::file(path, e))? {
+        let name = entry.map_err(|e| Error::file(path, e))?.file_name();
+        let name = name.to_string_lossy();
+        // What a process that was killed leaves of a file.
+        let is_leftover = name.starts_with('.') && name.ends_with(".tmp");
+        if !is_leftover && !others.contains(&&*name) {
+            let what = format!(
+                "there is no run to go on with: expected `{checkpoint}` or an empty folder, got `{name}`"
+            );
+            return Err(Error::file(path, what));
+        }
+    }
+    Ok(())
+}
+
+/// Removes these files where they are there.
+///
+/// # Errors
+/// [`Error::File`] with the file that stays.
+pub(super) fn remove(path: &Path, names: &[&str]) -> Result<()> {
+    for file in names.iter().map(|name| path.join(name)) {
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file(&file, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

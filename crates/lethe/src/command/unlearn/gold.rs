@@ -42,13 +42,16 @@ impl Gold {
         Ok(Gold::Model(Box::new(model)))
     }
 
-    /// Refuses findings that cannot be compared with those of another exam, before any long work.
+    /// Refuses findings of another exam, before any long work.
     ///
     /// # Errors
     /// As [`numbers::alike`].
-    pub(super) fn check(&self, (name, of): (&str, &Findings)) -> Result<()> {
+    pub(super) fn check(&self, sitting: &Sitting) -> Result<()> {
         match self {
-            Gold::Found(found) => numbers::alike(&[(name, of), ("gold", found)]),
+            Gold::Found(found) => {
+                let asked = sitting.exam.unanswered(sitting.join);
+                numbers::alike(&[("the model", &asked), ("gold", found)])
+            }
             Gold::Model(_) => Ok(()),
         }
     }

@@ -20,7 +20,7 @@ use super::budget::Work;
 use super::method::{self, Chosen};
 use super::model::Model;
 use super::parts::{self, Phase};
-use super::rows;
+use super::rows::{self, Reading};
 use super::training::{self, Course, Feeding};
 use crate::command::identity::Identity;
 use crate::error::{Error, Result};
@@ -145,7 +145,7 @@ pub(super) struct Job {
     pub(super) identity: Identity,
     pub(super) forget_rows: Vec<Row>,
     pub(super) retain_rows: Vec<Row>,
-    pub(super) join: Join,
+    pub(super) reading: Reading,
     forget: Vec<Item>,
     retain: Vec<Item>,
     checks: Checks,
@@ -164,6 +164,11 @@ impl Flags {
         let chosen = self.method.chosen()?;
         let named = &self.method.method;
         self.training.check_course(Course::Constant, self.method.is_automatic())?;
+        if self.method.is_automatic() {
+            chosen.of_steps()?.allows_automatic_rate().map_err(|error| {
+                Error::Usage(format!("--method {named}: {error}, by --rate without --auto-lr"))
+            })?;
+        }
         if self.parts.adapeft.is_some() {
             let method = chosen.of_steps()?;
             let why = match chosen {
@@ -193,8 +198,10 @@ impl Flags {
         let method = chosen.of_steps()?;
         let needs = method.forget.needs().or(method.retain.needs());
         let refusals = self.read_refusals(needs)?;
-        let (forget_rows, join) = rows::read(&self.forget, self.rows.join)?;
-        let (retain_rows, _) = rows::read(&self.retain, Some(join))?;
+        let mut reading = Reading::of(self.rows.join);
+        let forget_rows = reading.read(&self.forget)?;
+        let retain_rows = reading.read(&self.retain)?;
+        let join = reading.join();
         let training = &self.training;
         let (long, drawn) = (self.rows.over_long, (&refusals[..], training.seed));
         let prepare =
@@ -251,7 +258,7 @@ impl Flags {
             identity,
             forget_rows,
             retain_rows,
-            join,
+            reading,
             forget,
             retain,
             checks,

@@ -17,7 +17,7 @@ const TASK_VECTOR: &str = "task-vector";
 #[group(skip)]
 pub(super) struct Flags {
     /// The method, such as ngdiff, blur, npo, gdiff, ga, or task-vector; a wrong name lists all of them.
-    #[arg(long, default_value = "ngdiff")]
+    #[arg(long, default_value = "ngdiff", value_parser = known)]
     pub(super) method: String,
     /// How much of what learning the forget set adds is taken off, for --method task-vector; 1 by default.
     #[arg(long, value_name = "A", allow_negative_numbers = true)]
@@ -28,6 +28,17 @@ pub(super) struct Flags {
     /// Finds rates from the curvature of the retain loss; so it is, from a rate that a search finds, where no --rate is given.
     #[arg(long)]
     pub(super) auto_lr: bool,
+}
+
+/// The name, if it is one of a method.
+fn known(name: &str) -> std::result::Result<String, String> {
+    if name == TASK_VECTOR || METHODS.iter().any(|(known, _)| *known == name) {
+        return Ok(name.to_owned());
+    }
+    let vector = (TASK_VECTOR, "the forget set is learned, and what that added is taken off");
+    let all = METHODS.iter().chain([&vector]);
+    let lines: Vec<String> = all.map(|(name, what)| format!("  {name:<17} {what}")).collect();
+    Err(format!("expected one of\n{}", lines.join("\n")))
 }
 
 /// What a run does.
@@ -53,7 +64,7 @@ impl Flags {
     /// The method of that name.
     ///
     /// # Errors
-    /// [`Error::Usage`] that lists all names, and for flags of another method.
+    /// A name that is none; [`Error::Usage`] for flags of another method.
     pub(super) fn chosen(&self) -> Result<Chosen> {
         let is_vector = self.method == TASK_VECTOR;
         if let Some(factor) = self.factor.filter(|_| !is_vector) {
@@ -70,20 +81,7 @@ impl Flags {
             }
             return Ok(Chosen::TaskVector(factor));
         }
-        match Method::named(&self.method) {
-            Ok(method) => Ok(Chosen::Directions(method)),
-            Err(_) => {
-                let names: Vec<String> = METHODS
-                    .iter()
-                    .map(|(name, what)| format!("  {name:<13} {what}"))
-                    .chain([format!("  {TASK_VECTOR:<13} the forget set is learned, and what that added is taken off")])
-                    .collect();
-                let (got, names) = (&self.method, names.join("\n"));
-                Err(Error::Usage(format!(
-                    "--method: `{got}` is no method; expected one of\n{names}"
-                )))
-            }
-        }
+        Ok(Chosen::Directions(Method::named(&self.method)?))
     }
 
     /// Whether rates are found and not given.
@@ -129,10 +127,12 @@ mod tests {
             assert!(matches!(flags(name, None).chosen(), Ok(Chosen::Directions(_))), "{name}");
         }
         assert_eq!(flags(TASK_VECTOR, Some(2.0)).chosen().unwrap(), Chosen::TaskVector(2.0));
-        let error = flags("nada", None).chosen().unwrap_err().to_string();
+        let error = known("nada").unwrap_err();
         let listed =
             METHODS.iter().all(|(name, what)| error.contains(name) && error.contains(what));
-        assert!(listed && error.contains(TASK_VECTOR) && error.contains("`nada`"), "{error}");
+        assert!(listed && error.contains(TASK_VECTOR), "{error}");
+        assert!(METHODS.iter().all(|(name, _)| known(name).is_ok()) && known(TASK_VECTOR).is_ok());
+        assert!(flags("nada", None).chosen().is_err());
         assert!(flags("ngdiff", Some(2.0)).chosen().is_err());
         assert!(flags(TASK_VECTOR, Some(f64::NAN)).chosen().is_err());
     }

@@ -203,7 +203,12 @@ impl Measured {
         let leaks = |rows: &[Row]| -> Result<Vec<f64>> {
             let texts: Vec<String> = rows.iter().map(|row| row.output.clone()).collect();
             let of = |tokens: Vec<f64>| min_k(&tokens, SHARE, Rounding::AtLeastOne);
-            let scores = subject.document_scores(&texts)?;
+            let task = session.progress.task(format!("PrivLeak of {name}"), texts.len() as u64);
+            let scores = subject.document_scores(&texts, &mut |done| {
+                task.set_position(done as u64);
+                !session.interrupt.is_set()
+            })?;
+            task.finish();
             let scores = scores.iter().map(|s| of(s.iter().map(|t| t.log_prob).collect()));
             Ok(scores.collect::<unlearn::Result<_>>()?)
         };

@@ -21,6 +21,8 @@ pub(super) struct Trajectory<'a> {
     pub(super) kept: u64,
     /// The loss of a random guess, in nats.
     pub(super) random_guess: f64,
+    /// Whether the steps learned the forget set, to be taken off afterwards.
+    pub(super) is_vector: bool,
 }
 
 /// Both losses over the steps, against each other, and how steps were taken.
@@ -28,7 +30,7 @@ pub(super) struct Trajectory<'a> {
 /// # Errors
 /// Plots that cannot be drawn.
 pub(super) fn trajectory(of: &Trajectory<'_>) -> Result<Vec<Picture>> {
-    let Trajectory { checks, log, kept, random_guess } = *of;
+    let Trajectory { checks, log, kept, random_guess, is_vector } = *of;
     let mut pictures = Vec::new();
     let over = |of: fn(&Check) -> f64| checks.iter().map(move |c| (c.step as f64, of(c)));
     let mut plot = Plot::new("Losses of checks")
@@ -42,7 +44,11 @@ pub(super) fn trajectory(of: &Trajectory<'_>) -> Result<Vec<Picture>> {
     if random_guess < 3.0 * highest {
         plot = plot.horizontal(random_guess, "random guess");
     }
-    let caption = "Mean -log p per token on fixed rows of both sets. The forget loss should rise, the retain loss should not.";
+    let caption = if is_vector {
+        "Mean -log p per token on fixed rows of both sets, while the forget set is learned: what that adds is then taken off."
+    } else {
+        "Mean -log p per token on fixed rows of both sets. The forget loss should rise, the retain loss should not."
+    };
     pictures.extend(picture("checks.svg", caption, plot.to_svg())?);
 
     let way: Vec<(f64, f64)> = checks.iter().map(|c| (c.forget, c.retain)).collect();
@@ -55,7 +61,9 @@ pub(super) fn trajectory(of: &Trajectory<'_>) -> Result<Vec<Picture>> {
         .series(Series::points("start", start))
         .series(Series::points("kept", end));
     let caption = "Each check is a point: to the right more is forgotten, upwards more is lost of what should be kept.";
-    pictures.extend(picture("path.svg", caption, plot.to_svg())?);
+    if !is_vector {
+        pictures.extend(picture("path.svg", caption, plot.to_svg())?);
+    }
 
     let steps = |of: fn(&StepLog) -> Option<f64>| {
         log.iter().map(move |l| (l.step as f64, of(l).unwrap_or(f64::NAN)))
@@ -64,7 +72,7 @@ pub(super) fn trajectory(of: &Trajectory<'_>) -> Result<Vec<Picture>> {
         .x_label("step")
         .y_label("nats per token")
         .series(Series::line("forget", steps(|l| l.forget_nll)))
-        .series(Series::line("retain", steps(|l| l.retain)));
+        .series(Series::line(if is_vector { "learned" } else { "retain" }, steps(|l| l.retain)));
     let caption = "Before each step, on its own rows. Where a method sees one set alone, the other has no data.";
     pictures.extend(picture("losses.svg", caption, plot.to_svg())?);
 

@@ -11,7 +11,7 @@ use tensor_tree::{Key, Tree};
 use unlearn::robust::{BestOf, MembershipTest, Models, Relearned, Relearning, Report, Robustness};
 
 use super::model::{self, Model};
-use super::rows;
+use super::rows::{self, Reading};
 use super::{exam, folder};
 use crate::command::write::{self, Folder, Picture, picture};
 use crate::command::{Outcome, Session};
@@ -108,9 +108,9 @@ impl Flags {
         };
         let gold = others(&self.gold)?;
         let target = self.target.as_deref().map(others).transpose()?;
-        let (forget, join) = rows::read(&self.forget, self.join)?;
-        let (retain, _) = rows::read(&self.retain, Some(join))?;
-        let sitting = self.exam.sitting((&forget, &retain), join, self.seed)?;
+        let mut reading = Reading::of(self.join);
+        let (forget, retain) = (reading.read(&self.forget)?, reading.read(&self.retain)?);
+        let sitting = self.exam.sitting((&forget, &retain), reading, self.seed)?;
         let frozen = Tree::new();
         let subject = |model| sitting.subject(parts(model), &frozen);
         let models = Models {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use unlearn::batch::{Batch, Item};
 use unlearn::data;
 use unlearn::prepare::{Prepared, Preparing};
-use unlearn::row::{Join, Row};
+use unlearn::row::{Join, Kind, Row};
 use unlearn::run::Checks;
 use unlearn::text::{OverLong, Sample};
 
@@ -54,37 +54,53 @@ pub(super) fn join(name: &str) -> std::result::Result<Join, String> {
     found.ok_or_else(|| format!("expected one of {}, got `{name}`", known()))
 }
 
-/// Reads rows and how they are joined.
-///
-/// # Errors
-/// Those of [`data::rows`], with path and line.
-pub(super) fn read(path: &Path, join: Option<Join>) -> Result<(Vec<Row>, Join)> {
-    let rows = data::rows(path)?;
-    let join = join.unwrap_or_else(|| rows.join());
-    Ok((rows.rows, join))
+/// How the sets of one command are read: input and output of all of them become one text in the same way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    asked: Option<Join>,
+    found: Option<Join>,
+}
+
+impl Reading {
+    /// With the join that the user asked for, or that of the sets' format.
+    pub(super) fn of(asked: Option<Join>) -> Self {
+        Reading { asked, found: None }
+    }
+
+    /// One more set. Whole texts have no input, and go with every join.
+    ///
+    /// # Errors
+    /// Those of [`data::rows`], with path and line; [`Error::File`] for a format with another join than that of the sets before.
+    pub(super) fn read(&mut self, path: &Path) -> Result<Vec<Row>> {
+        let rows = data::rows(path)?;
+        let of = rows.join();
+        let is_joined = rows.rows.iter().any(|row| row.kind != Kind::Text);
+        match self.found {
+            Some(found) if self.asked.is_none() && is_joined && found != of => {
+                let what = format!(
+                    "its input and output are joined by `{of}`, those of the files before by `{found}`: say which by --join"
+                );
+                return Err(Error::file(path, what));
+            }
+            None if is_joined => self.found = Some(of),
+            _ => {}
+        }
+        Ok(rows.rows)
+    }
+
+    /// How input and output become one text.
+    pub(super) fn join(self) -> Join {
+        self.asked.or(self.found).unwrap_or(Join::Space)
+    }
 }
 
 /// Reads several files of rows, whose ids may be the same.
 pub(super) fn read_all(paths: &[PathBuf], join: Option<Join>) -> Result<(Vec<Row>, Join)> {
-    let mut all = Vec::new();
-    let mut first = join;
+    let (mut all, mut reading) = (Vec::new(), Reading::of(join));
     for path in paths {
-        let (rows, of) = read(path, join)?;
-        match first {
-            Some(first) if first != of => {
-                let what = format!(
-                    "its input and output are joined by `{of}`, those of the files before by `{first}`: say which by --join"
-                );
-                return Err(Error::file(path, what));
-            }
-            _ => first = Some(of),
-        }
-        all.extend(rows);
+        all.extend(reading.read(path)?);
     }
-    match first {
-        Some(join) => Ok((all, join)),
-        None => Err(Error::Usage("expected at least one file of rows".into())),
-    }
+    Ok((all, reading.join()))
 }
 
 /// Adds digests of what a file, or each file of JSON lines of a folder, holds.

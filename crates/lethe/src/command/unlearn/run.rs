@@ -11,6 +11,7 @@ use super::ending::Ending;
 use super::exam::{self, Sitting};
 use super::gold::Gold;
 use super::job::{self, Job};
+use super::method::Chosen;
 use super::numbers::{Named, Numbers};
 use super::page::{self, Contents};
 use super::plots::{self, Trajectory};
@@ -43,6 +44,9 @@ pub struct Flags {
 /// Numbers of the whole run.
 const RUN: &str = "run.json";
 
+/// What one looks at.
+const REPORT: &str = "report.html";
+
 /// What an exam found before the first step.
 const BEFORE: &str = "before.json";
 
@@ -62,16 +66,16 @@ impl Flags {
         let sets = (&job.forget_rows[..], &job.retain_rows[..]);
         let sitting = match self.no_eval {
             true => None,
-            false => Some(self.exam.sitting(sets, job.join, self.job.training.seed)?),
+            false => Some(self.exam.sitting(sets, job.reading, self.job.training.seed)?),
         };
+        if let (Some(gold), Some(sitting)) = (&gold, &sitting) {
+            gold.check(sitting)?;
+        }
         let run = job.run()?;
         let before = match &sitting {
             Some(sitting) => Some(self.before(&job, sitting, session)?),
             None => None,
         };
-        if let (Some(gold), Some(before)) = (&gold, &before) {
-            gold.check(("the model", before))?;
-        }
         let mut trainer = Trainer {
             run: &run,
             session,
@@ -85,7 +89,8 @@ impl Flags {
         let mut state = trainer.start(&job.parts.trainable, resume)?;
         let end = trainer.go(&mut state)?;
         let ending = Ending::of((&job, &run), &mut state, end, self.job.ends.keep)?;
-        // The model first: nothing that follows can lose it.
+        // What was found of an earlier model says nothing of this one. Then the model first: nothing that follows can lose it.
+        folder::remove(&self.out, &[findings::FILE, REPORT])?;
         let mut out = Folder::named(self.out.clone());
         out.add(RUN, write::json(&ending.json)?);
         job.model.add_files(&ending.params, &mut out)?;
@@ -93,7 +98,8 @@ impl Flags {
 
         let mut models: Vec<(&str, Findings)> = before.into_iter().map(|f| ("before", f)).collect();
         let mut warnings = ending.warnings;
-        let mut exams = Exams { end, missed: false, interrupted: end == End::Stopped };
+        let interrupted = end == End::Stopped;
+        let mut exams = Exams { is_stopped: interrupted, missed: false, interrupted };
         if let Some(sitting) = &sitting {
             let examined = (&job.model, &job.model.net, &ending.params);
             let after = || sitting.examine(examined, "after", session);
@@ -117,6 +123,7 @@ impl Flags {
             log: state.log(),
             kept: ending.kept,
             random_guess: job.random_guess(),
+            is_vector: matches!(job.chosen, Chosen::TaskVector(_)),
         })?;
         let lines: Vec<_> = job.lines.iter().chain(&ending.lines).cloned().collect();
         let results = Results { lines, warnings: &warnings, models: &models, trajectory };
@@ -146,21 +153,15 @@ impl Flags {
     }
 
     fn check_folder(&self) -> Result<()> {
-        if !self.job.training.resume {
-            return folder::empty(&self.out).map_err(|error| match error {
-                Error::File { file, what } => {
-                    Error::file(file, format!("{what}, or go on with its run by --resume"))
-                }
-                other => other,
-            });
+        if self.job.training.resume {
+            return folder::resumable(&self.out, (CHECKPOINT, RUN), &[BEFORE, ASKED]);
         }
-        if self.out.join(RUN).is_file() && !self.out.join(CHECKPOINT).is_file() {
-            return Err(Error::file(
-                &self.out,
-                "its run is complete: there is nothing to go on with",
-            ));
-        }
-        Ok(())
+        folder::empty(&self.out).map_err(|error| match error {
+            Error::File { file, what } => {
+                Error::file(file, format!("{what}, or go on with its run by --resume"))
+            }
+            other => other,
+        })
     }
 
     /// Findings before the first step; those of the run that is gone on with, where the same was asked of the same model.
@@ -189,18 +190,20 @@ impl Flags {
     }
 }
 
-/// Exams after the last step. The model is written before them, so that none of them can end the run.
-struct Exams {
-    end: End,
+/// Exams after what matters most is written, so that none of them can lose it.
+#[derive(Debug, Default)]
+pub(super) struct Exams {
+    /// Whether the steps were stopped: who does that expects no exam.
+    is_stopped: bool,
     /// Whether one was not made or failed.
     missed: bool,
     /// Whether the user asked to stop.
-    interrupted: bool,
+    pub(super) interrupted: bool,
 }
 
 impl Exams {
     /// What an exam finds; nothing but a warning where it fails, or where the user asked to stop.
-    fn next(
+    pub(super) fn next(
         &mut self,
         name: &str,
         warnings: &mut Vec<String>,
@@ -217,8 +220,7 @@ impl Exams {
             Err(error) => error.to_string(),
         };
         self.missed = true;
-        // Who stops a run expects no exam.
-        if self.end != End::Stopped {
+        if !self.is_stopped {
             warnings.push(format!("{what} was not examined: {why}"));
         }
         None
@@ -267,7 +269,7 @@ impl Results<'_> {
             pareto: pareto.as_ref(),
             trajectory: &self.trajectory,
         };
-        out.add("report.html", page::html(&contents));
+        out.add(REPORT, page::html(&contents));
         Ok(numbers.map(|numbers| numbers.text()).unwrap_or_default())
     }
 }

@@ -115,13 +115,10 @@ impl Flags {
         if self.parts.adapeft.is_some() {
             return Err(Error::Usage("--adapeft is for lethe unlearn run".into()));
         }
-        if !training.resume {
+        if training.resume {
+            folder::resumable(&self.out, (CHECKPOINT, RESULT), &[])?;
+        } else {
             folder::empty(&self.out)?;
-        } else if self.out.join(RESULT).is_file() && !self.out.join(CHECKPOINT).is_file() {
-            return Err(Error::file(
-                &self.out,
-                "its rows are learned: there is nothing to go on with",
-            ));
         }
         let (all, join) = rows::read_all(&self.rows, self.encoding.join)?;
         let model = match (&self.model, self.new) {
@@ -352,7 +349,8 @@ impl Taught<'_> {
             batch: self.flags.training.micro_batch,
         };
         let samples: Vec<_> = self.items.iter().map(|item| item.sample.clone()).collect();
-        let scores: Vec<_> = subject.scores(&samples)?.into_iter().flatten().collect();
+        let scores: Vec<_> =
+            subject.scores(&samples, &mut |_| true)?.into_iter().flatten().collect();
         let right: Vec<bool> = scores.iter().map(|score| score.is_argmax).collect();
         let sum: f64 = scores.iter().map(|score| -score.log_prob).sum();
         Ok((sum / scores.len().max(1) as f64, exact_memorization(&right)?))
