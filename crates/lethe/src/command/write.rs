@@ -75,7 +75,10 @@ impl Folder {
 
     /// A line that names all files, and those that are still to be written.
     pub(crate) fn finish(self) -> (String, Vec<File>) {
-        let names: Vec<String> = self.files.iter().map(name).chain(self.written).collect();
+        let mut names: Vec<String> = self.files.iter().map(name).collect();
+        // One that is written again is one file.
+        let before: Vec<String> = self.written.into_iter().filter(|w| !names.contains(w)).collect();
+        names.extend(before);
         (format!("written to {}: {}\n", self.path.display(), names.join(", ")), self.files)
     }
 }
