@@ -67,3 +67,16 @@ pub fn forget_peak() {
     // Where it cannot, the peak is that since the start of the process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_commit_without_changes_says_what_the_sources_are() {
+        assert!(says_what("6db387c2803e"));
+        assert!(!says_what("6db387c2803e+") && !says_what("unknown"));
+        let nowhere = tempfile::tempdir().unwrap();
+        assert!(!says_what(&commit(nowhere.path())));
+    }
+}

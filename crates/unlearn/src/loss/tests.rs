@@ -235,6 +235,48 @@ fn what_a_loss_needs_is_asked_for() {
 }
 
 #[test]
+fn losses_of_broken_weights_are_no_numbers_to_controllers_and_errors_to_steps() {
+    let (model, params) = gpt(DType::F32);
+    let frozen = Tree::new();
+    let broken = params.map(|_, leaf| Ok((leaf * f64::NAN)?)).unwrap();
+    let to_controllers = |losses: tensor_tree::Losses| -> f64 {
+        losses.sum.to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar().unwrap()
+    };
+    for loss in losses() {
+        let batches = cut(&filled(&model, &params, 4, loss), 2);
+        let objective = Objective { model: &model, frozen: &frozen, loss };
+        let of = |params: &Tree| {
+            to_controllers(
+                tensor_tree::Objective::losses(
+                    &objective,
+                    params,
+                    &batches,
+                    tensor_tree::Pass::Eval,
+                )
+                .unwrap(),
+            )
+        };
+        assert!(of(&params).is_finite() && of(&broken).is_nan(), "{loss:?}");
+        for refused in [objective.value(&broken, &batches), objective.gradient(&broken, &batches)] {
+            assert!(matches!(refused, Err(Error::NonFinite { .. })), "{loss:?}");
+        }
+        // Both losses as one.
+        let retain = Objective { loss: Loss::NextToken, ..objective };
+        let weights = crate::direction::Coefficients { retain: 1.0, forget: 1.0 };
+        let total =
+            crate::total::Total { retain, forget: Objective { loss, ..objective }, weights };
+        let pair = crate::total::Pair { retain: batches.clone(), forget: batches.clone() };
+        let of = |params: &Tree| {
+            to_controllers(
+                tensor_tree::Objective::losses(&total, params, &pair, tensor_tree::Pass::Eval)
+                    .unwrap(),
+            )
+        };
+        assert!(of(&params).is_finite() && of(&broken).is_nan(), "{loss:?}");
+    }
+}
+
+#[test]
 fn ascent_has_no_bound_and_neither_has_ascent_whose_weight_does_not_vanish() {
     for loss in losses() {
         assert_eq!(loss.is_bounded(), loss != Loss::Answers(ForgetLoss::Ascent), "{loss:?}");

@@ -180,6 +180,37 @@ fn gold_beside_itself_has_no_gap() {
 }
 
 #[test]
+fn a_relearning_that_diverges_is_an_error_and_no_flat_curve() {
+    for steps in [1, 10] {
+        let refused = with_models(&world().gold, |world, models| {
+            let settings = Relearning { steps, every: steps, rate: 1e30, ..relearning() };
+            settings.run(models, &world.exam.forget, &mut quiet)
+        });
+        assert!(matches!(refused, Err(Error::NonFinite { .. })), "{steps}: {refused:?}");
+    }
+}
+
+#[test]
+fn whole_texts_are_attempted_by_nobody() {
+    let text = Row::new("text", Kind::Text, "", "Once upon a time.");
+    with_models(&world().gold, |world, models| {
+        let mixed = [world.exam.forget[0].clone(), text.clone()];
+        let attempt = |rows: &[Row]| {
+            let key = Key::from_seed(0);
+            BestOf::default().run(models.unlearned, rows, 4, key, &mut |_, _| true)
+        };
+        let ids: Vec<String> = attempt(&mixed).unwrap().rows.into_iter().map(|r| r.id).collect();
+        assert_eq!(ids, [mixed[0].id.as_str()]);
+        assert!(matches!(attempt(&mixed[1..]), Err(Error::Empty { .. })));
+        // In a report that is a test that was not made.
+        let exam = Exam { forget: vec![text.clone()], ..world.exam.clone() };
+        let settings = Robustness { relearning: None, ..tests() };
+        let report = settings.run(&exam, models, Key::from_seed(0), &mut quiet).unwrap();
+        assert!(report.attempts.is_none() && report.rounding.is_some());
+    });
+}
+
+#[test]
 fn areas_and_times_are_those_of_the_curve() {
     let curve = |knowledge: &[f64]| Curve {
         points: (0..)

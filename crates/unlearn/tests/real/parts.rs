@@ -129,3 +129,13 @@ fn groups_that_adapeft_chooses_move_alone() {
     let names: Vec<String> = chosen.names().map(str::to_owned).collect();
     assert_eq!(run(&Trained::Leaves(names.clone())), names.into_iter().collect());
 }
+
+#[test]
+fn adapters_with_dropout_are_refused() {
+    let mut real = Real::new(DType::F32);
+    let full = real.llama.params.clone();
+    let config = LoraConfig { dropout: 0.1, ..LoraConfig::for_layers(["q_proj"]) };
+    let key = Key::from_seed(1);
+    let refused = Trained::Lora(config).split(&mut real.llama.model, full, key, &Device::Cpu);
+    assert!(matches!(refused, Err(unlearn::Error::OutOfRange { got: 0.1, .. })), "{refused:?}");
+}
