@@ -153,6 +153,7 @@ impl Student {
             tokenizer: &self.tokenizer,
             join: Join::Space,
             end: self.tokenizer.id("</s>"),
+            stops: &[],
             device: &Device::Cpu,
             batch: 16,
         }

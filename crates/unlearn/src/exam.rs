@@ -9,12 +9,13 @@ pub use findings::{Distance, Findings};
 pub use set::{RowResult, SetResult};
 pub use subject::Subject;
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use tape_nn::net::LanguageModel;
 use tensor_tree::Key;
 
 use crate::multiple_choice::{Questions, Rule};
 use crate::row::{Join, Kind, Row};
+use crate::score::Conditions;
 use crate::{Error, Result};
 
 /// What a model is examined on.
@@ -28,7 +29,7 @@ pub struct Exam {
     pub holdout: Vec<Row>,
     /// Multiple-choice questions in the place of MMLU.
     pub questions: Questions,
-    /// How an option is chosen: the most probable one in the shared task; for each token where options have unequal lengths.
+    /// How an option is chosen; [`Questions::rule`] is what the set says of it.
     pub rule: Rule,
     /// Other sets that count for utility alone, by name, such as `real_authors` and `world_facts` of TOFU.
     pub others: Vec<(String, Vec<Row>)>,
@@ -44,12 +45,13 @@ impl Exam {
     /// # Errors
     /// None: a test reads the questions.
     pub fn new(forget: Vec<Row>, retain: Vec<Row>) -> Result<Self> {
+        let questions = Questions::made()?;
         Ok(Exam {
             forget,
             retain,
             holdout: Vec::new(),
-            questions: Questions::made()?,
-            rule: Rule::MostProbable,
+            rule: questions.rule(),
+            questions,
             others: Vec::new(),
             max_new: 256,
             generate: true,
@@ -59,7 +61,8 @@ impl Exam {
     /// Examines a model. `go_on` is told what is at work, how much of it is done, and of how many: rows of each set, `documents` of
     /// membership inference, `questions`. It may end the exam with [`tape_nn::Error::Stopped`].
     ///
-    /// Members are documents of the forget set: of `Task3` where both sets have it, as in the shared task.
+    /// Members are documents of the forget set: of `Task3` where both sets have it, as in the shared task, or where it has it and no row held
+    /// out has a task, as in the files of the shared task.
     ///
     /// # Errors
     /// [`Error::Empty`] for an empty forget or retain set; [`Error::Row`] for rows that do not fit the model; those of the model.
@@ -87,7 +90,7 @@ impl Exam {
             self.others.iter().map(|(name, rows)| set(name, rows)).collect();
         let others = others?;
         let (members, nonmembers) = self.documents(subject.join);
-        let documents = digest(&members, &nonmembers);
+        let documents = digest_of_documents(&members, &nonmembers);
         let (members, nonmembers) = if nonmembers.is_empty() {
             (Vec::new(), Vec::new())
         } else {
@@ -98,7 +101,8 @@ impl Exam {
             (members, subject.document_losses(&nonmembers, &mut told)?)
         };
         let n = self.questions.items().len();
-        let options = subject.options(&self.questions, &mut |done| go_on("questions", done, n))?;
+        let (options, n_cut_options) =
+            subject.options(&self.questions, &mut |done| go_on("questions", done, n))?;
         let accuracy = self.questions.accuracy(&options, self.rule)?;
         Ok(Findings {
             forget,
@@ -110,6 +114,7 @@ impl Exam {
             questions: self.questions.label(),
             rule: self.rule,
             accuracy: accuracy.score.value(),
+            n_cut_options,
             join: subject.join.to_string(),
             max_new: self.generate.then_some(self.max_new),
             divergence: None,
@@ -132,10 +137,15 @@ impl Exam {
             extracted: 0.0,
             paraphrase_loss: row.paraphrased_output.as_ref().map(|_| 0.0),
             wrong_losses: vec![0.0; row.wrong_outputs.len()],
+            variants: subject::variants(row),
         };
+        let max_new = self.generate.then_some(self.max_new);
+        let conditions = Conditions { join: join.to_string(), max_new };
         let set = |name: &str, rows: &[Row]| SetResult {
             name: name.to_owned(),
             n_cut: 0,
+            n_cut_prompts: 0,
+            conditions: Some(conditions.clone()),
             rows: rows.iter().map(row).collect(),
         };
         let (members, nonmembers) = self.documents(join);
@@ -144,14 +154,15 @@ impl Exam {
             forget: set("forget", &self.forget),
             retain: set("retain", &self.retain),
             others: self.others.iter().map(|(name, rows)| set(name, rows)).collect(),
-            documents: digest(&members, &nonmembers),
+            documents: digest_of_documents(&members, &nonmembers),
             members: vec![0.0; n_members],
             nonmembers: vec![0.0; nonmembers.len()],
             questions: self.questions.label(),
             rule: self.rule,
             accuracy: 0.0,
+            n_cut_options: 0,
             join: join.to_string(),
-            max_new: self.generate.then_some(self.max_new),
+            max_new,
             divergence: None,
         }
     }
@@ -175,7 +186,9 @@ impl Exam {
                 .map(|row| join.text(&row.input, &row.output))
                 .collect()
         };
-        let third = (of(&self.forget, Some("Task3")), of(&self.holdout, Some("Task3")));
+        let no_tasks = self.holdout.iter().all(|row| row.task.is_none());
+        let third =
+            (of(&self.forget, Some("Task3")), of(&self.holdout, (!no_tasks).then_some("Task3")));
         if !third.0.is_empty() && !third.1.is_empty() {
             return third;
         }
@@ -192,14 +205,21 @@ impl Exam {
 }
 
 /// What tells documents of membership inference from others; empty where none are held out.
-fn digest(members: &[String], nonmembers: &[String]) -> String {
+fn digest_of_documents(members: &[String], nonmembers: &[String]) -> String {
     if nonmembers.is_empty() {
         return String::new();
     }
+    digest([members, nonmembers])
+}
+
+/// SHA-256 of texts in two lists.
+fn digest(lists: [&[String]; 2]) -> String {
     let mut hash = Sha256::new();
-    for text in members.iter().chain(nonmembers) {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text);
+    for texts in lists {
+        for text in texts {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,7 +4,7 @@
 //! JSON lines in UTF-8. The first line names the set, each other line is a question; no line is empty and no field may be added.
 //!
 //! ```json
-//! {"format": "multiple-choice", "version": 1, "name": "made", "source": "made for tests"}
+//! {"format": "multiple-choice", "version": 1, "name": "made", "source": "made for tests", "rule": "per-token"}
 //! {"subject": "sums", "question": "2 + 2 =", "options": ["3", "4", "5"], "answer": 1}
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! | `format`, `version` | `multiple-choice` and 1 |
 //! | `name` | under this name scores say which questions they rest on |
 //! | `source` | where the questions come from |
+//! | `rule` | how an option is chosen, [`Rule`]: `most-probable`, as without this field, or `per-token` where options have unequal lengths |
 //! | `subject` | the accuracy is a mean over subjects |
 //! | `question` | text before the options |
 //! | `options` | at least two different texts |
@@ -71,6 +72,7 @@ impl Question {
 pub struct Questions {
     name: String,
     source: String,
+    rule: Rule,
     items: Vec<Question>,
 }
 
@@ -83,7 +85,7 @@ pub struct OptionScore {
     pub n_tokens: usize,
 }
 
-/// How an option is chosen. Of equal ones the first is.
+/// How an option is chosen. Of equal ones the first is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Rule {
     /// The most probable completion, as in the shared task.
@@ -131,7 +133,7 @@ impl Rule {
 }
 
 impl Questions {
-    /// A set of these questions.
+    /// A set of these questions, with [`Rule::MostProbable`].
     ///
     /// # Errors
     /// [`Error::Empty`] without questions or for a name or source without characters, [`Error::Question`] for one whose subject or
@@ -156,7 +158,14 @@ impl Questions {
         for (index, item) in items.iter().enumerate() {
             item.check(index)?;
         }
-        Ok(Questions { name, source, items })
+        Ok(Questions { name, source, rule: Rule::MostProbable, items })
+    }
+
+    /// The same with another rule.
+    #[must_use]
+    pub fn with_rule(mut self, rule: Rule) -> Self {
+        self.rule = rule;
+        self
     }
 
     /// Reads the text of a file.
@@ -169,16 +178,17 @@ impl Questions {
             return Err(Error::Empty { what: "lines of questions" });
         };
         let head = head?;
-        head.only(&["format", "version", "name", "source"])?;
+        head.only(&["format", "version", "name", "source", "rule"])?;
         head.is("format", &"multiple-choice".into(), "the text `multiple-choice`")?;
         head.is("version", &1.into(), "the number 1")?;
         let (name, source) = (head.text("name")?, head.text("source")?);
+        let rule = if head.has("rule") { line::rule(&head)? } else { Rule::MostProbable };
         let items: Result<Vec<Question>> = lines.map(|line| line::question(&line?)).collect();
         let items = items?;
         if items.is_empty() {
             return Err(Error::Empty { what: "questions after the first line" });
         }
-        Ok(Questions { name, source, items })
+        Ok(Questions { name, source, rule, items })
     }
 
     /// A small set made for this crate, as a stand-in where there is no other: general knowledge in four subjects.
@@ -194,10 +204,14 @@ impl Questions {
     /// The text of a file that [`Questions::parse`] reads as this set.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let Questions { name, source, items } = self;
+        let Questions { name, source, rule, items } = self;
+        let rule = match rule {
+            Rule::MostProbable => String::new(),
+            Rule::MostProbablePerToken => format!(r#", "rule": "{PER_TOKEN}""#),
+        };
         let (name, source) = (Value::from(name.as_str()), Value::from(source.as_str()));
         let head = format!(
-            r#"{{"format": "multiple-choice", "version": 1, "name": {name}, "source": {source}}}"#
+            r#"{{"format": "multiple-choice", "version": 1, "name": {name}, "source": {source}{rule}}}"#
         );
         let lines = items.iter().map(|Question { subject, text, options, answer }| {
             let (subject, text) = (Value::from(subject.as_str()), Value::from(text.as_str()));
@@ -229,6 +243,12 @@ impl Questions {
         &self.source
     }
 
+    /// How an option is chosen, as the set says.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        self.rule
+    }
+
     /// The questions, in the order of the file.
     #[must_use]
     pub fn items(&self) -> &[Question] {
@@ -258,6 +278,10 @@ impl Questions {
         Ok(Accuracy { score: Score::new(mean::arithmetic(&values)?, definition)?, by_subject })
     }
 }
+
+/// Names of rules in files.
+const MOST_PROBABLE: &str = "most-probable";
+const PER_TOKEN: &str = "per-token";
 
 /// Accuracy on a set of questions.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,7 +14,7 @@ pub struct Prepared {
     pub items: Vec<Item>,
     /// The row that each item is of, as its number.
     pub rows: Vec<usize>,
-    /// Rows that were cut because they are too long.
+    /// Rows that were cut because they are too long, with their answers or with refusals.
     pub n_cut: usize,
 }
 
@@ -32,8 +32,8 @@ pub struct Preparing<'a> {
 }
 
 impl Preparing<'_> {
-    /// Samples of these rows. A [`Kind::Text`] that is too long becomes several samples of as many tokens as fit, none of which is lost
-    /// but one of the last if that is alone; other rows that are too long are an error or cut, as [`OverLong`] says.
+    /// Samples of these rows. A [`Kind::Text`] that is too long becomes several samples, as in [`Encoder::pieces`]; other rows that are
+    /// too long are an error or cut, as [`OverLong`] says.
     ///
     /// # Errors
     /// [`Error::Row`] with the id of the row and what is wrong; [`Error::Empty`] without rows.
@@ -54,28 +54,30 @@ impl Preparing<'_> {
     fn row(&self, number: usize, row: &Row, out: &mut Prepared) -> Result<()> {
         let (prompt, answer) = self.join.parts(&row.input, &row.output);
         if row.kind == Kind::Text {
-            for sample in self.pieces(&answer)? {
-                out.items.push(self.with_refusal(number, "", sample)?);
+            for sample in self.encoder.pieces(&answer)? {
+                let (item, cut) = self.with_refusal(number, "", sample)?;
+                out.n_cut += usize::from(cut);
+                out.items.push(item);
                 out.rows.push(number);
             }
             return Ok(());
         }
         let (sample, cut) = self.encoder.encode(&prompt, &answer)?;
-        out.n_cut += usize::from(cut);
-        out.items.push(self.with_refusal(number, &row.input, sample)?);
+        let (item, cut_refusal) = self.with_refusal(number, &row.input, sample)?;
+        out.n_cut += usize::from(cut || cut_refusal);
+        out.items.push(item);
         out.rows.push(number);
         Ok(())
     }
 
-    /// With a refusal in the place of the answer: joined to the input as the answer is.
-    fn with_refusal(&self, number: usize, input: &str, sample: Sample) -> Result<Item> {
+    /// With a refusal in the place of the answer, joined to the input as the answer is; and whether it was cut.
+    fn with_refusal(&self, number: usize, input: &str, sample: Sample) -> Result<(Item, bool)> {
         let mut item = Item::from(sample);
-        if let Some(refusal) = self.refusal(number) {
-            let (prompt, answer) = self.join.parts(input, refusal);
-            let (refusal, _) = self.encoder.encode(&prompt, &answer)?;
-            item.refusal = Some(refusal);
-        }
-        Ok(item)
+        let Some(refusal) = self.refusal(number) else { return Ok((item, false)) };
+        let (prompt, answer) = self.join.parts(input, refusal);
+        let (refusal, cut) = self.encoder.encode(&prompt, &answer)?;
+        item.refusal = Some(refusal);
+        Ok((item, cut))
     }
 
     fn refusal(&self, number: usize) -> Option<&str> {
@@ -91,26 +93,6 @@ impl Preparing<'_> {
         )]
         let at = (draw[0] * self.refusals.len() as f64) as usize;
         self.refusals.get(at.min(self.refusals.len().saturating_sub(1))).map(String::as_str)
-    }
-
-    /// A text in pieces that fit, each behind the tokens that begin every text.
-    fn pieces(&self, text: &str) -> Result<Vec<Sample>> {
-        let Encoder { tokenizer, end, most, .. } = self.encoder;
-        let begin = tokenizer.encode("", true)?;
-        let mut tokens = tokenizer.encode(text, true)?;
-        tokens.extend(end);
-        if tokens.len() <= most {
-            return Ok(vec![Sample::new(tokens, begin.len())?]);
-        }
-        let begin = if tokens.starts_with(&begin) { begin } else { Vec::new() };
-        let room = most.saturating_sub(begin.len());
-        if room < 2 {
-            return Err(Error::OverLong { n_tokens: tokens.len(), most });
-        }
-        let body = &tokens[begin.len()..];
-        // A piece of one token behind nothing predicts nothing.
-        let pieces = body.chunks(room).filter(|piece| 2 <= piece.len() + begin.len());
-        pieces.map(|piece| Sample::new([&begin, piece].concat(), begin.len())).collect()
     }
 }
 

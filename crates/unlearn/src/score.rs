@@ -1,5 +1,6 @@
 //! Scores of published benchmarks, each with its definition.
 
+mod conditions;
 mod definition;
 pub mod muse;
 pub mod semeval;
@@ -9,11 +10,12 @@ pub mod tofu;
 use std::cmp::Ordering;
 use std::fmt;
 
+pub use conditions::Conditions;
 pub use definition::Definition;
 
 use crate::error::{Error, Result};
 
-/// A number and what it means. Two scores are compared only if they mean the same.
+/// A number, what it means and how the model was asked. Two scores are compared only if both are the same.
 ///
 /// # Examples
 /// ```
@@ -33,6 +35,7 @@ use crate::error::{Error, Result};
 pub struct Score {
     value: f64,
     definition: Definition,
+    conditions: Option<Conditions>,
 }
 
 impl Score {
@@ -44,7 +47,14 @@ impl Score {
         if value.is_nan() {
             return Err(Error::OutOfRange { name: "score", must: "a number", got: value });
         }
-        Ok(Score { value, definition })
+        Ok(Score { value, definition, conditions: None })
+    }
+
+    /// The same of a model that was asked under these conditions.
+    #[must_use]
+    pub fn under(mut self, conditions: Option<Conditions>) -> Self {
+        self.conditions = conditions;
+        self
     }
 
     /// The number.
@@ -57,6 +67,21 @@ impl Score {
     #[must_use]
     pub fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    /// How the model was asked, where that is known.
+    #[must_use]
+    pub fn conditions(&self) -> Option<&Conditions> {
+        self.conditions.as_ref()
+    }
+
+    /// Definition and conditions in words.
+    #[must_use]
+    pub fn meaning(&self) -> String {
+        match &self.conditions {
+            Some(conditions) => format!("{}; {conditions}", self.definition),
+            None => self.definition.to_string(),
+        }
     }
 
     /// Order of the numbers.
@@ -78,10 +103,10 @@ impl Score {
     }
 
     fn alike(&self, other: &Score) -> Result<()> {
-        if self.definition == other.definition {
+        if (&self.definition, &self.conditions) == (&other.definition, &other.conditions) {
             return Ok(());
         }
-        let (left, right) = (self.definition.to_string(), other.definition.to_string());
+        let (left, right) = (self.meaning(), other.meaning());
         Err(Error::DifferentDefinitions { left, right })
     }
 }
@@ -92,9 +117,9 @@ impl fmt::Display for Score {
         if self.value.abs() < 0.5 * 10_f64.powi(-i32::try_from(digits).unwrap_or(4))
             && self.value != 0.0
         {
-            write!(f, "{:.digits$e} ({})", self.value, self.definition)
+            write!(f, "{:.digits$e} ({})", self.value, self.meaning())
         } else {
-            write!(f, "{:.digits$} ({})", self.value, self.definition)
+            write!(f, "{:.digits$} ({})", self.value, self.meaning())
         }
     }
 }
@@ -154,6 +179,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn scores_of_models_that_were_asked_otherwise_are_not_compared() {
+        let of = |join: &str, max_new| {
+            let conditions = Conditions { join: join.into(), max_new };
+            score(0.5, Definition::ExactMatch).under(Some(conditions))
+        };
+        let long = of("a space", Some(256));
+        assert!(long.compare(&of("a space", Some(256))).is_ok());
+        for other in [of("a space", Some(8)), of("nothing", Some(256)), of("a space", None)] {
+            let error = long.compare(&other).unwrap_err().to_string();
+            assert!(error.contains(&long.meaning()) && error.contains(&other.meaning()), "{error}");
+        }
+        assert!(long.compare(&score(0.5, Definition::ExactMatch)).is_err());
+        let text = long.to_string();
+        assert!(text.ends_with("; join `a space`, greedy texts of at most 256 tokens)"), "{text}");
     }
 
     #[test]

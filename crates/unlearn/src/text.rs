@@ -121,6 +121,31 @@ impl Encoder<'_> {
         Ok((Sample::new(tokens, n_prompt)?, cut))
     }
 
+    /// A whole text in samples of as many tokens as fit, each behind the tokens that begin every text; one if it fits. No token is lost but
+    /// one of the last if that is alone.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] for a text without tokens; [`Error::OverLong`] where less than two tokens fit; from the tokenizer.
+    pub fn pieces(&self, text: &str) -> Result<Vec<Sample>> {
+        let begin = self.tokenizer.encode("", true)?;
+        let mut tokens = self.tokenizer.encode(text, true)?;
+        let begin = if tokens.starts_with(&begin) { begin } else { Vec::new() };
+        if self.end.is_some() && tokens.last().copied() != self.end {
+            tokens.extend(self.end);
+        }
+        if tokens.len() <= self.most {
+            return Ok(vec![Sample::new(tokens, begin.len())?]);
+        }
+        let room = self.most.saturating_sub(begin.len());
+        if room < 2 {
+            return Err(Error::OverLong { n_tokens: tokens.len(), most: self.most });
+        }
+        // A piece of one token behind nothing predicts nothing.
+        let pieces = tokens[begin.len()..].chunks(room);
+        let pieces = pieces.filter(|piece| 2 <= piece.len() + begin.len());
+        pieces.map(|piece| Sample::new([&begin, piece].concat(), begin.len())).collect()
+    }
+
     /// The tokens of a prompt alone, for generation: at most all but `room` of the most that fit. Of longer ones tokens at the beginning are
     /// dropped, behind the one that begins every text.
     ///

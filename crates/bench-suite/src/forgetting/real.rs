@@ -8,6 +8,7 @@ use tape_nn::net::{LanguageModel, Llama};
 use tensor_tree::Tree;
 use unlearn::data;
 use unlearn::exam::Exam;
+use unlearn::multiple_choice::Rule;
 use unlearn::row::{Join, Row};
 
 use super::lesson::Lesson;
@@ -94,6 +95,7 @@ impl Published {
             holdout: held_out,
             others: others?,
             max_new: part.max_new,
+            rule: Rule::MostProbable,
             ..Exam::new(forget, examined)?
         };
         Ok(self.start("tofu", exam, more, (join, lesson, long + more_long)))
@@ -121,7 +123,12 @@ impl Published {
         let kept = documents(&kept, part.retain, 0);
         let shown = documents(&kept, part.examined, 0);
         let more: Vec<Row> = kept.into_iter().filter(|row| !shown.contains(row)).collect();
-        let exam = Exam { holdout: held_out, max_new: part.max_new, ..Exam::new(forget, shown)? };
+        let exam = Exam {
+            holdout: held_out,
+            max_new: part.max_new,
+            rule: Rule::MostProbable,
+            ..Exam::new(forget, shown)?
+        };
         Ok(self.start("lume", exam, more, (join, lesson, long + more_long)))
     }
 

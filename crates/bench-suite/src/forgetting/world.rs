@@ -10,7 +10,6 @@ use tensor_tree::{Key, Tree};
 use unlearn::batch::Item;
 use unlearn::exam::{Exam, Findings, Subject};
 use unlearn::made::{PerTask, Settings as MadeSettings, World as MadeWorld};
-use unlearn::multiple_choice::Rule;
 use unlearn::prepare::Preparing;
 use unlearn::row::{Join, Row};
 use unlearn::text::{Encoder, OverLong};
@@ -256,7 +255,8 @@ impl<'a> Asked<'a> {
         (trainable, frozen): (&'a Tree, &'a Tree),
     ) -> Subject<'a, M> {
         let Asked { tokenizer, join, end, batch } = self;
-        Subject { model, trainable, frozen, tokenizer, join, end, device: &Device::Cpu, batch }
+        let (stops, device) = (&[], &Device::Cpu);
+        Subject { model, trainable, frozen, tokenizer, join, end, stops, device, batch }
     }
 }
 
@@ -329,10 +329,9 @@ pub fn made(size: &Made, seed: u64) -> Result<Start<Gpt>> {
     let end = tokenizer.id("</s>");
     let exam = Exam {
         holdout: world.holdout,
+        rule: world.questions.rule(),
         questions: world.questions,
         max_new,
-        // Names, places and prizes have unequal lengths.
-        rule: Rule::MostProbablePerToken,
         ..Exam::new(world.forget, world.retain)?
     };
     Ok(Start {

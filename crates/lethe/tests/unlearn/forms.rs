@@ -1,7 +1,7 @@
 //! What is trained, and in which form models come and go.
 
 use candle_core::Tensor;
-use tape_nn::load::Pretrained;
+use tape_nn::load::{Pretrained, Tokenizer};
 
 use super::{SETS, distance, model, place};
 use crate::program::Place;
@@ -208,4 +208,36 @@ fn a_step_below_the_precision_of_the_weights_is_no_unlearning_and_said_loudly() 
     assert!(run.stderr.starts_with("note: NOTHING WAS UNLEARNED: "), "{}", run.stderr);
     assert!(place.read("out/report.html").contains("NOTHING WAS UNLEARNED"));
     assert!(!place.json("out/run.json")["no_op"].is_null());
+}
+
+#[test]
+fn every_token_that_ends_a_text_does() {
+    let place = place();
+    let write = |name: &str, of: &str| {
+        place.runs(&format!("unlearn eval --model {of} {SETS} --max-new 24 -q --out {name}"));
+        let json: serde_json::Value =
+            serde_json::from_str(&place.read(&format!("{name}/findings.json"))).unwrap();
+        let rows = json["forget"]["rows"].as_array().unwrap().clone();
+        rows.iter()
+            .map(|row| row["generation"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<String>>()
+    };
+    let whole = write("a", "target");
+    let tokenizer = Tokenizer::read(place.path("target/tokenizer.json")).unwrap();
+    let longest = whole.iter().max_by_key(|text| text.len()).unwrap();
+    let inner = tokenizer.encode(longest, false).unwrap();
+    let inner = inner[inner.len() / 2];
+    place.write("target/generation_config.json", format!(r#"{{"eos_token_id": [2, {inner}]}}"#));
+    let ended = write("b", "target");
+    assert!(ended.iter().zip(&whole).any(|(ended, whole)| ended.len() < whole.len()));
+    for (ended, whole) in ended.iter().zip(&whole) {
+        assert!(whole.starts_with(ended.trim_end()), "{ended}, {whole}");
+    }
+    place.write("target/generation_config.json", r#"{"eos_token_id": "</s>"}"#);
+    let run = place.run(&format!("unlearn eval --model target {SETS} -q --out c"));
+    assert!(
+        run.stderr.contains("`eos_token_id`: expected a token or a list of tokens"),
+        "{}",
+        run.stderr
+    );
 }

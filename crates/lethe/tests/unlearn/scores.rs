@@ -91,6 +91,12 @@ fn findings_of_other_questions_rows_or_joins_are_not_compared() {
         let run = place.run(&format!("unlearn compare a {other}"));
         assert!(run.code != 0 && run.stderr.contains(says), "{other}: {}", run.stderr);
     }
+    // Two models whose further sets differ, behind one that has none.
+    exam(&format!("{SETS} --others world_facts=data/retain.jsonl"), "e");
+    exam(&format!("{SETS} --others world_facts=data/holdout.jsonl"), "f");
+    let run = place.run("unlearn compare a e f");
+    assert!(run.code != 0 && run.stderr.contains("e and f sat different exams"), "{}", run.stderr);
+    place.runs("unlearn compare a e");
     let said = place.runs("unlearn compare a a/findings.json");
     assert!(said.contains("a (2)") && said.contains("no forget ROUGE-L: "), "{said}");
 }
@@ -109,7 +115,10 @@ fn other_sets_give_the_utility_of_tofu() {
         "unlearn eval --model target {SETS} {others} --max-new 24 --gold gold -q --out out"
     ));
     assert!(said.contains("TOFU model utility") && said.contains("TOFU forget quality"), "{said}");
+    assert!(said.contains("forget quality, log10 p"), "{said}");
     let page = place.read("out/report.html");
+    assert!(page.contains("greedy, of at most 24 tokens"), "{page}");
+    assert!(page.contains("join `space`, greedy texts of at most 24 tokens"), "{page}");
     assert!(
         page.contains("harmonic mean of 9 numbers")
             && page.contains("stand-in") | page.contains("made")

@@ -33,10 +33,10 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
             let name = "tokens of the other model";
             return Err(Error::Length { name, expected, got });
         }
-        let mut samples =
-            rows.iter().map(|row| self.same(gold, row)).collect::<Result<Vec<_>>>()?;
+        let samples = rows.iter().map(|row| self.same(gold, row)).collect::<Result<Vec<_>>>()?;
+        let mut samples = samples.concat();
         samples.sort_by_key(Sample::n_positions);
-        let (mut sum, mut n, mut done) = (0.0, 0, 0);
+        let (mut sum, mut n, mut n_done, mut done) = (0.0, 0, 0, 0);
         for together in similar(&samples, Sample::n_positions, self.batch, self.device) {
             if !go_on(done) {
                 let what = "comparing two models";
@@ -50,20 +50,29 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
                     n += 1;
                 }
             }
-            done += together.len();
+            n_done += together.len();
+            done = n_done * rows.len() / samples.len();
         }
         if n == 0 { Err(Error::Empty { what: "rows" }) } else { Ok(sum / f64::from(n)) }
     }
 
     /// The row in tokens, which are those of the other model too.
-    fn same<O: LanguageModel + ?Sized>(&self, other: &Subject<'_, O>, row: &Row) -> Result<Sample> {
-        let (own, others) = (self.sample(row, &row.output)?.0, other.sample(row, &row.output)?.0);
-        if own.tokens() == others.tokens() {
+    fn same<O: LanguageModel + ?Sized>(
+        &self,
+        other: &Subject<'_, O>,
+        row: &Row,
+    ) -> Result<Vec<Sample>> {
+        let (own, others) = (self.samples(row, &row.output)?.0, other.samples(row, &row.output)?.0);
+        if own == others {
             return Ok(own);
         }
-        let pairs = own.tokens().iter().zip(others.tokens());
+        let all = |samples: &[Sample]| -> Vec<u32> {
+            samples.iter().flat_map(|sample| sample.tokens().iter().copied()).collect()
+        };
+        let (own, others) = (all(&own), all(&others));
+        let pairs = own.iter().zip(&others);
         let at = pairs.take_while(|(own, other)| own == other).count();
-        let of = |sample: &Sample| match sample.tokens().get(at) {
+        let of = |tokens: &[u32]| match tokens.get(at) {
             Some(token) => format!("token {token}"),
             None => "the end".to_owned(),
         };

@@ -7,7 +7,7 @@ use crate::metric::truth_ratio::{Aggregate, Wrong};
 use crate::multiple_choice::Rule;
 use crate::score::semeval::{Cells, Gate, Outcome};
 use crate::score::tofu::{ForgetQuality, ForgetTest, SetScores, Utility};
-use crate::score::{Definition, Score, sets};
+use crate::score::{Conditions, Definition, Score, sets};
 use crate::{Error, Result};
 
 /// What an exam found. Scores are computed from it, so that a file of findings can be scored and compared again.
@@ -32,6 +32,9 @@ pub struct Findings {
     pub rule: Rule,
     /// The share that was answered rightly, a mean over subjects.
     pub accuracy: f64,
+    /// Options of questions that were cut because they are too long for the model.
+    #[serde(default)]
+    pub n_cut_options: usize,
     /// How input and output were joined.
     pub join: String,
     /// Most tokens of a generation; absent where nothing was generated.
@@ -67,7 +70,8 @@ impl Findings {
     /// [`Error::OutOfRange`] if it is no share.
     pub fn accuracy(&self) -> Result<Score> {
         let (questions, rule) = (self.questions.clone(), self.rule);
-        Score::new(self.accuracy, Definition::Accuracy { questions, rule })
+        let score = Score::new(self.accuracy, Definition::Accuracy { questions, rule })?;
+        Ok(score.under(Some(self.conditions().without_texts())))
     }
 
     /// The final score of SemEval-2025 Task 4 with its table.
@@ -79,7 +83,9 @@ impl Findings {
             return Err(Error::Empty { what: "documents that were held out" });
         }
         let cells = Cells::of(&self.forget.semeval()?, &self.retain.semeval()?)?;
-        Outcome::new(cells, &self.members, &self.nonmembers, self.accuracy()?, gate)
+        let accuracy = self.accuracy()?;
+        let outcome = Outcome::new(cells, &self.members, &self.nonmembers, accuracy, gate)?;
+        Ok(outcome.under(&self.conditions()))
     }
 
     /// The model utility of TOFU, if the sets `real_authors` and `world_facts` were examined.
@@ -109,7 +115,39 @@ impl Findings {
             real_authors: scores(set("real_authors")?, true)?,
             world_facts: scores(set("world_facts")?, true)?,
         };
-        utility.score(wrong)
+        Ok(utility.score(wrong)?.under(Some(self.conditions())))
+    }
+
+    /// How the model was asked.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        Conditions { join: self.join.clone(), max_new: self.max_new }
+    }
+
+    /// What was too long for the model and was cut, in words; empty where nothing was. Whole texts are read in pieces instead.
+    #[must_use]
+    pub fn cuts(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for set in [&self.forget, &self.retain].into_iter().chain(&self.others) {
+            let SetResult { name, n_cut, n_cut_prompts, .. } = set;
+            if 0 < *n_cut {
+                out.push(format!(
+                    "exam: {n_cut} answers or other forms of them in the {name} set are too long for the model with their prompts and were cut"
+                ));
+            }
+            if 0 < *n_cut_prompts {
+                out.push(format!(
+                    "exam: {n_cut_prompts} prompts of the {name} set lost their beginning, to leave room for a text"
+                ));
+            }
+        }
+        if 0 < self.n_cut_options {
+            let n = self.n_cut_options;
+            out.push(format!(
+                "exam: {n} options of questions are too long for the model with them and were cut"
+            ));
+        }
+        out
     }
 
     /// The forget quality of TOFU against a model that was never taught the forget set.
@@ -119,7 +157,9 @@ impl Findings {
     pub fn forget_quality(&self, gold: &Findings, test: ForgetTest) -> Result<ForgetQuality> {
         self.forget.same_rows(&gold.forget)?;
         let ratios = |findings: &Findings| findings.forget.truth_ratios(test.wrong);
-        test.quality(&ratios(self)?, &ratios(gold)?)
+        let quality = test.quality(&ratios(self)?, &ratios(gold)?)?;
+        let score = quality.score.under(Some(self.conditions().without_texts()));
+        Ok(ForgetQuality { score, ..quality })
     }
 
     /// Whether both models sat the same exam: the same rows with their prompts, questions, documents and rules. Of other sets those of the

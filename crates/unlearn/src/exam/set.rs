@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metric::rouge::{Part, Rouge};
 use crate::metric::truth_ratio::{Aggregate, TruthRatio, Wrong};
-use crate::score::{Score, sets};
+use crate::score::{Conditions, Score, sets};
 use crate::{Error, Result};
 
 /// A row and what a model did with it. Losses are means over the tokens of an answer, its end included, in nats.
@@ -32,6 +32,9 @@ pub struct RowResult {
     pub paraphrase_loss: Option<f64>,
     /// Losses of wrong outputs.
     pub wrong_losses: Vec<f64>,
+    /// Digest of the output in other words and of the wrong ones; empty without such, and in files of versions that had none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variants: String,
 }
 
 /// Results of a set.
@@ -41,6 +44,12 @@ pub struct SetResult {
     pub name: String,
     /// Texts that were cut because they are too long for the model: answers, other words and wrong answers.
     pub n_cut: usize,
+    /// Prompts that lost their beginning so that there was room for a generation.
+    #[serde(default)]
+    pub n_cut_prompts: usize,
+    /// How the model was asked; absent in files of versions that did not say.
+    #[serde(default)]
+    pub conditions: Option<Conditions>,
     /// Its rows.
     pub rows: Vec<RowResult>,
 }
@@ -58,17 +67,27 @@ impl SetResult {
         };
         let all = |set: &SetResult| -> Vec<String> { set.rows.iter().map(of).collect() };
         let (left, right) = (all(self), all(other));
-        if left == right {
-            return Ok(());
-        }
         let at = left.iter().zip(&right).position(|(a, b)| a != b);
-        let at = at.unwrap_or(left.len().min(right.len()));
-        let of = |rows: &[String], name: &str| match rows.get(at) {
-            Some(row) => format!("row {row} of the {name} set"),
-            None => format!("{} rows of the {name} set", rows.len()),
-        };
-        let (left, right) = (of(&left, &self.name), of(&right, &other.name));
-        Err(Error::DifferentDefinitions { left, right })
+        let lengths = left.len().min(right.len());
+        if let Some(at) = at.or((left.len() != right.len()).then_some(lengths)) {
+            let of = |rows: &[String], name: &str| match rows.get(at) {
+                Some(row) => format!("row {row} of the {name} set"),
+                None => format!("{} rows of the {name} set", rows.len()),
+            };
+            let (left, right) = (of(&left, &self.name), of(&right, &other.name));
+            return Err(Error::DifferentDefinitions { left, right });
+        }
+        for (left, right) in self.rows.iter().zip(&other.rows) {
+            let known = !left.variants.is_empty() && !right.variants.is_empty();
+            if known && left.variants != right.variants {
+                let of = |row: &RowResult, name: &str| {
+                    format!("variants {:.8} of row `{}` of the {name} set", row.variants, row.id)
+                };
+                let (left, right) = (of(left, &self.name), of(right, &other.name));
+                return Err(Error::DifferentDefinitions { left, right });
+            }
+        }
+        Ok(())
     }
 
     /// The mean loss over rows.
@@ -99,7 +118,7 @@ impl SetResult {
     /// [`Error::Empty`] without rows, [`Error::OutOfRange`] for a loss that is not finite.
     pub fn probability(&self) -> Result<Score> {
         let losses: Vec<f64> = self.rows.iter().map(|row| row.loss).collect();
-        sets::mean_probability(&losses)
+        Ok(sets::mean_probability(&losses)?.under(self.of_losses()))
     }
 
     /// Mean ROUGE-L recall of what was generated, with stemmer.
@@ -107,7 +126,8 @@ impl SetResult {
     /// # Errors
     /// [`Error::Empty`] where nothing was generated.
     pub fn rouge(&self) -> Result<Score> {
-        sets::mean_rouge_l(self.pairs(), Rouge { stemmer: true }, Part::Recall)
+        let score = sets::mean_rouge_l(self.pairs(), Rouge { stemmer: true }, Part::Recall)?;
+        Ok(score.under(self.conditions.clone()))
     }
 
     /// Share of generations that are exactly the output.
@@ -115,7 +135,7 @@ impl SetResult {
     /// # Errors
     /// [`Error::Empty`] where nothing was generated.
     pub fn exact(&self) -> Result<Score> {
-        sets::exact_matches(self.pairs())
+        Ok(sets::exact_matches(self.pairs())?.under(self.conditions.clone()))
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -141,7 +161,11 @@ impl SetResult {
     pub fn truth_ratio(&self, wrong: Wrong, aggregate: Aggregate) -> Result<Score> {
         let with = self.rows.iter().filter(|row| !row.wrong_losses.is_empty());
         let rows = with.map(|r| (r.paraphrase_loss.unwrap_or(r.loss), &r.wrong_losses[..]));
-        sets::mean_truth_ratio(rows, wrong, aggregate)
+        Ok(sets::mean_truth_ratio(rows, wrong, aggregate)?.under(self.of_losses()))
+    }
+
+    fn of_losses(&self) -> Option<Conditions> {
+        self.conditions.as_ref().map(Conditions::without_texts)
     }
 
     /// The rows as the script of SemEval-2025 Task 4 wants them.

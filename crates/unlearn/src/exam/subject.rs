@@ -6,11 +6,13 @@ use tape_nn::load::Tokenizer;
 use tape_nn::net::{LanguageModel, TokenScore, token_scores};
 use tensor_tree::{Key, Tree};
 
+use super::digest;
 use super::set::{RowResult, SetResult};
 use crate::batch::{padded, similar};
 use crate::metric::memorization;
 use crate::multiple_choice::{OptionScore, Questions};
 use crate::row::{Join, Kind, Row};
+use crate::score::Conditions;
 use crate::text::{Encoder, OverLong, Sample};
 use crate::{Error, Result};
 
@@ -29,6 +31,8 @@ pub struct Subject<'a, M: ?Sized> {
     pub join: Join,
     /// The token that ends an answer: it is learned, and ends a generation.
     pub end: Option<u32>,
+    /// Other tokens that end a generation.
+    pub stops: &'a [u32],
     /// Where it computes.
     pub device: &'a Device,
     /// Most rows at once. Losses take fewer where lengths differ or, on a CPU, where texts are long.
@@ -36,7 +40,7 @@ pub struct Subject<'a, M: ?Sized> {
 }
 
 impl<M: LanguageModel + ?Sized> Subject<'_, M> {
-    /// How texts become tokens in exams: those that are too long are cut.
+    /// How texts become tokens in exams: those that are too long are cut, whole texts excepted, which become pieces.
     pub(crate) fn encoder(&self) -> Encoder<'_> {
         Encoder {
             tokenizer: self.tokenizer,
@@ -61,35 +65,35 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<SetResult> {
         let mut generations = vec![None; rows.len()];
+        let mut n_cut_prompts = 0;
         if let Some(max_new) = max_new {
             let asked: Vec<usize> =
                 (0..rows.len()).filter(|i| rows[*i].kind != Kind::Text).collect();
             let of: Vec<Row> = asked.iter().map(|i| rows[*i].clone()).collect();
-            let texts = self.generations(&of, &Settings::greedy(max_new, &[]), key, go_on)?;
+            let (prompts, cut) = self.prompts(&of, max_new)?;
+            n_cut_prompts = cut;
+            let texts = self.continued(&prompts, &Settings::greedy(max_new, &[]), key, go_on)?;
             for (i, text) in asked.into_iter().zip(texts) {
                 generations[i] = Some(text);
             }
         }
         self.encoder().check(self.model.vocab_size())?;
-        let mut samples = Vec::new();
+        let mut answers = Answers::default();
         let mut ends = Vec::new();
         let mut n_cut = 0;
         for row in rows {
-            let mut of = |output: &str| -> Result<Sample> {
-                let (sample, cut) = self.sample(row, output)?;
+            let variants = row.paraphrased_output.iter().chain(&row.wrong_outputs);
+            for output in std::iter::once(&row.output).chain(variants) {
+                let (samples, cut) = self.samples(row, output)?;
                 n_cut += usize::from(cut);
-                Ok(sample)
-            };
-            samples.push(of(&row.output)?);
-            let paraphrase = row.paraphrased_output.iter();
-            for output in paraphrase.chain(&row.wrong_outputs) {
-                samples.push(of(output)?);
+                answers.push(samples);
             }
-            ends.push(samples.len());
+            ends.push(answers.n());
         }
         let is_asked = generations.iter().any(Option::is_some);
-        let scores = self.scores(&samples, &mut |done| {
-            go_on(if is_asked { rows.len() } else { done * rows.len() / samples.len().max(1) })
+        let n_samples = answers.samples.len().max(1);
+        let scores = answers.scores(self, &mut |done| {
+            go_on(if is_asked { rows.len() } else { done * rows.len() / n_samples })
         })?;
         let mut from = 0;
         let mut results = Vec::with_capacity(rows.len());
@@ -115,14 +119,16 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
                 extracted: memorization::extraction_strength(&right)?,
                 paraphrase_loss: (n_paraphrases == 1).then(|| losses[1]),
                 wrong_losses: losses[1 + n_paraphrases..].to_vec(),
+                variants: variants(row),
             });
         }
-        Ok(SetResult { name: name.to_owned(), n_cut, rows: results })
+        let conditions = Some(Conditions { join: self.join.to_string(), max_new });
+        Ok(SetResult { name: name.to_owned(), n_cut, n_cut_prompts, conditions, rows: results })
     }
 
-    /// What the model writes after each row's prompt. The token that ends an answer is added to those of `settings` that stop it. A prompt
-    /// loses tokens at its beginning, as in losses, until half of the model's positions, or the most new tokens if they are fewer, are
-    /// left for the answer.
+    /// What the model writes after each row's prompt. The token that ends an answer and [`Self::stops`] are added to those of `settings`
+    /// that stop it. A prompt loses tokens at its beginning, as in losses, until half of the model's positions, or the most new tokens if
+    /// they are fewer, are left for the answer. Tokens that the tokenizer does not have, as a model may, say nothing.
     ///
     /// # Errors
     /// [`Error::Row`] for a row with nothing to ask, such as a whole text where the tokenizer has no token to begin with;
@@ -134,22 +140,45 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         key: Key,
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<String>> {
-        let mut settings = settings.clone();
-        settings.stop.extend(self.end);
-        let room = settings.max_new.min(self.model.positions() / 2);
-        let prompt = |row: &Row| {
+        self.continued(&self.prompts(rows, settings.max_new)?.0, settings, key, go_on)
+    }
+
+    /// The prompts of rows in tokens, and how many of them were cut so that so many tokens can follow.
+    fn prompts(&self, rows: &[Row], max_new: usize) -> Result<(Vec<Vec<u32>>, usize)> {
+        let room = max_new.min(self.model.positions() / 2);
+        let mut n_cut = 0;
+        let mut prompt = |row: &Row| {
             let (prompt, _) = self.join.parts(&row.input, &row.output);
             let tokens = self.tokenizer.encode(&prompt, true)?;
             if tokens.is_empty() {
                 let source = Box::new(Error::Empty { what: "tokens of its prompt" });
                 return Err(Error::Row { id: row.id.clone(), source });
             }
-            let fits = tokens.len() + room <= self.model.positions();
-            if fits { Ok(tokens) } else { self.encoder().prompt(&prompt, room + 1) }
+            if tokens.len() + room <= self.model.positions() {
+                return Ok(tokens);
+            }
+            n_cut += 1;
+            self.encoder().prompt(&prompt, room + 1)
         };
-        let prompts = rows.iter().map(prompt).collect::<Result<Vec<Vec<u32>>>>()?;
-        let asked = Prompts::new(&prompts, self.batch.max(1)).with_progress(go_on);
-        let new = generate_batch(self.model, self.trainable, self.frozen, asked, &settings, key)?;
+        let prompts = rows.iter().map(&mut prompt).collect::<Result<_>>()?;
+        Ok((prompts, n_cut))
+    }
+
+    fn continued(
+        &self,
+        prompts: &[Vec<u32>],
+        settings: &Settings,
+        key: Key,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<String>> {
+        let mut settings = settings.clone();
+        settings.stop.extend(self.end.iter().chain(self.stops));
+        let asked = Prompts::new(prompts, self.batch.max(1)).with_progress(go_on);
+        let mut new =
+            generate_batch(self.model, self.trainable, self.frozen, asked, &settings, key)?;
+        for tokens in &mut new {
+            tokens.retain(|token| self.tokenizer.token(*token).is_some());
+        }
         let texts = prompts.iter().zip(&new).map(|(p, new)| continuation(self.tokenizer, p, new));
         let texts = texts.collect::<Result<Vec<String>, tape_nn::Error>>()?;
         // What joins input and output is not said.
@@ -202,7 +231,8 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         Ok(self.document_scores(texts, go_on)?.iter().map(|s| mean_loss(s)).collect())
     }
 
-    /// The scores of the tokens of each whole text; one that is too long is cut at its end. `go_on` is told how many are done.
+    /// The scores of the tokens of each whole text; one that is too long is read in pieces, as in [`Encoder::pieces`]. `go_on` is told how
+    /// many are done.
     ///
     /// # Errors
     /// As [`Self::document_losses`].
@@ -212,12 +242,14 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<Vec<TokenScore>>> {
         let encoder = Encoder { end: None, ..self.encoder() };
-        let samples: Result<Vec<Sample>> =
-            texts.iter().map(|text| Ok(encoder.encode("", text)?.0)).collect();
-        self.scores(&samples?, go_on)
+        let mut answers = Answers::default();
+        texts.iter().try_for_each(|text| encoder.pieces(text).map(|p| answers.push(p)))?;
+        let (n, n_samples) = (texts.len(), answers.samples.len().max(1));
+        answers.scores(self, &mut |done| go_on(done * n / n_samples))
     }
 
-    /// What the model says of the options of each question, which is never joined to them without a space. `go_on` is told how many questions are done.
+    /// What the model says of the options of each question, which is never joined to them without a space; and how many options are too long
+    /// with their questions, and were cut. `go_on` is told how many questions are done.
     ///
     /// # Errors
     /// As [`Self::scores`]; those of the tokenizer.
@@ -225,14 +257,16 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         &self,
         questions: &Questions,
         go_on: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<Vec<OptionScore>>> {
+    ) -> Result<(Vec<Vec<OptionScore>>, usize)> {
         let encoder = Encoder { end: None, ..self.encoder() };
         let join = if self.join == Join::None { Join::Space } else { self.join };
-        let mut samples = Vec::new();
+        let (mut samples, mut n_cut) = (Vec::new(), 0);
         for item in questions.items() {
             for option in &item.options {
                 let (prompt, answer) = join.parts(&item.text, option);
-                samples.push(encoder.encode(&prompt, &answer)?.0);
+                let (sample, cut) = encoder.encode(&prompt, &answer)?;
+                samples.push(sample);
+                n_cut += usize::from(cut);
             }
         }
         let n = questions.items().len();
@@ -242,15 +276,59 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
             n_tokens: scores.len(),
         });
         let of = |n: usize| scores.by_ref().take(n).collect();
-        Ok(questions.items().iter().map(|item| item.options.len()).map(of).collect())
+        let options = questions.items().iter().map(|item| item.options.len()).map(of).collect();
+        Ok((options, n_cut))
     }
 
-    /// A row with this output, and whether tokens of it were cut.
-    pub(super) fn sample(&self, row: &Row, output: &str) -> Result<(Sample, bool)> {
+    /// A row with this output, and whether tokens of it were cut; several samples where it is a whole text that is too long.
+    pub(super) fn samples(&self, row: &Row, output: &str) -> Result<(Vec<Sample>, bool)> {
         let (prompt, answer) = self.join.parts(&row.input, output);
-        let sample = self.encoder().encode(&prompt, &answer);
-        sample.map_err(|source| Error::Row { id: row.id.clone(), source: Box::new(source) })
+        let samples = match row.kind {
+            Kind::Text => self.encoder().pieces(&answer).map(|pieces| (pieces, false)),
+            _ => self.encoder().encode(&prompt, &answer).map(|(sample, cut)| (vec![sample], cut)),
+        };
+        samples.map_err(|source| Error::Row { id: row.id.clone(), source: Box::new(source) })
     }
+}
+
+/// Answers, each of one sample or of several pieces.
+#[derive(Default)]
+struct Answers {
+    samples: Vec<Sample>,
+    /// Where each answer ends among the samples.
+    ends: Vec<usize>,
+}
+
+impl Answers {
+    fn push(&mut self, pieces: Vec<Sample>) {
+        self.samples.extend(pieces);
+        self.ends.push(self.samples.len());
+    }
+
+    fn n(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The scores of the tokens of each answer. `go_on` is told how many samples are done.
+    fn scores<M: LanguageModel + ?Sized>(
+        &self,
+        subject: &Subject<'_, M>,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Vec<TokenScore>>> {
+        let mut scores = subject.scores(&self.samples, go_on)?.into_iter();
+        let mut from = 0;
+        let of = self.ends.iter().map(|end| {
+            let n = end - std::mem::replace(&mut from, *end);
+            scores.by_ref().take(n).flatten().collect()
+        });
+        Ok(of.collect())
+    }
+}
+
+/// What tells the wrong outputs of a row and its output in other words from others; empty without such.
+pub(super) fn variants(row: &Row) -> String {
+    let (other, wrong) = (row.paraphrased_output.as_slice(), &row.wrong_outputs[..]);
+    if other.is_empty() && wrong.is_empty() { String::new() } else { digest([other, wrong]) }
 }
 
 fn mean_loss(scores: &[TokenScore]) -> f64 {

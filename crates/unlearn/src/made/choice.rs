@@ -3,7 +3,7 @@
 use super::document::{Document, Fact, Form};
 use super::draw::Draw;
 use crate::error::Result;
-use crate::multiple_choice::{Question, Questions};
+use crate::multiple_choice::{Question, Questions, Rule};
 use crate::score::semeval::Task;
 
 /// One question for each document, about its facts in turn, in the words of the paraphrase. E-mail addresses are left out: they
@@ -32,7 +32,10 @@ pub(super) fn questions(draw: &mut Draw, seed: u64, documents: &[Document]) -> R
         let (subject, text) = (subject(document.task).to_string(), fact.paraphrase.clone());
         items.push(Question { subject, text, options, answer: place });
     }
-    Questions::new(format!("made world {seed}"), "made from a seed by `unlearn::made`", items)
+    let questions =
+        Questions::new(format!("made world {seed}"), "made from a seed by `unlearn::made`", items)?;
+    // Names, places and prizes have unequal lengths.
+    Ok(questions.with_rule(Rule::MostProbablePerToken))
 }
 
 /// Answers of the same form in other documents of the task.

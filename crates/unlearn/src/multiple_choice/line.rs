@@ -1,6 +1,6 @@
 //! The fields of a question.
 
-use super::Question;
+use super::{MOST_PROBABLE, PER_TOKEN, Question, Rule};
 use crate::error::Result;
 use crate::line::Line;
 
@@ -13,6 +13,14 @@ pub(super) fn question(line: &Line) -> Result<Question> {
         return Err(line.wrong("answer", INDEX, &answer.to_string()));
     };
     Ok(Question { subject: line.text("subject")?, text: line.text("question")?, options, answer })
+}
+
+pub(super) fn rule(head: &Line) -> Result<Rule> {
+    match head.text("rule")?.as_str() {
+        MOST_PROBABLE => Ok(Rule::MostProbable),
+        PER_TOKEN => Ok(Rule::MostProbablePerToken),
+        other => Err(head.wrong("rule", "`most-probable` or `per-token`", other)),
+    }
 }
 
 const INDEX: &str = "the index of an option, counted from 0";

@@ -47,6 +47,17 @@ fn the_first_line_must_name_the_set() {
     ] {
         assert_eq!(said(&[&HEAD.replace(from, to), GOOD]), (1, field.to_string()));
     }
+    let with_rule = |rule: &str| HEAD.replace("}", &format!(r#", "rule": "{rule}"}}"#));
+    assert_eq!(said(&[&with_rule("longest"), GOOD]), (1, "rule".to_string()));
+    for (head, rule) in [
+        (HEAD.to_owned(), Rule::MostProbable),
+        (with_rule("most-probable"), Rule::MostProbable),
+        (with_rule("per-token"), Rule::MostProbablePerToken),
+    ] {
+        let questions = Questions::parse(&[&head, GOOD].join("\n")).unwrap();
+        assert_eq!(questions.rule(), rule, "{head}");
+        assert_eq!(Questions::parse(&questions.to_text()).unwrap(), questions);
+    }
     assert!(matches!(Questions::parse(""), Err(Error::Empty { .. })));
     assert!(matches!(Questions::parse(HEAD), Err(Error::Empty { .. })));
 }

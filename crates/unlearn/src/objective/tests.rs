@@ -98,6 +98,22 @@ proptest! {
     }
 
     #[test]
+    fn negative_preferences_without_a_scale_are_ascent_on_whole_answers(batch in batch()) {
+        let n = batch.forget.len() as f64;
+        let weights = |beta| ForgetLoss::Npo { beta }.value(batch.answers()).unwrap().forget;
+        // Twice a sigmoid of beta times the ratio, which is at most 30 here.
+        for beta in [1e-3, 1e-6, 1e-9] {
+            prop_assert!(weights(beta).iter().all(|w| (w * n - 1.0).abs() <= 15.0 * beta + 1e-12));
+        }
+        let ones = vec![1; batch.forget.len()];
+        let alone = Answers { n_tokens: &ones, ..batch.answers() };
+        let ascent = ForgetLoss::Ascent.value(alone).unwrap().forget;
+        for (a, b) in weights(1e-9).iter().zip(ascent) {
+            prop_assert!((a - b).abs() < 1e-7);
+        }
+    }
+
+    #[test]
     fn at_the_reference_every_weight_is_one(batch in batch()) {
         let at = Answers {
             forget_reference: &batch.forget,

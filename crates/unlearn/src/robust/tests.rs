@@ -120,6 +120,7 @@ impl World {
             tokenizer: &self.tokenizer,
             join: Join::Space,
             end: self.tokenizer.id("</s>"),
+            stops: &[],
             device: &Device::Cpu,
             batch: 16,
         }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor};
+use tape_nn::load::Tokenizer;
 use tape_nn::net::LanguageModel;
 use tape_nn::{Context, generate};
 use tensor_tree::{AdamW, Key, Tree};
@@ -82,6 +83,7 @@ fn subject<'a>(taught: &'a Taught, params: &'a Tree) -> Subject<'a, tape_nn::net
         tokenizer: &taught.real.tokenizer,
         join: Join::Space,
         end: taught.real.tokenizer.id("</s>"),
+        stops: &[],
         device: &Device::Cpu,
         batch: 8,
     }
@@ -351,8 +353,118 @@ fn whole_texts_are_measured_and_asked_nothing() {
 }
 
 #[test]
+fn a_text_longer_than_the_model_is_measured_to_its_end() {
+    let taught = taught();
+    let subject = Subject { batch: 3, ..subject(taught, &taught.params) };
+    let story = "Once upon a time, there was a little girl named Lily. She had a red ball. ";
+    let row = Row::new("long", Kind::Text, "", story.repeat(60) + "The end.");
+    let rows = [row.clone(), documents("lume/forget.jsonl", 0)[0].clone()];
+    let found = subject.set("s", &rows, Some(4), Key::from_seed(0), &mut |_| true).unwrap();
+    assert_eq!((found.n_cut, found.n_cut_prompts), (0, 0));
+    // As training sees it: every token of every piece, and the end.
+    let items = taught.real.items(&rows[..1]);
+    assert!(3 <= items.len());
+    let n: usize = items.iter().map(|item| item.sample.n_labels()).sum();
+    assert_eq!(found.rows[0].n_tokens, n);
+    let pass = taught.real.gradient(&taught.params, &items, unlearn::loss::Loss::NextToken, 2);
+    let loss = found.rows[0].loss;
+    assert!((pass.loss - loss).abs() < 1e-5 * loss, "{loss}, in training {}", pass.loss);
+    let alone = subject.set("s", &rows[1..], None, Key::from_seed(0), &mut |_| true).unwrap();
+    assert!((alone.rows[0].loss - found.rows[1].loss).abs() < 1e-5);
+    // A document of membership inference likewise, without an end.
+    let scores = subject.document_scores(std::slice::from_ref(&row.output), &mut |_| true).unwrap();
+    assert_eq!(scores[0].len(), n - 1);
+    let own = subject.divergence(&subject, &rows, &mut |_| true).unwrap();
+    assert!(own.abs() < 1e-9, "{own}");
+}
+
+#[test]
+fn what_does_not_fit_is_counted_and_said() {
+    let taught = taught();
+    let subject = subject(taught, &taught.params);
+    let story = "Once upon a time there was a cat. ".repeat(80);
+    let long = Row::new("long", Kind::Completion, story.clone() + "One day", "the cat ran.");
+    let mut other = long.clone();
+    other.id = "other".into();
+    other.wrong_outputs = vec![story.clone()];
+    let questions = unlearn::multiple_choice::Questions::parse(&format!(
+        "{}\n{}",
+        r#"{"format": "multiple-choice", "version": 1, "name": "n", "source": "here"}"#,
+        serde_json::json!({ "subject": "a", "question": story, "options": ["x", "y"], "answer": 1 }),
+    ));
+    let exam = Exam {
+        max_new: 4,
+        questions: questions.unwrap(),
+        ..Exam::new(vec![long, other], documents("lume/retain.jsonl", 0)).unwrap()
+    };
+    let found = exam.sit(&subject, Key::from_seed(0), &mut |_, _, _| true).unwrap();
+    assert_eq!((found.forget.n_cut, found.forget.n_cut_prompts), (3, 2));
+    assert_eq!((found.retain.n_cut, found.retain.n_cut_prompts, found.n_cut_options), (0, 0, 2));
+    let said = found.cuts();
+    assert_eq!(said.len(), 3, "{said:?}");
+    for (said, part) in said.iter().zip(["3 answers", "2 prompts of the forget set", "2 options"]) {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn every_end_ends_a_text_and_a_token_without_a_name_says_nothing() {
+    let taught = taught();
+    let own = subject(taught, &taught.real.llama.params);
+    let rows = [Row::new("a", Kind::Completion, "One day, Lily", "x")];
+    let ask = |subject: &Subject<'_, tape_nn::net::Llama>| {
+        let settings = generate::Settings::greedy(12, &[]);
+        let mut texts =
+            subject.generations(&rows, &settings, Key::from_seed(0), &mut |_| true).unwrap();
+        texts.remove(0)
+    };
+    let whole = ask(&own);
+    let tokens = taught.real.tokenizer.encode(&whole, false).unwrap();
+    let stops = [tokens[3]];
+    let ended = ask(&Subject { stops: &stops, ..own });
+    assert!(ended.len() < whole.len() && whole.starts_with(ended.trim_end()), "{ended}, {whole}");
+
+    // The tokenizer of a part of the tokens: the model writes others too.
+    let few = Tokenizer::train(["One day, Lily"], 280).unwrap();
+    assert!(few.n_tokens() < taught.real.llama.config.vocab_size);
+    let other = Subject { tokenizer: &few, ..own };
+    let new = generate::Settings::greedy(40, &[]);
+    let prompt = few.encode("One day, Lily", true).unwrap();
+    let (model, params) = (&taught.real.llama.model, &taught.real.llama.params);
+    let key = Key::from_seed(0);
+    let written =
+        generate::generate(model, params, &taught.real.frozen, &prompt, &new, key).unwrap();
+    assert!(written.iter().any(|token| few.token(*token).is_none()), "{written:?}");
+    other.generations(&rows, &new, key, &mut |_| true).unwrap();
+}
+
+#[test]
+fn documents_without_tasks_are_beside_those_of_the_third() {
+    let of_task = |n: usize| Row {
+        task: Some(TASKS[n].into()),
+        ..Row::new(TASKS[n], Kind::Completion, "in", TASKS[n])
+    };
+    let forget: Vec<Row> = (0..3).map(of_task).collect();
+    let members = |holdout: Vec<Row>| {
+        let exam = Exam { holdout, ..Exam::new(forget.clone(), forget.clone()).unwrap() };
+        exam.unanswered(Join::Space).members.len()
+    };
+    let text = |id: &str| Row::new(id, Kind::Text, "", "a text");
+    // As the shared task gives them; with tasks; of other tasks alone; of none.
+    assert_eq!(members(vec![text("a"), text("b")]), 1);
+    assert_eq!(members(vec![of_task(2), of_task(0)]), 1);
+    assert_eq!(members(vec![of_task(0)]), 3);
+    assert_eq!(members(vec![]), 0);
+}
+
+#[test]
 fn an_exam_without_texts_shows_how_far_it_is_and_can_be_stopped() {
-    let rows = || documents("lume/forget.jsonl", 0);
+    let rows = || {
+        let mut rows = documents("lume/forget.jsonl", 0);
+        rows[1].wrong_outputs = vec!["wrong".into()];
+        rows[1].paraphrased_output = Some("in other words".into());
+        rows
+    };
     let exam = Exam {
         holdout: documents("lume/retain.jsonl", 2),
         generate: false,
@@ -391,6 +503,8 @@ fn an_exam_without_texts_shows_how_far_it_is_and_can_be_stopped() {
         ("a prompt", (|e| e.forget[0].input.push('!')) as fn(&mut Exam)),
         ("an answer", |e| e.retain[0].output.push('!')),
         ("a variant", |e| e.retain[1].wrong_outputs.push("x".into())),
+        ("another variant", |e| e.forget[1].wrong_outputs[0].push('!')),
+        ("other words", |e| e.forget[1].paraphrased_output = Some("other".into())),
         ("a document", |e| e.holdout.iter_mut().for_each(|row| row.output.push('!'))),
         ("texts", |e| e.generate = true),
         ("a row", |e| drop(e.forget.pop())),

@@ -69,7 +69,8 @@ impl Flags {
         out.add(findings::FILE, findings::to_text(&found)?);
         out.write()?;
         let own = self.own_name();
-        let (mut models, mut warnings) = (vec![(&*own, found)], Vec::new());
+        let mut warnings = found.cuts();
+        let mut models = vec![(&*own, found)];
         let mut exams = Exams::default();
         if let Some(gold) = &gold {
             let of_gold = || gold.findings(&sitting, session);
@@ -95,6 +96,13 @@ impl Flags {
             ("held out", format!("{} rows", sitting.exam.holdout.len())),
             ("questions", sitting.exam.questions.label()),
             ("join", sitting.join.to_string()),
+            (
+                "texts",
+                match sitting.exam.generate {
+                    true => format!("greedy, of at most {} tokens", sitting.exam.max_new),
+                    false => "none".to_owned(),
+                },
+            ),
         ]
         .map(|(name, text)| (name.to_owned(), text))
         .to_vec();

@@ -73,12 +73,14 @@ impl Flags {
         let mut rows = |path: &Path| reading.read(path);
         let others: Result<Vec<_>> =
             self.others.iter().map(|(name, file)| Ok((name.clone(), rows(file)?))).collect();
+        let questions = match &self.questions {
+            Some(file) => data::questions(file)?,
+            None => Questions::made()?,
+        };
         let exam = Exam {
             holdout: self.holdout.as_deref().map(&mut rows).transpose()?.unwrap_or_default(),
-            questions: match &self.questions {
-                Some(file) => data::questions(file)?,
-                None => Questions::made()?,
-            },
+            rule: questions.rule(),
+            questions,
             others: others?,
             max_new: self.max_new,
             generate: !self.no_texts,
@@ -123,6 +125,7 @@ impl Sitting {
             tokenizer: &model.tokenizer,
             join: self.join,
             end: model.end(),
+            stops: &model.stops,
             device: &Device::Cpu,
             batch: self.batch,
         }

@@ -33,18 +33,23 @@ pub(super) struct Model {
     pub(super) net: Llama,
     pub(super) params: Tree,
     pub(super) tokenizer: Tokenizer,
+    /// Tokens that end a generation: those of config.json and of generation_config.json.
+    pub(super) stops: Vec<u32>,
     /// Files beside the weights that are written again, with their bytes.
     companions: Vec<(String, Vec<u8>)>,
     /// Files that make it this model.
     sources: Vec<(String, PathBuf)>,
 }
 
+/// What a model's makers say of generation.
+const GENERATION: &str = "generation_config.json";
+
 /// Files of a model's folder that say nothing about its weights.
 const COMPANIONS: [&str; 8] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "generation_config.json",
+    GENERATION,
     "chat_template.jinja",
     "vocab.json",
     "merges.txt",
@@ -102,7 +107,8 @@ impl Flags {
         } else {
             sources.push(("weights".to_owned(), path.clone()));
         }
-        let model = Model { config, net: model, params, tokenizer, companions, sources };
+        let stops = stops(&config, path, &companions)?;
+        let model = Model { config, net: model, params, tokenizer, stops, companions, sources };
         model.encoder(OverLong::Refuse).check(model.config.vocab_size).map_err(|error| {
             Error::file(&tokenizer_path, format!("{error}: tokenizer and model do not match"))
         })?;
@@ -118,7 +124,8 @@ impl Model {
         tokenizer: Tokenizer,
     ) -> Result<Self> {
         let companions = vec![("tokenizer.json".to_owned(), tokenizer.to_json()?.into_bytes())];
-        Ok(Model { config, net, params, tokenizer, companions, sources: Vec::new() })
+        let stops = config.eos_token_ids.clone();
+        Ok(Model { config, net, params, tokenizer, stops, companions, sources: Vec::new() })
     }
 
     /// The token that ends an answer.
@@ -158,6 +165,37 @@ impl Model {
     pub(super) fn n_params(&self) -> usize {
         self.params.n_elements()
     }
+}
+
+/// Tokens that end a generation.
+///
+/// # Errors
+/// [`Error::File`] for a generation_config.json that is no JSON, or whose `eos_token_id` is neither a token nor a list of such.
+fn stops(
+    config: &LlamaConfig,
+    folder: &Path,
+    companions: &[(String, Vec<u8>)],
+) -> Result<Vec<u32>> {
+    let mut stops = config.eos_token_ids.clone();
+    let named = companions.iter().find(|(name, _)| name == GENERATION);
+    let Some((name, bytes)) = named else { return Ok(stops) };
+    let wrong = |what: String| Error::file(folder.join(name), what);
+    let json: Value = serde_json::from_slice(bytes).map_err(|e| wrong(e.to_string()))?;
+    let ids = match json.get("eos_token_id") {
+        None | Some(Value::Null) => return Ok(stops),
+        Some(Value::Array(ids)) => ids.clone(),
+        Some(one) => vec![one.clone()],
+    };
+    for id in ids {
+        let token = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        let token = token.ok_or_else(|| {
+            wrong(format!("`eos_token_id`: expected a token or a list of tokens, got {id}"))
+        })?;
+        if !stops.contains(&token) {
+            stops.push(token);
+        }
+    }
+    Ok(stops)
 }
 
 /// A configuration that says of weights what will be written: single precision.

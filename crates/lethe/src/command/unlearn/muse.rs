@@ -172,6 +172,7 @@ impl Measured {
             // Prompts are whole: nothing is put around them.
             join: Join::None,
             end: model.end(),
+            stops: &model.stops,
             device: &candle_core::Device::Cpu,
             batch,
         };

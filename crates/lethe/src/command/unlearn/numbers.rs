@@ -34,16 +34,18 @@ pub(super) struct Numbers {
 /// # Errors
 /// [`Error::Usage`] with what differs between two of them.
 pub(super) fn alike(models: &[Named<'_>]) -> Result<()> {
-    let Some(((first, of), others)) = models.split_first() else { return Ok(()) };
-    for (name, findings) in others {
-        match of.same_exam(findings) {
-            Ok(()) => {}
-            Err(unlearn::Error::DifferentDefinitions { left, right }) => {
-                return Err(Error::Usage(format!(
-                    "{first} and {name} sat different exams, {left} and {right}: their numbers cannot be compared"
-                )));
+    // Each pair: the first may lack a set that two others have.
+    for (at, (name, findings)) in models.iter().enumerate() {
+        for (first, of) in &models[..at] {
+            match of.same_exam(findings) {
+                Ok(()) => {}
+                Err(unlearn::Error::DifferentDefinitions { left, right }) => {
+                    return Err(Error::Usage(format!(
+                        "{first} and {name} sat different exams, {left} and {right}: their numbers cannot be compared"
+                    )));
+                }
+                Err(other) => return Err(other.into()),
             }
-            Err(other) => return Err(other.into()),
         }
     }
     Ok(())
@@ -70,9 +72,7 @@ impl Numbers {
                 missing.push((name, error.to_string()));
             }
             let scores: Vec<Option<Score>> = scores.into_iter().map(|s| s.ok()).collect();
-            if let Some(definition) =
-                scores.iter().flatten().next().map(|s| s.definition().to_string())
-            {
+            if let Some(definition) = scores.iter().flatten().next().map(Score::meaning) {
                 let values = scores.iter().map(|s| s.as_ref().map(Score::value)).collect();
                 numbers.push(Number { name, values, definition });
             }
@@ -112,6 +112,14 @@ impl Numbers {
             let what = "mean of |model - gold| over all numbers in [0, 1] above that both have: ROUGE-L, exact match, probability, \
                         memorization and truth ratio of both sets, AUC, accuracy";
             plain("distance to gold", what, &|f| f.distance(gold).ok());
+        }
+        if let Some(gold) = gold {
+            let quality = |f: &Findings| f.forget_quality(gold, ForgetTest::default()).ok();
+            if models.iter().any(|(_, f)| quality(f).is_some()) {
+                let what = "logarithm to base 10 of the TOFU forget quality above, which may be too small for a number";
+                let log10 = |f: &Findings| Some(quality(f)?.p_value.log10());
+                plain("forget quality, log10 p", what, &log10);
+            }
         }
         if models.iter().any(|(_, f)| f.divergence.is_some()) {
             let what = "mean of KL(gold || model) over the tokens of the answers to forget, their ends included, in nats";

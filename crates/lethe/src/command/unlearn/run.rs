@@ -98,6 +98,7 @@ impl Flags {
 
         let mut models: Vec<(&str, Findings)> = before.into_iter().map(|f| ("before", f)).collect();
         let mut warnings = ending.warnings;
+        warnings.extend(models.iter().flat_map(|(_, before)| before.cuts()));
         let interrupted = end == End::Stopped;
         let mut exams = Exams { is_stopped: interrupted, missed: false, interrupted };
         if let Some(sitting) = &sitting {

@@ -345,6 +345,7 @@ impl Taught<'_> {
             tokenizer: &self.model.tokenizer,
             join,
             end: self.model.end(),
+            stops: &self.model.stops,
             device: &Device::Cpu,
             batch: self.flags.training.micro_batch,
         };

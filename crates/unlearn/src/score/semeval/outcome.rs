@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::{Definition, Score};
+use super::super::{Conditions, Definition, Score};
 use super::cells::{Cells, Split, TASKS};
 use crate::error::{Error, Result, unit};
 use crate::metric::{attack, mean};
@@ -32,7 +32,11 @@ impl Gate {
     /// Whether a model of this accuracy is ranked. The floor itself passes, as in the official script; NaN does not.
     #[must_use]
     pub fn passes(self, accuracy: f64) -> bool {
-        self.floor() <= accuracy
+        match self {
+            Gate::Open | Gate::SevenBillion => self.floor() <= accuracy,
+            // Three quarters of 16 in 20 are 12 in 20, whatever their last bits.
+            Gate::OfTarget(_) => self.floor() <= accuracy + 1e-12,
+        }
     }
 }
 
@@ -95,6 +99,19 @@ impl Outcome {
             last: Score::new(last, definition)?,
             gate,
         })
+    }
+
+    /// The same of a model that was asked under these conditions.
+    #[must_use]
+    pub fn under(mut self, conditions: &Conditions) -> Self {
+        let (losses, texts) = (conditions.without_texts(), conditions);
+        for score in [&mut self.auc, &mut self.membership, &mut self.accuracy] {
+            *score = score.clone().under(Some(losses.clone()));
+        }
+        for score in [&mut self.task_aggregate, &mut self.last] {
+            *score = score.clone().under(Some(texts.clone()));
+        }
+        self
     }
 
     /// What the model knows, by split and task.
@@ -212,6 +229,15 @@ mod tests {
         assert!(outcome("made", Gate::OfTarget(0.5)).unwrap().passes_gate());
         assert!(!outcome("made", Gate::OfTarget(0.6)).unwrap().passes_gate());
         assert!(outcome("made", Gate::OfTarget(60.0)).is_err());
+        // Accuracies are shares of questions: those of exactly three quarters pass, those of one question less do not.
+        for total in (4..200).step_by(4) {
+            for of_four in 1..=total / 4 {
+                let share = |right: u32| f64::from(right) / f64::from(total);
+                let gate = Gate::OfTarget(share(4 * of_four));
+                assert!(gate.passes(share(3 * of_four)), "{of_four} of {total}");
+                assert!(!gate.passes(share(3 * of_four - 1)), "{of_four} of {total}");
+            }
+        }
     }
 
     #[test]
