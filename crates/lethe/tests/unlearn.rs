@@ -6,6 +6,7 @@ mod muse;
 mod robust;
 mod scores;
 mod stops;
+mod warnings;
 mod whole;
 
 use std::path::Path;

@@ -45,7 +45,12 @@ impl Line {
     pub(crate) fn only(&self, known: &[&str]) -> Result<()> {
         match self.fields.keys().find(|field| !known.contains(&field.as_str())) {
             None => Ok(()),
-            Some(field) => Err(self.wrong(field, "no field of this name", "one")),
+            Some(field) => Err(Error::Line {
+                line: self.number,
+                field: field.clone(),
+                expected: "no field of this name",
+                got: format!("one beside {}", known.join(", ")),
+            }),
         }
     }
 

@@ -38,6 +38,9 @@ fn a_model_that_only_hides_comes_back_and_gold_does_not() {
     assert_eq!(rounding["copies"][1]["bits"], 2);
     assert!(losses(&rounding["before"]) < losses(&rounding["copies"][1]["findings"]));
     let page = place.read("out/report.html");
+    for part in ["Definitions", "attack by the mean loss over the length", "questions"] {
+        assert!(page.contains(part), "{part}");
+    }
     assert!(page.contains("<svg") && page.contains("% of the target") && page.contains("<table"));
     assert!(place.read("out/relearning.svg").contains("unlearned"));
     // Again the same, to the last bit.
@@ -90,4 +93,14 @@ fn models_of_other_tokens_are_refused() {
         1,
         "other: its tokenizer is not that of target: they cannot be compared",
     );
+}
+
+#[test]
+fn a_command_without_tests_is_refused() {
+    let place = place();
+    let all = "relearning rounding paraphrases attempts membership";
+    let run = place.run(&format!(
+        "unlearn robust --model target --gold gold {SETS} --skip {all} -q --out out"
+    ));
+    assert!(run.code == 2 && run.stderr.contains("--skip leaves no test"), "{}", run.stderr);
 }

@@ -88,6 +88,15 @@ impl Findings {
         Ok(outcome.under(&self.conditions()))
     }
 
+    /// The task aggregate of SemEval-2025 Task 4, which needs no held-out documents.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without tasks or generations; those of [`Cells::of`].
+    pub fn task_aggregate(&self) -> Result<Score> {
+        let cells = Cells::of(&self.forget.semeval()?, &self.retain.semeval()?)?;
+        Ok(cells.task_aggregate()?.under(Some(self.conditions())))
+    }
+
     /// The model utility of TOFU, if the sets `real_authors` and `world_facts` were examined.
     ///
     /// # Errors

@@ -109,7 +109,11 @@ impl fmt::Display for Definition {
                     Aggregate::Utility => "max(0, 1 - R)",
                     Aggregate::Share => "1 / (1 + R)",
                 };
-                write!(f, "{of} of the truth ratio R with the {}, mean over rows", wrong_words(*wrong))
+                write!(
+                    f,
+                    "{of} of the truth ratio R with the {}, mean over rows with wrong answers",
+                    wrong_words(*wrong)
+                )
             }
             Definition::LossAuc => f.write_str(
                 "area below the ROC curve of the loss attack, members positive",

@@ -62,18 +62,18 @@ const PROBES: u32 = 40;
 pub(super) struct Work {
     /// Passes of a check.
     passes: u32,
-    /// Positions of a step, at most, for each of the longest pass of a check.
+    /// Positions of a step, with rows of the usual lengths, for each of the longest pass of a check.
     of_pass: f64,
     /// The same for each of a whole check.
     of_check: f64,
 }
 
 impl Work {
-    /// Of checks whose passes have so many positions, and of steps with `batch` rows of each set, none with more positions than
-    /// `longest`, which find their rates by themselves or do not.
-    pub(super) fn new(passes: &[usize], (batch, longest): (usize, usize), automatic: bool) -> Self {
-        let of_each = 2 * GRADIENT + if automatic { PROBES } else { 0 };
-        let step = batch.saturating_mul(longest) as f64 * f64::from(of_each);
+    /// Of checks whose passes have so many positions, and of steps whose rows to forget and to keep have so many, which find their rates by
+    /// themselves, from losses of rows to keep, or do not.
+    pub(super) fn new(passes: &[usize], (forget, retain): (f64, f64), automatic: bool) -> Self {
+        let probes = if automatic { f64::from(PROBES) } else { 0.0 };
+        let step = f64::from(GRADIENT) * (forget + retain) + probes * retain;
         let largest = passes.iter().copied().max().unwrap_or(1);
         let whole: usize = passes.iter().sum();
         Work {
@@ -84,10 +84,20 @@ impl Work {
     }
 }
 
+/// Positions of a step's rows of a set whose texts have these: their mean and three standard deviations of the sum of so many drawn
+/// ones, with a quarter for padding, and at most as many as if all were the longest.
+pub(super) fn of_batch(lengths: &[usize], batch: usize) -> f64 {
+    let (n, batch) = (lengths.len().max(1) as f64, batch as f64);
+    let mean = lengths.iter().sum::<usize>() as f64 / n;
+    let variance = lengths.iter().map(|l| (*l as f64 - mean).powi(2)).sum::<f64>() / n;
+    let longest = lengths.iter().copied().max().unwrap_or(1) as f64;
+    (1.25 * (batch * mean + 3.0 * (batch * variance).sqrt())).min(batch * longest)
+}
+
 /// When steps must have ended, learned from how long they take. It reads no clock: it is told the time since the command began.
 ///
 /// What comes next is taken to be half as long again as the longest of its kind so far. Before the first step that is a prior: the
-/// positions that a step computes at most, at the pace of the pass or the check that was timed.
+/// positions that a step of rows of the usual lengths computes, at the pace of the pass or the check that was timed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     budget: Duration,
@@ -160,6 +170,15 @@ impl Deadline {
         self.ends_in_time(now, self.checked.max(alone))
     }
 
+    /// The least time, from now to the end, within which the next step and everything that must follow it are begun.
+    pub(super) fn asks_for(&self) -> Duration {
+        let alone = self.step.saturating_add(self.check + self.writing);
+        let longest = self.checked.max(alone);
+        // A twentieth of it is to spare.
+        let all = longest.saturating_add(longest / 2).saturating_add(self.reserve());
+        all.saturating_add(all / 19)
+    }
+
     fn ends_in_time(&self, now: Duration, longest: Duration) -> bool {
         let end = now.saturating_add(longest).saturating_add(longest / 2);
         end.saturating_add(self.reserve()) <= self.budget
@@ -209,17 +228,41 @@ mod tests {
 
     #[test]
     fn work_is_counted_in_positions() {
-        // 32 rows, as many as in four passes, two gradients of four passes each, and forty losses.
-        let work = |automatic| Work::new(&[800; 16], (32, 100), automatic);
+        // 32 rows of 100, as many as in four passes: two gradients of four passes each, and forty losses of one set.
+        let work = |automatic| Work::new(&[800; 16], (3200.0, 3200.0), automatic);
         let of = |of_pass| Work { passes: 16, of_pass, of_check: of_pass / 16.0 };
         assert_eq!(work(true), of(4.0 * 48.0));
         assert_eq!(work(false), of(4.0 * 8.0));
         // Short passes beside long ones change little.
-        let work = Work::new(&[800, 800, 100, 300], (32, 100), false);
+        let work = Work::new(&[800, 800, 100, 300], (3200.0, 3200.0), false);
         assert_eq!(work, Work { passes: 4, of_pass: 32.0, of_check: 12.8 });
-        // Checks of few rows: five rows of a step are as long as two and a half of their passes.
-        let work = Work::new(&[200, 200], (5, 100), false);
-        assert_eq!(work, Work { passes: 2, of_pass: 20.0, of_check: 10.0 });
+        // Losses are of rows to keep alone.
+        let work = Work::new(&[200, 200], (0.0, 500.0), true);
+        assert_eq!(work, Work { passes: 2, of_pass: 110.0, of_check: 55.0 });
+    }
+
+    #[test]
+    fn rows_of_a_step_are_as_long_as_rows_are() {
+        // Equal lengths have no padding.
+        assert!((of_batch(&[100; 7], 32) - 3200.0).abs() < 1e-9);
+        // One long text among many short ones: a mean of 19, a deviation of 90.
+        let mut lengths = vec![10; 99];
+        lengths.push(910);
+        let got = of_batch(&lengths, 32);
+        let want = 1.25 * (32.0 * 19.0 + 3.0 * (32.0f64 * 90.0 * 90.0 * 99.0 / 100.0).sqrt());
+        assert!((got - want).abs() < 0.05 * want && got < 0.1 * 32.0 * 910.0, "{got}, {want}");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_enough_and_hardly_less_is_not() {
+        let mut deadline = Deadline::of_all(Budget(seconds(60.0)), WORK);
+        deadline.saw_pass(seconds(0.2));
+        deadline.saw_writing(seconds(0.5));
+        let now = seconds(3.0);
+        let least =
+            |share: f64| Deadline { budget: now + deadline.asks_for().mul_f64(share), ..deadline };
+        assert!(least(1.0 + 1e-6).has_time_for_step(now));
+        assert!(!least(0.9).has_time_for_step(now));
     }
 
     #[test]

@@ -56,7 +56,11 @@ impl Ending {
         let mut warnings = job.notes.clone();
         let nothing = whole.add_scaled(-1.0, &job.model.params)?.norm()? == 0.0;
         if nothing {
-            warnings.insert(0, "NOTHING WAS UNLEARNED: no parameter has changed".to_owned());
+            let why = match kept {
+                0 if 0 < state.step() => format!(": {end}, and no check was better than the first"),
+                _ => ": no parameter has changed".to_owned(),
+            };
+            warnings.insert(0, format!("NOTHING WAS UNLEARNED{why}"));
         } else if let (Some(no_op), false) = (no_op, is_vector) {
             warnings.insert(0, format!("NOTHING WAS UNLEARNED: {no_op}"));
         }
@@ -69,6 +73,9 @@ impl Ending {
         if !whole.is_finite()? {
             warnings.push("the model has parameters that are not finite".to_owned());
         }
+        if !is_vector {
+            warnings.extend(job.overdone(&at));
+        }
         if let End::Rule(Ended::NonFinite) = end {
             warnings.push(format!("{end}: lower the rate"));
         }
@@ -79,13 +86,14 @@ impl Ending {
         ];
         if !is_vector {
             let first = state.checks().first().copied().unwrap_or(at);
+            let over = ", mean over all tokens of the rows that checks look at";
             lines.push((
                 "forget loss".to_owned(),
-                format!("{:.4} nats per token, {:.4} before", at.forget, first.forget),
+                format!("{:.4} nats{over}, {:.4} before", at.forget, first.forget),
             ));
             lines.push((
                 "retain loss".to_owned(),
-                format!("{:.4} nats per token, {:.4} before", at.retain, first.retain),
+                format!("{:.4} nats{over}, {:.4} before", at.retain, first.retain),
             ));
         }
         let identity: Value = serde_json::from_str(&job.identity.to_text()?).unwrap_or_default();

@@ -60,7 +60,7 @@ impl Flags {
         let (forget, retain) = (reading.read(forget_file)?, reading.read(retain_file)?);
         let sitting = self.exam.sitting((&forget, &retain), reading, 0)?;
         if let Some(gold) = &gold {
-            gold.check(&sitting)?;
+            gold.check(&sitting, (&model, &self.model.model))?;
         }
         let examined = (&model, &model.net, &model.params);
         let found = sitting.examine(examined, "the model", session)?;
@@ -70,6 +70,7 @@ impl Flags {
         out.write()?;
         let own = self.own_name();
         let mut warnings = found.cuts();
+        warnings.extend(exam::overlap(&forget, &retain));
         let mut models = vec![(&*own, found)];
         let mut exams = Exams::default();
         if let Some(gold) = &gold {
@@ -82,6 +83,9 @@ impl Flags {
                 models.push(("gold", of_gold));
             }
         }
+        let of = |file: &Path, rows: &[unlearn::row::Row]| {
+            format!("{}, {}", file.display(), rows::counted(rows.len(), 0))
+        };
         let lines = [
             (
                 "model",
@@ -91,18 +95,12 @@ impl Flags {
                     count(model.n_params() as u64)
                 ),
             ),
-            ("forget set", format!("{}, {} rows", forget_file.display(), forget.len())),
-            ("retain set", format!("{}, {} rows", retain_file.display(), retain.len())),
-            ("held out", format!("{} rows", sitting.exam.holdout.len())),
+            ("forget set", of(forget_file, &forget)),
+            ("retain set", of(retain_file, &retain)),
+            ("held out", sitting.held_out()),
             ("questions", sitting.exam.questions.label()),
             ("join", sitting.join.to_string()),
-            (
-                "texts",
-                match sitting.exam.generate {
-                    true => format!("greedy, of at most {} tokens", sitting.exam.max_new),
-                    false => "none".to_owned(),
-                },
-            ),
+            ("texts", sitting.texts()),
         ]
         .map(|(name, text)| (name.to_owned(), text))
         .to_vec();
@@ -123,17 +121,8 @@ impl Flags {
     }
 
     fn muse(&self, folder: &Path, model: &Model, session: &Session) -> Result<Outcome> {
-        let gold = match &self.gold {
-            Some(path) => match Gold::read(path, self.model.tokenizer.as_ref())? {
-                Gold::Model(gold) => Some(gold),
-                Gold::Found(_) => {
-                    let what =
-                        "expected a model: findings say nothing of texts in the shape of MUSE";
-                    return Err(Error::file(path, what));
-                }
-            },
-            None => None,
-        };
+        let read = |path: &PathBuf| Gold::read(path, self.model.tokenizer.as_ref())?.into_model();
+        let gold = self.gold.as_ref().map(read).transpose()?;
         let own = self.own_name();
         let mut models = vec![(&*own, model)];
         models.extend(gold.as_deref().map(|gold| ("gold", gold)));

@@ -1,5 +1,6 @@
 //! Exams of models: flags, progress, and a way to stop.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -16,7 +17,7 @@ use super::model::Model;
 use super::rows::{self, Reading};
 use crate::command::Session;
 use crate::command::identity::Identity;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What an exam asks beside the sets to forget and to keep.
 #[derive(Clone, Debug, Default, Args)]
@@ -73,6 +74,11 @@ impl Flags {
         let mut rows = |path: &Path| reading.read(path);
         let others: Result<Vec<_>> =
             self.others.iter().map(|(name, file)| Ok((name.clone(), rows(file)?))).collect();
+        for (number, (name, _)) in self.others.iter().enumerate() {
+            if self.others[..number].iter().any(|(other, _)| other == name) {
+                return Err(Error::Usage(format!("--others names {name} twice")));
+            }
+        }
         let questions = match &self.questions {
             Some(file) => data::questions(file)?,
             None => Questions::made()?,
@@ -86,15 +92,36 @@ impl Flags {
             generate: !self.no_texts,
             ..Exam::new(forget.to_vec(), retain.to_vec())?
         };
+        if let (Some(file), both) = (&self.holdout, same_rows(forget, &exam.holdout))
+            && 0 < both
+        {
+            let what = format!(
+                "{both} of its rows are to be forgotten: what is held out must be unseen, or membership inference finds nothing to tell apart"
+            );
+            return Err(Error::file(file, what));
+        }
         Ok(Sitting { exam, join: reading.join(), batch: self.exam_batch, seed })
     }
+}
+
+/// Number of rows of the second set that are in the first, whatever their ids.
+pub(super) fn same_rows(one: &[Row], two: &[Row]) -> usize {
+    let text = |row: &Row| (row.input.clone(), row.output.clone());
+    let known: HashSet<_> = one.iter().map(text).collect();
+    two.iter().filter(|row| known.contains(&text(row))).count()
+}
+
+/// What the user should know of sets that share rows; nothing where they do not.
+pub(super) fn overlap(forget: &[Row], retain: &[Row]) -> Option<String> {
+    let both = same_rows(forget, retain);
+    (0 < both).then(|| format!("{both} rows are to be forgotten and to be kept"))
 }
 
 impl Flags {
     /// Everything that findings depend on beside the model and both sets: flags, and the contents of files.
     ///
     /// # Errors
-    /// [`crate::error::Error::File`] for a file that cannot be read.
+    /// [`Error::File`] for a file that cannot be read.
     pub(super) fn identity(&self, join: Join) -> Result<Identity> {
         let flags = json!({ "max_new": self.max_new, "no_texts": self.no_texts });
         let mut identity = Identity::of(&flags, &[])?.with("join", join.to_string());
@@ -112,6 +139,28 @@ impl Flags {
 }
 
 impl Sitting {
+    /// What is held out, and how many documents membership inference tells apart.
+    pub(super) fn held_out(&self) -> String {
+        let rows = self.exam.holdout.len();
+        let asked = self.exam.unanswered(self.join);
+        let (members, nonmembers) = (asked.members.len(), asked.nonmembers.len());
+        match nonmembers {
+            0 => "no rows".to_owned(),
+            _ => format!(
+                "{}; membership inference tells {nonmembers} documents of them from {members} to be forgotten",
+                rows::counted(rows, 0)
+            ),
+        }
+    }
+
+    /// Which texts are written.
+    pub(super) fn texts(&self) -> String {
+        match self.exam.generate {
+            true => format!("greedy, of at most {} tokens", self.exam.max_new),
+            false => "none".to_owned(),
+        }
+    }
+
     /// A model with these parameters, as it is asked.
     pub(super) fn subject<'a>(
         &self,
@@ -134,7 +183,7 @@ impl Sitting {
     /// [`Subject::divergence`] of a model from the gold model, on rows to forget.
     ///
     /// # Errors
-    /// [`crate::error::Error::Interrupted`] if the user stops it; those of models with different tokens.
+    /// [`Error::Interrupted`] if the user stops it; those of models with different tokens.
     pub(super) fn divergence(
         &self,
         of: (&Model, &Llama, &Tree),
@@ -157,7 +206,7 @@ impl Sitting {
     /// Examines a model with these parameters; `name` is shown.
     ///
     /// # Errors
-    /// [`crate::error::Error::Interrupted`] if the user stops it; those of the model.
+    /// [`Error::Interrupted`] if the user stops it; those of the model.
     pub(super) fn examine(
         &self,
         (model, net, params): (&Model, &Llama, &Tree),

@@ -13,13 +13,30 @@ pub(super) fn empty(path: &Path) -> Result<()> {
         return Err(Error::file(path, "expected a folder or nothing, got a file"));
     }
     if !path.is_dir() {
-        return Ok(());
+        return writable(path);
     }
     let mut entries = std::fs::read_dir(path).map_err(|e| Error::file(path, e))?;
     match entries.next() {
-        None => Ok(()),
+        None => writable(path),
         Some(_) => Err(Error::file(path, "the folder is not empty: name another one")),
     }
+}
+
+/// Refuses a folder that cannot be made or written in, before any long work. Nothing is left behind but folders around a new one.
+///
+/// # Errors
+/// [`Error::File`] with the folder.
+fn writable(path: &Path) -> Result<()> {
+    let is_new = !path.is_dir();
+    let failed = |error| Error::file(path, format!("expected a folder to write in: {error}"));
+    std::fs::create_dir_all(path).map_err(failed)?;
+    let probe = path.join(".writable.tmp");
+    let written = std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe));
+    if is_new {
+        // If it cannot be removed it is empty, which is as good.
+        let _ = std::fs::remove_dir(path);
+    }
+    written.map_err(failed)
 }
 
 /// Refuses a folder whose run is complete, and one with anything in it that is not of a run: neither is to be gone on with, and nothing in

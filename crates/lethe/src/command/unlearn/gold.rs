@@ -14,7 +14,12 @@ use crate::command::Session;
 use crate::error::{Error, Result};
 
 /// What there is of the gold model, read before any long work.
-pub(super) enum Gold {
+pub(super) struct Gold {
+    path: PathBuf,
+    what: What,
+}
+
+enum What {
     /// Findings of an earlier exam.
     Found(Box<Findings>),
     /// The model, to be examined.
@@ -30,7 +35,8 @@ impl Gold {
         if path.is_file() && path.extension().is_some_and(|e| e == "json")
             || path.join(findings::FILE).is_file()
         {
-            return Ok(Gold::Found(Box::new(findings::read(path)?)));
+            let what = What::Found(Box::new(findings::read(path)?));
+            return Ok(Gold { path: path.to_owned(), what });
         }
         if !path.exists() || path.is_dir() && !path.join("config.json").is_file() {
             let what =
@@ -39,20 +45,34 @@ impl Gold {
         }
         let tokenizer = tokenizer.filter(|_| path.is_file()).cloned();
         let model = model::Flags { model: path.to_owned(), tokenizer }.read()?;
-        Ok(Gold::Model(Box::new(model)))
+        Ok(Gold { path: path.to_owned(), what: What::Model(Box::new(model)) })
     }
 
-    /// Refuses findings of another exam, before any long work.
+    /// The model.
     ///
     /// # Errors
-    /// As [`numbers::alike`].
-    pub(super) fn check(&self, sitting: &Sitting) -> Result<()> {
-        match self {
-            Gold::Found(found) => {
+    /// [`Error::File`] where there are findings alone.
+    pub(super) fn into_model(self) -> Result<Box<Model>> {
+        match self.what {
+            What::Model(model) => Ok(model),
+            What::Found(_) => {
+                let what = "expected a model: findings say nothing of texts in the shape of MUSE";
+                Err(Error::file(self.path, what))
+            }
+        }
+    }
+
+    /// Refuses findings of another exam and a model of other tokens than this one, before any long work.
+    ///
+    /// # Errors
+    /// As [`numbers::alike`] and [`Model::same_tokens`].
+    pub(super) fn check(&self, sitting: &Sitting, (model, path): (&Model, &Path)) -> Result<()> {
+        match &self.what {
+            What::Found(found) => {
                 let asked = sitting.exam.unanswered(sitting.join);
                 numbers::alike(&[("the model", &asked), ("gold", found)])
             }
-            Gold::Model(_) => Ok(()),
+            What::Model(gold) => model.same_tokens(path, (gold, &self.path)),
         }
     }
 
@@ -61,9 +81,9 @@ impl Gold {
     /// # Errors
     /// Those of the exam.
     pub(super) fn findings(&self, sitting: &Sitting, session: &Session) -> Result<Findings> {
-        match self {
-            Gold::Found(findings) => Ok((**findings).clone()),
-            Gold::Model(model) => {
+        match &self.what {
+            What::Found(findings) => Ok((**findings).clone()),
+            What::Model(model) => {
                 sitting.examine((model, &model.net, &model.params), "the gold model", session)
             }
         }
@@ -81,7 +101,7 @@ impl Gold {
         session: &Session,
         warnings: &mut Vec<String>,
     ) -> Result<()> {
-        let Gold::Model(gold) = self else { return Ok(()) };
+        let What::Model(gold) = &self.what else { return Ok(()) };
         match sitting.divergence(of, (gold, &gold.net, &gold.params), session) {
             Ok(divergence) => found.divergence = Some(divergence),
             Err(Error::Interrupted) => return Err(Error::Interrupted),

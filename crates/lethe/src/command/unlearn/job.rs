@@ -13,10 +13,11 @@ use unlearn::feed::{Anchor, Pairing};
 use unlearn::loss::{Loss, Needs, Objective, Reference};
 use unlearn::method::Method;
 use unlearn::row::{Join, Row};
-use unlearn::run::{Ceiling, Checks, Keep, Rate, Run, Settings, Stop};
+use unlearn::run::{Ceiling, Check, Checks, Keep, Rate, Run, Settings, Stop};
 use unlearn::trained::{Parts, Trained};
 
-use super::budget::Work;
+use super::budget::{self, Work};
+use super::exam;
 use super::method::{self, Chosen};
 use super::model::Model;
 use super::parts::{self, Phase};
@@ -27,6 +28,9 @@ use crate::error::{Error, Result};
 
 /// Passes over the forget set where nothing else is said.
 const EPOCHS: f64 = 5.0;
+
+/// Below this utility a model is said to be damaged.
+const LOW_UTILITY: f64 = 0.5;
 
 /// Most bytes of logits before unlearning, for methods that need them.
 const MOST_BYTES: usize = 4 << 30;
@@ -209,13 +213,15 @@ impl Flags {
         let forget = prepare(&self.forget, &forget_rows)?;
         let retain = prepare(&self.retain, &retain_rows)?;
         let notes = [rows::cut_note("forget", &forget), rows::cut_note("retain", &retain)];
-        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        let overlap = exam::overlap(&forget_rows, &retain_rows);
+        let notes: Vec<String> = notes.into_iter().chain([overlap]).flatten().collect();
         let (most, micro_batch) = (training.check_rows, training.micro_batch);
         let checks = Checks {
             forget: rows::passes(&forget.items, most, micro_batch)?,
             retain: rows::passes(&retain.items, most, micro_batch)?,
         };
         let (mut forget, mut retain) = (forget.items, retain.items);
+        let n_pieces = (forget.len(), retain.len());
         if let Chosen::TaskVector(_) = chosen {
             // What is forgotten is learned first.
             retain.clone_from(&forget);
@@ -246,7 +252,11 @@ impl Flags {
         if method.recipe.uses_retain() {
             reference.fill(&mut retain, method.retain)?;
         }
-        let lines = self.lines(path, &model, (&forget_rows, &retain_rows), join, &parts, steps);
+        let rows = [
+            rows::counted(forget_rows.len(), n_pieces.0),
+            rows::counted(retain_rows.len(), n_pieces.1),
+        ];
+        let lines = self.lines(path, &model, rows, join, &parts, steps);
         let identity = self.identity(&model, join, steps)?;
         Ok(Job {
             model,
@@ -366,7 +376,7 @@ impl Flags {
         &self,
         path: &Path,
         model: &Model,
-        (forget, retain): (&[Row], &[Row]),
+        [forget, retain]: [String; 2],
         join: Join,
         parts: &Parts,
         steps: u64,
@@ -390,8 +400,8 @@ impl Flags {
             ("trained", format!("{}, {n_trained} numbers", self.parts.words())),
             ("rate", self.method.rate_words(schedule)),
             ("optimizer", optimizer.to_owned()),
-            ("rows to forget", format!("{}, {} rows", self.forget.display(), forget.len())),
-            ("rows to keep", format!("{}, {} rows", self.retain.display(), retain.len())),
+            ("rows to forget", format!("{}, {forget}", self.forget.display())),
+            ("rows to keep", format!("{}, {retain}", self.retain.display())),
             ("join", join.to_string()),
             ("batch", format!("{} rows of each set", self.training.batch)),
             ("most steps", steps.to_string()),
@@ -415,9 +425,10 @@ impl Job {
 
     /// How much checks and steps compute.
     pub(super) fn work(&self) -> Work {
-        let longest = rows::longest(self.forget.iter().chain(&self.retain));
+        let of = |items: &[Item]| budget::of_batch(&rows::lengths(items), self.settings.batch);
         let is_automatic = matches!(self.settings.rate, Rate::Auto(_));
-        Work::new(&rows::positions(&self.checks), (self.settings.batch, longest), is_automatic)
+        let sets = (of(&self.forget), of(&self.retain));
+        Work::new(&rows::positions(&self.checks), sets, is_automatic)
     }
 
     /// One pass over rows of a check, those with the most tokens: to be timed.
@@ -440,6 +451,29 @@ impl Job {
     /// If they are of something else.
     pub(super) fn merged(&self, trainable: &Tree) -> Result<Tree> {
         Ok(self.trained.merge(trainable, &self.parts.frozen)?)
+    }
+
+    /// What the user should know of parameters that have lost more than they should; nothing where they have not.
+    pub(super) fn overdone(&self, at: &Check) -> Vec<String> {
+        let mut out = Vec::new();
+        let ceiling = match self.settings.stop.forget_ceiling {
+            Ceiling::RandomGuess => Some((self.random_guess(), "that of a random guess")),
+            Ceiling::Nats(nats) => Some((nats, "its ceiling")),
+            Ceiling::None => None,
+        };
+        if let Some((nats, what)) = ceiling.filter(|(nats, _)| *nats < at.forget) {
+            out.push(format!(
+                "over-unlearned: the forget loss of what is kept is {:.3} nats, above {what}, {nats:.3}; --keep best takes an earlier check, a lower rate more of them",
+                at.forget
+            ));
+        }
+        if at.utility < LOW_UTILITY {
+            out.push(format!(
+                "the rows to keep are damaged: {:.1} % of the probability of each of their tokens is left",
+                100.0 * at.utility
+            ));
+        }
+        out
     }
 
     /// The loss of a random guess, in nats.

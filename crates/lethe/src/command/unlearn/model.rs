@@ -128,6 +128,19 @@ impl Model {
         Ok(Model { config, net, params, tokenizer, stops, companions, sources: Vec::new() })
     }
 
+    /// Refuses a model of other tokens beside this one, with where both lie: what they say of a text cannot be compared.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the other model.
+    pub(super) fn same_tokens(&self, path: &Path, (other, at): (&Model, &Path)) -> Result<()> {
+        if self.tokenizer.to_json()? == other.tokenizer.to_json()? {
+            return Ok(());
+        }
+        let what =
+            format!("its tokenizer is not that of {}: they cannot be compared", path.display());
+        Err(Error::file(at, what))
+    }
+
     /// The token that ends an answer.
     pub(super) fn end(&self) -> Option<u32> {
         self.config.eos_token_ids.first().copied()

@@ -15,7 +15,7 @@ pub(super) type Named<'a> = (&'a str, &'a Findings);
 
 /// A number that findings may have.
 struct Number {
-    name: &'static str,
+    name: String,
     values: Vec<Option<f64>>,
     definition: String,
 }
@@ -25,7 +25,7 @@ pub(super) struct Numbers {
     numbers: Vec<Number>,
     names: Vec<String>,
     tasks: Option<Table>,
-    missing: Vec<(&'static str, String)>,
+    missing: Vec<(String, String)>,
     gate: Option<String>,
 }
 
@@ -66,15 +66,16 @@ impl Numbers {
         let gate = before.map_or(Gate::Open, |before| Gate::OfTarget(before.accuracy));
         let mut numbers = Vec::new();
         let mut missing = Vec::new();
-        let mut score = |name: &'static str, of: &dyn Fn(&Findings) -> unlearn::Result<Score>| {
+        let mut score = |name: &str, of: &dyn Fn(&Findings) -> unlearn::Result<Score>| {
             let scores: Vec<unlearn::Result<Score>> = models.iter().map(|(_, f)| of(f)).collect();
             if let (true, Some(Err(error))) = (scores.iter().all(|s| s.is_err()), scores.first()) {
-                missing.push((name, error.to_string()));
+                let why = models.first().and_then(|(_, found)| why(name, found));
+                missing.push((name.to_owned(), why.unwrap_or_else(|| error.to_string())));
             }
             let scores: Vec<Option<Score>> = scores.into_iter().map(|s| s.ok()).collect();
             if let Some(definition) = scores.iter().flatten().next().map(Score::meaning) {
                 let values = scores.iter().map(|s| s.as_ref().map(Score::value)).collect();
-                numbers.push(Number { name, values, definition });
+                numbers.push(Number { name: name.to_owned(), values, definition });
             }
         };
         score("forget ROUGE-L", &|f| f.forget.rouge());
@@ -89,19 +90,34 @@ impl Numbers {
         });
         score("membership AUC", &|f| sets::loss_auc(&f.members, &f.nonmembers));
         score("accuracy", &|f| f.accuracy());
-        score("SemEval task aggregate", &|f| Ok(f.semeval(gate)?.task_aggregate().clone()));
+        score("SemEval task aggregate", &|f| f.task_aggregate());
         score("SemEval final score", &|f| Ok(f.semeval(gate)?.score().clone()));
         score("TOFU model utility", &|f| f.utility(Wrong::Geometric));
+        for name in others(models) {
+            let set = |f: &Findings| {
+                let of = f.others.iter().find(|set| set.name == name).cloned();
+                of.ok_or(unlearn::Error::Empty { what: "set of this name" })
+            };
+            score(&format!("{name} ROUGE-L"), &|f| set(f)?.rouge());
+            score(&format!("{name} exact match"), &|f| set(f)?.exact());
+            score(&format!("{name} probability"), &|f| set(f)?.probability());
+            score(&format!("{name} truth ratio"), &|f| {
+                set(f)?.truth_ratio(Wrong::Geometric, Aggregate::Utility)
+            });
+        }
         if let Some(gold) = gold {
             score("TOFU forget quality", &|f| {
                 Ok(f.forget_quality(gold, ForgetTest::default())?.score)
             });
         }
-        let mut plain =
-            |name: &'static str, definition: &str, of: &dyn Fn(&Findings) -> Option<f64>| {
-                let values: Vec<Option<f64>> = models.iter().map(|(_, f)| of(f)).collect();
-                numbers.push(Number { name, values, definition: definition.to_owned() });
-            };
+        let mut plain = |name: &str, definition: &str, of: &dyn Fn(&Findings) -> Option<f64>| {
+            let values: Vec<Option<f64>> = models.iter().map(|(_, f)| of(f)).collect();
+            numbers.push(Number {
+                name: name.to_owned(),
+                values,
+                definition: definition.to_owned(),
+            });
+        };
         let nats = "mean -log p per token of the answer, its end included, in nats, mean over rows";
         plain("forget loss", nats, &|f| Some(f.forget.loss()));
         plain("retain loss", nats, &|f| Some(f.retain.loss()));
@@ -138,7 +154,7 @@ impl Numbers {
                 Some(value) => significant(*value, 4),
                 None => "-".to_owned(),
             });
-            table.push_row(std::iter::once(number.name.to_owned()).chain(cells));
+            table.push_row(std::iter::once(number.name.clone()).chain(cells));
         }
         (1..=self.names.len()).fold(table, |table, column| table.align(column, Align::Right))
     }
@@ -155,11 +171,11 @@ impl Numbers {
 
     /// Names of numbers with what they mean.
     pub(super) fn definitions(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.numbers.iter().map(|number| (number.name, number.definition.as_str()))
+        self.numbers.iter().map(|number| (number.name.as_str(), number.definition.as_str()))
     }
 
     /// Names of numbers that no model has, with what they lack.
-    pub(super) fn missing(&self) -> &[(&'static str, String)] {
+    pub(super) fn missing(&self) -> &[(String, String)] {
         &self.missing
     }
 
@@ -177,6 +193,43 @@ impl Numbers {
         }
         text
     }
+}
+
+/// Names of further sets that some of these models were asked.
+fn others(models: &[Named<'_>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for set in models.iter().flat_map(|(_, found)| &found.others) {
+        if !names.contains(&set.name) {
+            names.push(set.name.clone());
+        }
+    }
+    names
+}
+
+/// Why a number is not there, by what was asked; nothing where that does not say.
+fn why(name: &str, found: &Findings) -> Option<String> {
+    let texts = ["ROUGE-L", "exact match", "SemEval", "model utility"];
+    let needs = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    if needs(&texts) && found.max_new.is_none() {
+        return Some("no texts were written, --no-texts".to_owned());
+    }
+    if needs(&["SemEval"]) && found.forget.rows.iter().any(|row| row.task.is_none()) {
+        return Some("rows have no task, as those of LUME do".to_owned());
+    }
+    if needs(&["ROUGE-L", "exact match"]) {
+        return Some("whole texts ask nothing".to_owned());
+    }
+    if needs(&["AUC", "final score"]) && found.nonmembers.is_empty() {
+        return Some("no documents were held out, --holdout".to_owned());
+    }
+    let has = |name: &str| found.others.iter().any(|set| set.name == name);
+    if needs(&["model utility"]) && !(has("real_authors") && has("world_facts")) {
+        return Some("it needs --others real_authors=FILE world_facts=FILE".to_owned());
+    }
+    if needs(&["truth ratio", "forget quality", "model utility"]) {
+        return Some("no row has wrong answers beside the right one".to_owned());
+    }
+    None
 }
 
 /// Which models pass a gate, in words; none for a gate that is open.

@@ -65,7 +65,7 @@ pub(super) fn html(contents: &Contents<'_>) -> String {
     if let Some(numbers) = contents.numbers {
         page = page.section(Section::new("Definitions").key_values(numbers.definitions()));
         if !numbers.missing().is_empty() {
-            let missing = numbers.missing().iter().map(|(name, why)| (*name, why.as_str()));
+            let missing = numbers.missing().iter().map(|(name, why)| (name.as_str(), why.as_str()));
             page = page.section(Section::new("Numbers that are not there").key_values(missing));
         }
     }

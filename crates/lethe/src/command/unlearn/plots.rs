@@ -116,7 +116,9 @@ pub(super) fn pareto(models: &[Named<'_>]) -> Result<Option<Picture>> {
         let [forget, retain] = of(findings)?;
         plot = plot.series(Series::points(*name, [(forget, retain)]));
     }
-    let caption = "To the left less is left of what should be forgotten, upwards more of what should be kept. The best place is that of \
-                   the model that never saw the forget set.";
-    picture("pareto.svg", caption, plot.to_svg())
+    let caption = "To the left less is left of what should be forgotten, upwards more of what should be kept.";
+    let has_gold = models.iter().any(|(name, _)| *name == "gold");
+    let best = " The best place is that of gold, the model that never saw the forget set.";
+    let caption = format!("{caption}{}", if has_gold { best } else { "" });
+    picture("pareto.svg", &caption, plot.to_svg())
 }

@@ -89,6 +89,58 @@ enum Test {
     Membership,
 }
 
+/// All of them.
+const ALL: [Test; 5] =
+    [Test::Relearning, Test::Rounding, Test::Paraphrases, Test::Attempts, Test::Membership];
+
+/// What the lines of the table mean, by what their names contain.
+const DEFINITIONS: [(&str, &str); 14] = [
+    (
+        "knowledge of the other documents",
+        "share of tokens of answers that are the likeliest ones, mean over the rows of documents that are not shown",
+    ),
+    (
+        "steps to",
+        "steps of relearning until that share of what the model before unlearning knew is reached",
+    ),
+    (
+        "relearn gap",
+        "mean over the steps of the knowledge of the unlearned model less that of gold; gained is what was not there at step 0",
+    ),
+    (
+        "tokens known as asked",
+        "share of tokens of answers that are the likeliest ones, mean over rows, behind the prompts as they are and in other words",
+    ),
+    (
+        "ROUGE-L recall as asked",
+        "ROUGE-L recall of greedy texts, with stemmer, mean over rows, likewise",
+    ),
+    (
+        "best ROUGE-L recall",
+        "the highest ROUGE-L recall of so many drawn texts of a row, with stemmer, mean over rows",
+    ),
+    (
+        "rows answered exactly",
+        "share of rows of whose drawn texts one is the answer, without regard to case and outer space",
+    ),
+    (
+        "membership AUC",
+        "area below the ROC curve of an attack on whole documents, members positive: .5 where nothing tells them apart",
+    ),
+    ("loss", "attack by the mean -log p per token"),
+    (
+        "Min-K %",
+        "attack by the mean over the two fifths of the tokens that are the least likely; ++ where each is standardized by what the model expects there",
+    ),
+    ("zlib", "attack by the mean loss over the length of the compressed text"),
+    ("lower case", "attack by the mean loss over that of the text in lower case"),
+    ("reference", "attack by the mean loss less that of gold"),
+    (
+        "PrivLeak",
+        "100 ((1 - AUC) - (1 - AUC of gold)) / (1 - AUC of gold), in percent: 0 as gold, below 0 where members still show",
+    ),
+];
+
 /// Everything that was found.
 const RESULT: &str = "robust.json";
 
@@ -99,11 +151,14 @@ impl Flags {
     pub(super) fn outcome(&self, session: &Session) -> Result<Outcome> {
         folder::empty(&self.out)?;
         let tests = self.tests();
+        if ALL.iter().all(|test| self.skip.contains(test)) {
+            return Err(Error::Usage("--skip leaves no test".to_owned()));
+        }
         let unlearned = self.model.read()?;
         let others = |path: &Path| -> Result<Model> {
             let tokenizer = self.model.tokenizer.clone().filter(|_| path.is_file());
             let other = model::Flags { model: path.to_owned(), tokenizer }.read()?;
-            same_tokens((&self.model.model, &unlearned), (path, &other))?;
+            unlearned.same_tokens(&self.model.model, (&other, path))?;
             Ok(other)
         };
         let gold = others(&self.gold)?;
@@ -136,7 +191,7 @@ impl Flags {
         if let Some((_, task)) = task {
             task.finish();
         }
-        self.written(&tests, &report, (forget.len(), sitting.exam.holdout.len()))
+        self.written(&tests, &report, (forget.len(), &sitting))
     }
 
     /// Which tests are made.
@@ -167,14 +222,17 @@ impl Flags {
         &self,
         tests: &Robustness,
         report: &Report,
-        (n_forget, n_holdout): (usize, usize),
+        (n_forget, sitting): (usize, &exam::Sitting),
     ) -> Result<Outcome> {
         let path = |path: &Path| path.display().to_string();
         let mut lines = vec![
             ("model", path(&self.model.model)),
             ("gold", path(&self.gold)),
-            ("forget set", format!("{}, {n_forget} rows", self.forget.display())),
-            ("held out", format!("{n_holdout} rows")),
+            ("forget set", format!("{}, {}", self.forget.display(), rows::counted(n_forget, 0))),
+            ("held out", sitting.held_out()),
+            ("questions", sitting.exam.questions.label()),
+            ("join", sitting.join.to_string()),
+            ("texts", sitting.texts()),
         ];
         if let Some(target) = &self.target {
             lines.push(("before unlearning", path(target)));
@@ -213,6 +271,8 @@ impl Flags {
             Block::Text(text) => section.paragraph(text),
         };
         let found = blocks.iter().fold(Section::new("What was found"), add);
+        let asked = DEFINITIONS.iter().filter(|(name, _)| text.contains(name)).copied();
+        let definitions = Section::new("Definitions").key_values(asked);
         let warnings = (!notes.is_empty()).then(|| {
             let add = |section: Section, note: &String| section.paragraph(note);
             notes.iter().fold(Section::new("Tests that were not made"), add)
@@ -221,7 +281,7 @@ impl Flags {
         for picture in &pictures {
             out.add(picture.name, picture.svg.as_str());
         }
-        let sections = warnings.into_iter().chain([found]);
+        let sections = warnings.into_iter().chain([found, definitions]);
         out.add(
             "report.html",
             write::page("Robustness of forgetting", &lines, &pictures, sections),
@@ -248,18 +308,6 @@ impl Flags {
 
 fn parts(model: &Model) -> (&Model, &tape_nn::net::Llama, &Tree) {
     (model, &model.net, &model.params)
-}
-
-/// Refuses models of different tokens: what they say of a text cannot be compared.
-///
-/// # Errors
-/// [`Error::File`] with the other model.
-fn same_tokens((path, model): (&Path, &Model), (other_path, other): (&Path, &Model)) -> Result<()> {
-    if model.tokenizer.to_json()? == other.tokenizer.to_json()? {
-        return Ok(());
-    }
-    let what = format!("its tokenizer is not that of {}: they cannot be compared", path.display());
-    Err(Error::file(other_path, what))
 }
 
 /// What both models know of the documents that are not shown.

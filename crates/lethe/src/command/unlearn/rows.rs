@@ -163,13 +163,22 @@ pub(super) fn positions(checks: &Checks) -> Vec<usize> {
     passes.map(|batch| batch.texts().ids.elem_count()).collect()
 }
 
-/// Positions of the longest text that a step may see.
-pub(super) fn longest<'i>(items: impl IntoIterator<Item = &'i Item>) -> usize {
-    let of = |item: &'i Item| {
+/// Positions of the texts of a set, of an answer or its refusal, whichever is longer.
+pub(super) fn lengths(items: &[Item]) -> Vec<usize> {
+    let of = |item: &Item| {
         let texts = std::iter::once(&item.sample).chain(&item.refusal);
-        texts.map(Sample::n_positions)
+        texts.map(Sample::n_positions).max().unwrap_or(1)
     };
-    items.into_iter().flat_map(of).max().unwrap_or(1)
+    items.iter().map(of).collect()
+}
+
+/// A number of rows, and of the pieces that they became where those are more.
+pub(super) fn counted(rows: usize, pieces: usize) -> String {
+    let plural = if rows == 1 { "" } else { "s" };
+    match pieces > rows {
+        true => format!("{rows} row{plural}, {pieces} pieces"),
+        false => format!("{rows} row{plural}"),
+    }
 }
 
 /// What is said of rows that were cut.

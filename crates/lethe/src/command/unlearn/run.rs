@@ -15,7 +15,7 @@ use super::method::Chosen;
 use super::numbers::{Named, Numbers};
 use super::page::{self, Contents};
 use super::plots::{self, Trajectory};
-use super::training::{CHECKPOINT, End, Trainer};
+use super::training::{CHECKPOINT, End, Trainer, no_time};
 use super::{findings, folder, model, rows};
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
@@ -69,7 +69,7 @@ impl Flags {
             false => Some(self.exam.sitting(sets, job.reading, self.job.training.seed)?),
         };
         if let (Some(gold), Some(sitting)) = (&gold, &sitting) {
-            gold.check(sitting)?;
+            gold.check(sitting, (&job.model, &self.model.model))?;
         }
         let run = job.run()?;
         let before = match &sitting {
@@ -98,6 +98,10 @@ impl Flags {
 
         let mut models: Vec<(&str, Findings)> = before.into_iter().map(|f| ("before", f)).collect();
         let mut warnings = ending.warnings;
+        if end == End::Time && state.step() == 0 {
+            warnings.retain(|note| !note.starts_with("NOTHING WAS UNLEARNED"));
+            warnings.insert(0, no_time(trainer.asks_for(begun.elapsed())));
+        }
         warnings.extend(models.iter().flat_map(|(_, before)| before.cuts()));
         let interrupted = end == End::Stopped;
         let mut exams = Exams { is_stopped: interrupted, missed: false, interrupted };
@@ -126,10 +130,20 @@ impl Flags {
             random_guess: job.random_guess(),
             is_vector: matches!(job.chosen, Chosen::TaskVector(_)),
         })?;
-        let lines: Vec<_> = job.lines.iter().chain(&ending.lines).cloned().collect();
+        let held_out = sitting.as_ref().map(|s| ("held out".to_owned(), s.held_out()));
+        let lines: Vec<_> =
+            job.lines.iter().cloned().chain(held_out).chain(ending.lines.iter().cloned()).collect();
+        let is_over = matches!(end, End::Rule(_));
+        if !is_over {
+            warnings.push(format!(
+                "{end}: the model is that after step {}; --resume goes on",
+                ending.kept
+            ));
+        } else if exams.missed {
+            warnings.push("the model is complete; --resume examines it again".to_owned());
+        }
         let results = Results { lines, warnings: &warnings, models: &models, trajectory };
         let scores = results.add("Unlearning", &mut out)?;
-        let is_over = matches!(end, End::Rule(_));
         let mut stale = out.stale(&plots::PICTURES);
         if is_over && !exams.missed {
             stale.push(self.out.join(CHECKPOINT));
@@ -140,17 +154,8 @@ impl Flags {
             stdout += &format!("{scores}\n");
         }
         stdout += &written;
-        let mut notes = warnings.clone();
-        if !is_over {
-            notes.push(format!(
-                "{end}: the model is that after step {}; --resume goes on",
-                ending.kept
-            ));
-        } else if exams.missed {
-            notes.push("the model is complete; --resume examines it again".to_owned());
-        }
         let stopped = exams.interrupted;
-        Ok(Outcome { stdout, notes, files, stale, stopped, ..Outcome::default() })
+        Ok(Outcome { stdout, notes: warnings, files, stale, stopped, ..Outcome::default() })
     }
 
     fn check_folder(&self) -> Result<()> {

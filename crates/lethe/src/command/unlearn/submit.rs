@@ -1,7 +1,7 @@
 //! `lethe unlearn submit`: the entry point of the shared task.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tensor_tree::Tree;
@@ -10,7 +10,7 @@ use unlearn::run::Keep;
 use super::budget::{Budget, Deadline};
 use super::ending::Ending;
 use super::job::{self, Ends, Job, Kept, Pair, Set};
-use super::training::{self, End, OptimizerName, Trainer};
+use super::training::{self, End, OptimizerName, Trainer, no_time};
 use super::{folder, method, model, parts, rows};
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
@@ -66,7 +66,7 @@ impl Flags {
         job.pass()?;
         deadline.saw_pass(passing.elapsed());
         if !deadline.has_time_for_check(begun.elapsed()) {
-            return self.as_it_was(&job);
+            return self.as_it_was(&job, begun.elapsed() + deadline.asks_for());
         }
         let better = |params: &Tree| write(&job.merged(params)?);
         let mut trainer = Trainer {
@@ -86,6 +86,10 @@ impl Flags {
         let lines: Vec<_> = job.lines.iter().chain(&ending.lines).cloned().collect();
         outcome.stdout = format!("{}\n{}", write::aligned(&lines), outcome.stdout);
         outcome.notes = ending.warnings;
+        if end == End::Time && state.step() == 0 {
+            outcome.notes.retain(|note| !note.starts_with("NOTHING WAS UNLEARNED"));
+            outcome.notes.insert(0, no_time(trainer.asks_for(begun.elapsed())));
+        }
         outcome.stopped = end == End::Stopped;
         Ok(outcome)
     }
@@ -132,12 +136,12 @@ impl Flags {
     }
 
     /// Where there is no time for anything: the model lies in the folder already.
-    fn as_it_was(&self, job: &Job) -> Result<Outcome> {
+    fn as_it_was(&self, job: &Job, needed: Duration) -> Result<Outcome> {
         let mut lines = job.lines.clone();
         lines.push(("ended".to_owned(), End::Time.to_string()));
         let Outcome { stdout, .. } = self.files(job, &job.model.params)?;
         let stdout = format!("{}\n{stdout}", write::aligned(&lines));
-        let mut notes = vec!["NOTHING WAS UNLEARNED: there was no time for a step".to_owned()];
+        let mut notes = vec![no_time(needed)];
         notes.extend(job.notes.iter().cloned());
         Ok(Outcome { stdout, notes, ..Outcome::default() })
     }

@@ -22,7 +22,7 @@ use unlearn::row::{Join, Row};
 use unlearn::run::{Ceiling, Checks, Keep, Rate, Run, Stop};
 use unlearn::trained::Trained;
 
-use super::budget::{Deadline, Work};
+use super::budget::{self, Deadline, Work};
 use super::model::{self, Model};
 use super::parts::{self, Phase};
 use super::training::{self, CHECKPOINT, Course, End, Feeding, Trainer};
@@ -170,8 +170,8 @@ impl Flags {
             forget: rows::passes(&items, 1, 1)?,
             retain: rows::passes(&items, training.check_rows, training.micro_batch)?,
         };
-        let longest = rows::longest(&items);
-        let work = Work::new(&rows::positions(&checks), (training.batch, longest), false);
+        let of_step = budget::of_batch(&rows::lengths(&items), training.batch);
+        let work = Work::new(&rows::positions(&checks), (0.0, of_step), false);
         let sets = (&items[..1], &items[..]);
         let run = Run::new((&net, &parts.frozen), sets, checks, settings, &Device::Cpu)?;
         let mut trainer = Trainer {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -226,6 +226,14 @@ impl fmt::Display for End {
     }
 }
 
+/// That the budget is too short for a first step, and which one is not.
+pub(super) fn no_time(needed: Duration) -> String {
+    let seconds = needed.as_secs() + 1;
+    format!(
+        "NOTHING WAS UNLEARNED: no step was begun, since one may take too long with what must follow it; a budget of {seconds}s begins one"
+    )
+}
+
 /// What is done with parameters that are better than all before.
 pub(super) type Better<'t> = dyn Fn(&Tree) -> Result<()> + 't;
 
@@ -275,6 +283,11 @@ impl Trainer<'_, '_> {
         Ok(state)
     }
 
+    /// The budget with which another step would begin now.
+    pub(super) fn asks_for(&self, now: Duration) -> Duration {
+        now + self.deadline.map(|deadline| deadline.asks_for()).unwrap_or_default()
+    }
+
     fn save(&self, state: &State) -> Result<()> {
         let Some((path, identity)) = &self.saved else { return Ok(()) };
         let mut out = StateWriter::new();
@@ -311,7 +324,10 @@ impl Trainer<'_, '_> {
             task.advance(1);
             let is_checked = n_checks < state.checks().len();
             if let Some(last) = state.checks().last().filter(|_| is_checked) {
-                task.message(format!("forget {:.3}, retain {:.3}", last.forget, last.retain));
+                task.message(match self.until {
+                    Some(_) => format!("loss {:.3}", last.retain),
+                    None => format!("forget {:.3}, retain {:.3}", last.forget, last.retain),
+                });
                 if let (Some(better), Some(now)) = (self.better, state.best())
                     && best != Some(now.step)
                 {
