@@ -29,8 +29,8 @@ pub struct Exam {
     pub holdout: Vec<Row>,
     /// Multiple-choice questions in the place of MMLU.
     pub questions: Questions,
-    /// How an option is chosen; [`Questions::rule`] is what the set says of it.
-    pub rule: Rule,
+    /// How an option is chosen; where it is not given as the set of questions says, [`Questions::rule`].
+    pub rule: Option<Rule>,
     /// Other sets that count for utility alone, by name, such as `real_authors` and `world_facts` of TOFU.
     pub others: Vec<(String, Vec<Row>)>,
     /// Most tokens of a generation.
@@ -50,7 +50,7 @@ impl Exam {
             forget,
             retain,
             holdout: Vec::new(),
-            rule: questions.rule(),
+            rule: None,
             questions,
             others: Vec::new(),
             max_new: 256,
@@ -103,7 +103,7 @@ impl Exam {
         let n = self.questions.items().len();
         let (options, n_cut_options) =
             subject.options(&self.questions, &mut |done| go_on("questions", done, n))?;
-        let accuracy = self.questions.accuracy(&options, self.rule)?;
+        let accuracy = self.questions.accuracy(&options, self.rule())?;
         Ok(Findings {
             forget,
             retain,
@@ -112,7 +112,7 @@ impl Exam {
             nonmembers,
             documents,
             questions: self.questions.label(),
-            rule: self.rule,
+            rule: self.rule(),
             accuracy: accuracy.score.value(),
             n_cut_options,
             join: subject.join.to_string(),
@@ -145,7 +145,7 @@ impl Exam {
             name: name.to_owned(),
             n_cut: 0,
             n_cut_prompts: 0,
-            conditions: Some(conditions.clone()),
+            conditions: conditions.clone(),
             rows: rows.iter().map(row).collect(),
         };
         let (members, nonmembers) = self.documents(join);
@@ -158,13 +158,17 @@ impl Exam {
             members: vec![0.0; n_members],
             nonmembers: vec![0.0; nonmembers.len()],
             questions: self.questions.label(),
-            rule: self.rule,
+            rule: self.rule(),
             accuracy: 0.0,
             n_cut_options: 0,
             join: join.to_string(),
             max_new,
             divergence: None,
         }
+    }
+
+    fn rule(&self) -> Rule {
+        self.rule.unwrap_or(self.questions.rule())
     }
 
     /// Everything that is done in one exam: rows, documents and questions.
@@ -216,6 +220,7 @@ fn digest_of_documents(members: &[String], nonmembers: &[String]) -> String {
 fn digest(lists: [&[String]; 2]) -> String {
     let mut hash = Sha256::new();
     for texts in lists {
+        hash.update((texts.len() as u64).to_le_bytes());
         for text in texts {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);

@@ -54,12 +54,14 @@ impl Preparing<'_> {
     fn row(&self, number: usize, row: &Row, out: &mut Prepared) -> Result<()> {
         let (prompt, answer) = self.join.parts(&row.input, &row.output);
         if row.kind == Kind::Text {
+            let mut is_cut = false;
             for sample in self.encoder.pieces(&answer)? {
                 let (item, cut) = self.with_refusal(number, "", sample)?;
-                out.n_cut += usize::from(cut);
+                is_cut |= cut;
                 out.items.push(item);
                 out.rows.push(number);
             }
+            out.n_cut += usize::from(is_cut);
             return Ok(());
         }
         let (sample, cut) = self.encoder.encode(&prompt, &answer)?;

@@ -95,7 +95,7 @@ impl Published {
             holdout: held_out,
             others: others?,
             max_new: part.max_new,
-            rule: Rule::MostProbable,
+            rule: Some(Rule::MostProbable),
             ..Exam::new(forget, examined)?
         };
         Ok(self.start("tofu", exam, more, (join, lesson, long + more_long)))
@@ -126,7 +126,7 @@ impl Published {
         let exam = Exam {
             holdout: held_out,
             max_new: part.max_new,
-            rule: Rule::MostProbable,
+            rule: Some(Rule::MostProbable),
             ..Exam::new(forget, shown)?
         };
         Ok(self.start("lume", exam, more, (join, lesson, long + more_long)))

@@ -329,7 +329,6 @@ pub fn made(size: &Made, seed: u64) -> Result<Start<Gpt>> {
     let end = tokenizer.id("</s>");
     let exam = Exam {
         holdout: world.holdout,
-        rule: world.questions.rule(),
         questions: world.questions,
         max_new,
         ..Exam::new(world.forget, world.retain)?

@@ -58,6 +58,8 @@ fn tests_that_lack_something_are_left_out_and_said() {
     for part in ["no relearning: ", "--target", "no membership inference: ", "--holdout"] {
         assert!(run.stderr.contains(part), "{part} in {}", run.stderr);
     }
+    let page = place.read("out/report.html");
+    assert!(page.contains("Definitions") && !page.contains("attack by"), "{page}");
     let report = &place.json("out/robust.json")["report"];
     let made: Vec<&str> = report
         .as_object()

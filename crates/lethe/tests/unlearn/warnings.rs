@@ -8,7 +8,7 @@ fn a_model_that_lost_more_than_it_should_is_named() {
     let short = "--method gdiff --steps 3 --batch 13 --no-texts -q";
     let run = place.run(&format!("unlearn run --model target {SETS} {short} --rate 1 --out out"));
     assert_eq!(run.code, 0, "{}", run.stderr);
-    for part in ["over-unlearned: the forget loss of what is kept is ", "are damaged: "] {
+    for part in ["over-unlearned: the forget loss of these parameters is ", "are damaged: "] {
         assert!(run.stderr.contains(part), "{part} in {}", run.stderr);
         assert!(place.read("out/report.html").contains(part), "{part}");
     }
@@ -54,6 +54,10 @@ fn sets_that_share_rows_are_said_and_unseen_documents_must_be_unseen() {
         "{}",
         run.stderr
     );
+    let run = place.run(&format!(
+        "unlearn eval --model target {SETS} --holdout data/retain.jsonl --no-texts -q --out c"
+    ));
+    assert!(run.code == 1 && run.stderr.contains("of its rows are to be kept"), "{}", run.stderr);
 }
 
 #[test]
@@ -99,7 +103,8 @@ fn a_budget_that_is_too_short_names_one_that_is_not() {
         ))
     };
     let run = submit("out", "0.001s");
-    let named = run.stderr.split("a budget of ").nth(1).and_then(|rest| rest.split(' ').next());
+    let named =
+        run.stderr.split("a budget of about ").nth(1).and_then(|rest| rest.split(' ').next());
     let named = named.unwrap_or_else(|| panic!("{}", run.stderr));
     assert_eq!(run.stderr.matches("NOTHING WAS UNLEARNED").count(), 1, "{}", run.stderr);
     let seconds: u64 = named.trim_end_matches('s').parse().unwrap();
@@ -142,5 +147,42 @@ fn numbers_say_what_they_lack_and_further_sets_have_their_own() {
     assert!(
         said.contains("membership inference tells 1 documents of them from 1 to be forgotten"),
         "{said}"
+    );
+}
+
+#[test]
+fn what_is_said_at_the_end_is_in_every_file() {
+    let place = place();
+    place.write("target/generation_config.json", r#"{"eos_token_id": 2}"#);
+    let run = |flags: &str| {
+        place.run(&format!(
+            "unlearn run --model target {SETS} --rate 1e-4 --no-texts --steps 3 {flags} -q --out out"
+        ))
+    };
+    let late = run("--budget 0.001s");
+    for text in [late.stderr, place.read("out/report.html"), place.read("out/run.json")] {
+        assert!(text.contains("NOTHING WAS UNLEARNED: no step was begun"), "{text}");
+        assert!(!text.contains("no parameter has changed"), "{text}");
+    }
+    // Other ends of texts are another exam, and another run.
+    place.write("target/generation_config.json", r#"{"eos_token_id": [2, 9]}"#);
+    let other = run("--resume");
+    assert!(other.code == 1 && other.stderr.contains("generation"), "{}", other.stderr);
+    place.write("target/generation_config.json", r#"{"eos_token_id": 2}"#);
+    assert_eq!(run("--resume").code, 0);
+}
+
+#[test]
+fn findings_of_an_older_measure_are_refused() {
+    let place = place();
+    place.runs(&format!("unlearn eval --model target {SETS} --no-texts -q --out a"));
+    let text = place.read("a/findings.json");
+    assert!(text.contains("\"version\": 2"), "{text}");
+    place.write("old.json", text.replacen("\"version\": 2", "\"version\": 1", 1));
+    let run = place.run("unlearn compare a old.json");
+    assert!(
+        run.code == 1 && run.stderr.contains("of version 1: examine the model again"),
+        "{}",
+        run.stderr
     );
 }

@@ -32,8 +32,7 @@ pub struct RowResult {
     pub paraphrase_loss: Option<f64>,
     /// Losses of wrong outputs.
     pub wrong_losses: Vec<f64>,
-    /// Digest of the output in other words and of the wrong ones; empty without such, and in files of versions that had none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Digest of the output in other words and of the wrong ones; empty without such.
     pub variants: String,
 }
 
@@ -45,11 +44,9 @@ pub struct SetResult {
     /// Texts that were cut because they are too long for the model: answers, other words and wrong answers.
     pub n_cut: usize,
     /// Prompts that lost their beginning so that there was room for a generation.
-    #[serde(default)]
     pub n_cut_prompts: usize,
-    /// How the model was asked; absent in files of versions that did not say.
-    #[serde(default)]
-    pub conditions: Option<Conditions>,
+    /// How the model was asked.
+    pub conditions: Conditions,
     /// Its rows.
     pub rows: Vec<RowResult>,
 }
@@ -61,9 +58,12 @@ impl SetResult {
     /// [`Error::DifferentDefinitions`] with the first row that differs.
     pub fn same_rows(&self, other: &SetResult) -> Result<()> {
         let of = |row: &RowResult| {
-            let n = row.wrong_losses.len() + usize::from(row.paraphrase_loss.is_some());
-            let RowResult { id, input, output, .. } = row;
-            format!("`{id}`, `{input}` to be answered by `{output}` with {n} variants,")
+            let RowResult { id, input, output, variants, .. } = row;
+            let variants = match variants.as_str() {
+                "" => "no variants".to_owned(),
+                digest => format!("variants {digest}"),
+            };
+            format!("`{id}`, `{input}` to be answered by `{output}` with {variants},")
         };
         let all = |set: &SetResult| -> Vec<String> { set.rows.iter().map(of).collect() };
         let (left, right) = (all(self), all(other));
@@ -76,16 +76,6 @@ impl SetResult {
             };
             let (left, right) = (of(&left, &self.name), of(&right, &other.name));
             return Err(Error::DifferentDefinitions { left, right });
-        }
-        for (left, right) in self.rows.iter().zip(&other.rows) {
-            let known = !left.variants.is_empty() && !right.variants.is_empty();
-            if known && left.variants != right.variants {
-                let of = |row: &RowResult, name: &str| {
-                    format!("variants {:.8} of row `{}` of the {name} set", row.variants, row.id)
-                };
-                let (left, right) = (of(left, &self.name), of(right, &other.name));
-                return Err(Error::DifferentDefinitions { left, right });
-            }
         }
         Ok(())
     }
@@ -127,7 +117,7 @@ impl SetResult {
     /// [`Error::Empty`] where nothing was generated.
     pub fn rouge(&self) -> Result<Score> {
         let score = sets::mean_rouge_l(self.pairs(), Rouge { stemmer: true }, Part::Recall)?;
-        Ok(score.under(self.conditions.clone()))
+        Ok(score.under(Some(self.conditions.clone())))
     }
 
     /// Share of generations that are exactly the output.
@@ -135,7 +125,7 @@ impl SetResult {
     /// # Errors
     /// [`Error::Empty`] where nothing was generated.
     pub fn exact(&self) -> Result<Score> {
-        Ok(sets::exact_matches(self.pairs())?.under(self.conditions.clone()))
+        Ok(sets::exact_matches(self.pairs())?.under(Some(self.conditions.clone())))
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -165,7 +155,7 @@ impl SetResult {
     }
 
     fn of_losses(&self) -> Option<Conditions> {
-        self.conditions.as_ref().map(Conditions::without_texts)
+        Some(self.conditions.without_texts())
     }
 
     /// The rows as the script of SemEval-2025 Task 4 wants them.

@@ -122,7 +122,7 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
                 variants: variants(row),
             });
         }
-        let conditions = Some(Conditions { join: self.join.to_string(), max_new });
+        let conditions = Conditions { join: self.join.to_string(), max_new };
         Ok(SetResult { name: name.to_owned(), n_cut, n_cut_prompts, conditions, rows: results })
     }
 
@@ -141,6 +141,15 @@ impl<M: LanguageModel + ?Sized> Subject<'_, M> {
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<String>> {
         self.continued(&self.prompts(rows, settings.max_new)?.0, settings, key, go_on)
+    }
+
+    /// How many of these rows' prompts lose their beginning so that so many tokens can follow. Whole texts have none.
+    ///
+    /// # Errors
+    /// As [`Self::generations`].
+    pub fn n_cut_prompts(&self, rows: &[Row], max_new: usize) -> Result<usize> {
+        let asked: Vec<Row> = rows.iter().filter(|row| row.kind != Kind::Text).cloned().collect();
+        Ok(self.prompts(&asked, max_new)?.1)
     }
 
     /// The prompts of rows in tokens, and how many of them were cut so that so many tokens can follow.

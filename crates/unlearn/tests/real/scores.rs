@@ -400,6 +400,8 @@ fn what_does_not_fit_is_counted_and_said() {
     let found = exam.sit(&subject, Key::from_seed(0), &mut |_, _, _| true).unwrap();
     assert_eq!((found.forget.n_cut, found.forget.n_cut_prompts), (3, 2));
     assert_eq!((found.retain.n_cut, found.retain.n_cut_prompts, found.n_cut_options), (0, 0, 2));
+    // As the set of questions says, which is not the made one.
+    assert_eq!(found.rule, unlearn::multiple_choice::Rule::MostProbable);
     let said = found.cuts();
     assert_eq!(said.len(), 3, "{said:?}");
     for (said, part) in said.iter().zip(["3 answers", "2 prompts of the forget set", "2 options"]) {
@@ -504,6 +506,10 @@ fn an_exam_without_texts_shows_how_far_it_is_and_can_be_stopped() {
         ("an answer", |e| e.retain[0].output.push('!')),
         ("a variant", |e| e.retain[1].wrong_outputs.push("x".into())),
         ("another variant", |e| e.forget[1].wrong_outputs[0].push('!')),
+        ("a wrong answer that was other words", |e| {
+            let words = e.forget[1].paraphrased_output.take();
+            e.forget[1].wrong_outputs.splice(..0, words);
+        }),
         ("other words", |e| e.forget[1].paraphrased_output = Some("other".into())),
         ("a document", |e| e.holdout.iter_mut().for_each(|row| row.output.push('!'))),
         ("texts", |e| e.generate = true),

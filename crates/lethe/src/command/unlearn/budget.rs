@@ -111,7 +111,11 @@ pub(super) struct Deadline {
     /// The longest step with one.
     checked: Duration,
     has_stepped: bool,
+    has_checked: bool,
 }
+
+/// The most of a budget that is not planned with.
+const MOST_SPARE: Duration = Duration::from_secs(60);
 
 impl Deadline {
     /// The last step ends within the budget.
@@ -125,6 +129,7 @@ impl Deadline {
             step: Duration::ZERO,
             checked: Duration::ZERO,
             has_stepped: false,
+            has_checked: false,
         }
     }
 
@@ -141,7 +146,7 @@ impl Deadline {
 
     /// Learns of a check. Its many passes tell the pace better than the first pass of all did.
     pub(super) fn saw_check(&mut self, took: Duration) {
-        self.check = self.check.max(took);
+        (self.check, self.has_checked) = (self.check.max(took), true);
         self.expect(took, self.work.of_check);
     }
 
@@ -170,13 +175,14 @@ impl Deadline {
         self.ends_in_time(now, self.checked.max(alone))
     }
 
-    /// The least time, from now to the end, within which the next step and everything that must follow it are begun.
-    pub(super) fn asks_for(&self) -> Duration {
+    /// The least budget with which a step would begin now, or behind the first check where there was none; as far as is known.
+    pub(super) fn asks_for(&self, now: Duration) -> Duration {
+        let check = if self.has_checked { Duration::ZERO } else { self.check + self.check / 2 };
         let alone = self.step.saturating_add(self.check + self.writing);
         let longest = self.checked.max(alone);
-        // A twentieth of it is to spare.
-        let all = longest.saturating_add(longest / 2).saturating_add(self.reserve());
-        all.saturating_add(all / 19)
+        let step = longest.saturating_add(longest / 2);
+        let all = [check, step, self.closing()].into_iter().fold(now, Duration::saturating_add);
+        if self.whole { all.saturating_add((all / 19).min(MOST_SPARE)) } else { all }
     }
 
     fn ends_in_time(&self, now: Duration, longest: Duration) -> bool {
@@ -187,11 +193,13 @@ impl Deadline {
     /// Time for what follows the last step: a check, merging, which moves as many numbers as writing does, and writing, with a
     /// twentieth of the budget to spare, at most a minute.
     fn reserve(&self) -> Duration {
-        if !self.whole {
-            return Duration::ZERO;
-        }
-        let spare = (self.budget / 20).min(Duration::from_secs(60));
-        self.check + self.check / 2 + 3 * self.writing + spare
+        let spare = if self.whole { (self.budget / 20).min(MOST_SPARE) } else { Duration::ZERO };
+        self.closing().saturating_add(spare)
+    }
+
+    /// The same without what is to spare.
+    fn closing(&self) -> Duration {
+        if self.whole { self.check + self.check / 2 + 3 * self.writing } else { Duration::ZERO }
     }
 
     /// The prior of the first step, so many times what was timed last.
@@ -255,14 +263,28 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_enough_and_hardly_less_is_not() {
-        let mut deadline = Deadline::of_all(Budget(seconds(60.0)), WORK);
-        deadline.saw_pass(seconds(0.2));
-        deadline.saw_writing(seconds(0.5));
-        let now = seconds(3.0);
-        let least =
-            |share: f64| Deadline { budget: now + deadline.asks_for().mul_f64(share), ..deadline };
-        assert!(least(1.0 + 1e-6).has_time_for_step(now));
-        assert!(!least(0.9).has_time_for_step(now));
+        for (pass, writing, now) in [(0.2, 0.5, 3.0), (2.0, 5.0, 20.0), (30.0, 9.0, 300.0)] {
+            let mut deadline = Deadline::of_all(Budget(seconds(60.0)), WORK);
+            deadline.saw_pass(seconds(pass));
+            deadline.saw_writing(seconds(writing));
+            let now = seconds(now);
+            let least = |of: Deadline, at: Duration, share: f64| Deadline {
+                budget: of.asks_for(at).mul_f64(share),
+                ..of
+            };
+            // Before the first check, which takes as long as its pass promised.
+            let begun = least(deadline, now, 1.0 + 1e-6);
+            assert!(begun.has_time_for_check(now));
+            let took = seconds(pass * 10.0);
+            let mut checked = begun;
+            checked.saw_check(took);
+            assert!(checked.has_time_for_step(now + took), "{pass}");
+            assert!(!least(deadline, now, 0.8).has_time_for_step(now + took));
+            // Behind it.
+            deadline.saw_check(took);
+            assert!(least(deadline, now, 1.0 + 1e-6).has_time_for_step(now));
+            assert!(!least(deadline, now, 0.9).has_time_for_step(now));
+        }
     }
 
     #[test]

@@ -25,6 +25,17 @@ pub(super) struct Ending {
     pub(super) lines: Vec<(String, String)>,
 }
 
+/// What is known of a run beside its state.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// What the user asked to keep.
+    pub(super) keep: Option<Kept>,
+    /// What is said where there was no time for a step.
+    pub(super) no_time: Option<String>,
+    /// What the user should know beside it.
+    pub(super) notes: Vec<String>,
+}
+
 impl Ending {
     /// Of a run whose steps ended so. `state` gets a check where it is, and must be saved before if it is to be gone on with.
     ///
@@ -34,7 +45,7 @@ impl Ending {
         (job, run): (&Job, &Run<'_, Llama>),
         state: &mut State,
         end: End,
-        keep: Option<Kept>,
+        Known { keep, no_time, notes }: Known,
     ) -> Result<Ending> {
         let Outcome { params, check, n_skipped, no_op } = run.outcome(state)?;
         let is_vector = matches!(job.chosen, Chosen::TaskVector(_));
@@ -54,8 +65,11 @@ impl Ending {
             }
         };
         let mut warnings = job.notes.clone();
+        warnings.extend(notes);
         let nothing = whole.add_scaled(-1.0, &job.model.params)?.norm()? == 0.0;
-        if nothing {
+        if let Some(no_time) = no_time {
+            warnings.insert(0, no_time);
+        } else if nothing {
             let why = match kept {
                 0 if 0 < state.step() => format!(": {end}, and no check was better than the first"),
                 _ => ": no parameter has changed".to_owned(),

@@ -13,6 +13,7 @@ use unlearn::exam::{Exam, Findings, Subject};
 use unlearn::multiple_choice::Questions;
 use unlearn::row::{Join, Row};
 
+use super::findings;
 use super::model::Model;
 use super::rows::{self, Reading};
 use crate::command::Session;
@@ -85,20 +86,20 @@ impl Flags {
         };
         let exam = Exam {
             holdout: self.holdout.as_deref().map(&mut rows).transpose()?.unwrap_or_default(),
-            rule: questions.rule(),
             questions,
             others: others?,
             max_new: self.max_new,
             generate: !self.no_texts,
             ..Exam::new(forget.to_vec(), retain.to_vec())?
         };
-        if let (Some(file), both) = (&self.holdout, same_rows(forget, &exam.holdout))
-            && 0 < both
-        {
-            let what = format!(
-                "{both} of its rows are to be forgotten: what is held out must be unseen, or membership inference finds nothing to tell apart"
-            );
-            return Err(Error::file(file, what));
+        for (rows, what) in [(forget, "forgotten"), (retain, "kept")] {
+            let both = same_rows(rows, &exam.holdout);
+            if let (Some(file), true) = (&self.holdout, 0 < both) {
+                let what = format!(
+                    "{both} of its rows are to be {what}: what is held out must be unseen, or membership inference says nothing"
+                );
+                return Err(Error::file(file, what));
+            }
         }
         Ok(Sitting { exam, join: reading.join(), batch: self.exam_batch, seed })
     }
@@ -124,7 +125,13 @@ impl Flags {
     /// [`Error::File`] for a file that cannot be read.
     pub(super) fn identity(&self, join: Join) -> Result<Identity> {
         let flags = json!({ "max_new": self.max_new, "no_texts": self.no_texts });
-        let mut identity = Identity::of(&flags, &[])?.with("join", join.to_string());
+        let mut identity = Identity::of(&flags, &[])?
+            .with("join", join.to_string())
+            .with("version of findings", findings::VERSION);
+        if self.questions.is_none() {
+            let made = Questions::made()?;
+            identity = identity.with("questions", format!("{}, {}", made.label(), made.rule()));
+        }
         for (key, file) in [("holdout", &self.holdout), ("questions", &self.questions)] {
             if let Some(file) = file {
                 rows::identify(&mut identity, key, file)?;

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 pub(super) const FILE: &str = "findings.json";
 
 const FORMAT: &str = "lethe-unlearn-findings";
-const VERSION: u32 = 1;
+/// How findings are measured. Since 2 whole texts are read to their end, and answers know their variants and how the model was asked.
+pub(super) const VERSION: u32 = 2;
 
 /// Findings with what the file is.
 #[derive(Serialize, Deserialize)]
@@ -21,6 +22,13 @@ struct Saved {
     version: u32,
     #[serde(flatten)]
     findings: Findings,
+}
+
+/// What a file says it is.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
 }
 
 /// As the text of a file.
@@ -36,15 +44,19 @@ pub(super) fn to_text(findings: &Findings) -> Result<String> {
 pub(super) fn read(path: &Path) -> Result<Findings> {
     let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
     let text = std::fs::read_to_string(&file).map_err(|e| Error::file(&file, e))?;
-    let saved: Saved = serde_json::from_str(&text).map_err(|e| {
-        Error::file(&file, format!("expected findings of `lethe unlearn eval`: {e}"))
-    })?;
-    let Saved { format, version, findings } = saved;
+    let wrong = |e| Error::file(&file, format!("expected findings of `lethe unlearn eval`: {e}"));
+    let Head { format, version } = serde_json::from_str(&text).map_err(wrong)?;
     if format != FORMAT || version != VERSION {
+        let older = if format == FORMAT && version < VERSION {
+            ": examine the model again, what was measured before is not the same"
+        } else {
+            ""
+        };
         let what = format!(
-            "expected `{FORMAT}` of version {VERSION}, got `{format}` of version {version}"
+            "expected `{FORMAT}` of version {VERSION}, got `{format}` of version {version}{older}"
         );
         return Err(Error::file(&file, what));
     }
+    let Saved { findings, .. } = serde_json::from_str(&text).map_err(wrong)?;
     Ok(Findings { divergence: None, ..findings })
 }

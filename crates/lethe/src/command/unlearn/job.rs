@@ -456,15 +456,11 @@ impl Job {
     /// What the user should know of parameters that have lost more than they should; nothing where they have not.
     pub(super) fn overdone(&self, at: &Check) -> Vec<String> {
         let mut out = Vec::new();
-        let ceiling = match self.settings.stop.forget_ceiling {
-            Ceiling::RandomGuess => Some((self.random_guess(), "that of a random guess")),
-            Ceiling::Nats(nats) => Some((nats, "its ceiling")),
-            Ceiling::None => None,
-        };
-        if let Some((nats, what)) = ceiling.filter(|(nats, _)| *nats < at.forget) {
+        let guess = self.random_guess();
+        if guess < at.forget {
+            let loss = at.forget;
             out.push(format!(
-                "over-unlearned: the forget loss of what is kept is {:.3} nats, above {what}, {nats:.3}; --keep best takes an earlier check, a lower rate more of them",
-                at.forget
+                "over-unlearned: the forget loss of these parameters is {loss:.3} nats, above that of a random guess, {guess:.3}"
             ));
         }
         if at.utility < LOW_UTILITY {

@@ -41,15 +41,14 @@ pub(super) struct Model {
     sources: Vec<(String, PathBuf)>,
 }
 
-/// What a model's makers say of generation.
+/// What a model's makers say of generation, beside its weights.
 const GENERATION: &str = "generation_config.json";
 
-/// Files of a model's folder that say nothing about its weights.
-const COMPANIONS: [&str; 8] = [
+/// Files beside a tokenizer that say more of it.
+const COMPANIONS: [&str; 7] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    GENERATION,
     "chat_template.jinja",
     "vocab.json",
     "merges.txt",
@@ -92,6 +91,11 @@ impl Flags {
             let beside = tokenizer_path.parent().unwrap_or(path);
             for name in COMPANIONS.iter().filter(|name| beside.join(name).is_file()) {
                 companions.push(((*name).to_owned(), read(&beside.join(name))?));
+            }
+            let generation = path.join(GENERATION);
+            if generation.is_file() {
+                companions.push((GENERATION.to_owned(), read(&generation)?));
+                sources.push(("generation".to_owned(), generation));
             }
             companions.push(("config.json".to_owned(), as_single(&path.join("config.json"))?));
             let mut files: Vec<PathBuf> = std::fs::read_dir(path)

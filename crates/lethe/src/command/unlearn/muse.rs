@@ -45,6 +45,8 @@ struct Measured {
     know_retain: Score,
     /// Min-K scores of forget texts and of held-out ones.
     leaks: [Vec<f64>; 2],
+    /// Which prompts lost their beginning.
+    cuts: Vec<String>,
 }
 
 /// Examines a model, and gold beside it, which leaks of membership are measured against.
@@ -99,7 +101,7 @@ impl Found {
             "share of pairs in which the held-out text has the smaller score of Min-{:.0} %, about 0.5 where nothing was learned",
             100.0 * SHARE
         );
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = measured.iter().flat_map(|m| m.cuts.clone()).collect();
         let gold = names.iter().position(|name| name == "gold").and_then(|at| values.get(at));
         match gold.copied() {
             Some(gold) if 0.0 < gold => {
@@ -185,6 +187,12 @@ impl Measured {
             task.finish();
             Ok(texts)
         };
+        let cut = |what: &str, rows: &[Row], most: usize| -> Result<Option<String>> {
+            let n = subject.n_cut_prompts(rows, most)?;
+            Ok((0 < n).then(|| {
+                format!("{n} prompts of {what} lost their beginning before {name}, to leave room for a text")
+            }))
+        };
         let texts = asked("VerbMem", &muse.verbmem, CONTINUATION)?;
         let begun = |row: &Row| -> Result<String> {
             let tokens = model.tokenizer.encode(&row.output, false)?;
@@ -200,6 +208,14 @@ impl Measured {
             let pairs = rows.iter().zip(&texts).map(|(row, text)| (&*row.output, text.as_str()));
             Ok(know_mem(pairs, FORM)?)
         };
+        let knowledge = [
+            ("KnowMem_f", questions(&muse.knowmem.forget, &muse.knowmem.forget_examples)),
+            ("KnowMem_r", questions(&muse.knowmem.retain, &muse.knowmem.retain_examples)),
+        ];
+        let mut cuts = vec![cut("VerbMem", &muse.verbmem, CONTINUATION)?];
+        for (what, rows) in &knowledge {
+            cuts.push(cut(what, rows, ANSWER)?);
+        }
         let questions = &muse.knowmem;
         let leaks = |rows: &[Row]| -> Result<Vec<f64>> {
             let texts: Vec<String> = rows.iter().map(|row| row.output.clone()).collect();
@@ -218,6 +234,7 @@ impl Measured {
             know_forget: know("KnowMem_f", &questions.forget, &questions.forget_examples)?,
             know_retain: know("KnowMem_r", &questions.retain, &questions.retain_examples)?,
             leaks: [leaks(&muse.privleak.forget)?, leaks(&muse.privleak.holdout)?],
+            cuts: cuts.into_iter().flatten().collect(),
         })
     }
 }

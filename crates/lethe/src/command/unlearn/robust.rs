@@ -127,14 +127,14 @@ const DEFINITIONS: [(&str, &str); 14] = [
         "membership AUC",
         "area below the ROC curve of an attack on whole documents, members positive: .5 where nothing tells them apart",
     ),
-    ("loss", "attack by the mean -log p per token"),
+    ("membership AUC, loss", "attack by the mean -log p per token"),
     (
-        "Min-K %",
+        "membership AUC, Min-K %",
         "attack by the mean over the two fifths of the tokens that are the least likely; ++ where each is standardized by what the model expects there",
     ),
-    ("zlib", "attack by the mean loss over the length of the compressed text"),
-    ("lower case", "attack by the mean loss over that of the text in lower case"),
-    ("reference", "attack by the mean loss less that of gold"),
+    ("membership AUC, zlib", "attack by the mean loss over the length of the compressed text"),
+    ("membership AUC, lower case", "attack by the mean loss over that of the text in lower case"),
+    ("membership AUC, reference", "attack by the mean loss less that of gold"),
     (
         "PrivLeak",
         "100 ((1 - AUC) - (1 - AUC of gold)) / (1 - AUC of gold), in percent: 0 as gold, below 0 where members still show",
@@ -191,7 +191,13 @@ impl Flags {
         if let Some((_, task)) = task {
             task.finish();
         }
-        self.written(&tests, &report, (forget.len(), &sitting))
+        let n_cut = subject(&unlearned).n_cut_prompts(&forget, sitting.exam.max_new)?;
+        let cut = (0 < n_cut && tests.best_of.is_some()).then(|| {
+            format!(
+                "{n_cut} prompts of the forget set lost their beginning, to leave room for a text"
+            )
+        });
+        self.written(&tests, &report, (forget.len(), &sitting), cut)
     }
 
     /// Which tests are made.
@@ -223,6 +229,7 @@ impl Flags {
         tests: &Robustness,
         report: &Report,
         (n_forget, sitting): (usize, &exam::Sitting),
+        cut: Option<String>,
     ) -> Result<Outcome> {
         let path = |path: &Path| path.display().to_string();
         let mut lines = vec![
@@ -260,6 +267,8 @@ impl Flags {
                     .to_owned(),
             );
         }
+        notes.extend(report.rounding.iter().flat_map(|rounding| rounding.before.cuts()));
+        notes.extend(cut.filter(|_| report.rounding.is_none()));
         let pictures: Vec<Picture> = match &report.relearned {
             Some(relearned) => curves(relearned)?.into_iter().collect(),
             None => Vec::new(),
@@ -275,7 +284,7 @@ impl Flags {
         let definitions = Section::new("Definitions").key_values(asked);
         let warnings = (!notes.is_empty()).then(|| {
             let add = |section: Section, note: &String| section.paragraph(note);
-            notes.iter().fold(Section::new("Tests that were not made"), add)
+            notes.iter().fold(Section::new("What to know first"), add)
         });
         let mut out = Folder::named(self.out.clone());
         for picture in &pictures {

@@ -7,7 +7,7 @@ use clap::Args;
 use unlearn::exam::Findings;
 
 use super::budget::Deadline;
-use super::ending::Ending;
+use super::ending::{Ending, Known};
 use super::exam::{self, Sitting};
 use super::gold::Gold;
 use super::job::{self, Job};
@@ -15,7 +15,7 @@ use super::method::Chosen;
 use super::numbers::{Named, Numbers};
 use super::page::{self, Contents};
 use super::plots::{self, Trajectory};
-use super::training::{CHECKPOINT, End, Trainer, no_time};
+use super::training::{CHECKPOINT, End, Trainer};
 use super::{findings, folder, model, rows};
 use crate::command::write::{self, Folder};
 use crate::command::{Outcome, Session};
@@ -88,7 +88,12 @@ impl Flags {
         };
         let mut state = trainer.start(&job.parts.trainable, resume)?;
         let end = trainer.go(&mut state)?;
-        let ending = Ending::of((&job, &run), &mut state, end, self.job.ends.keep)?;
+        let known = Known {
+            keep: self.job.ends.keep,
+            no_time: trainer.no_time(&state, end),
+            notes: before.iter().flat_map(Findings::cuts).collect(),
+        };
+        let ending = Ending::of((&job, &run), &mut state, end, known)?;
         // What was found of an earlier model says nothing of this one. Then the model first: nothing that follows can lose it.
         folder::remove(&self.out, &[findings::FILE, REPORT])?;
         let mut out = Folder::named(self.out.clone());
@@ -98,11 +103,6 @@ impl Flags {
 
         let mut models: Vec<(&str, Findings)> = before.into_iter().map(|f| ("before", f)).collect();
         let mut warnings = ending.warnings;
-        if end == End::Time && state.step() == 0 {
-            warnings.retain(|note| !note.starts_with("NOTHING WAS UNLEARNED"));
-            warnings.insert(0, no_time(trainer.asks_for(begun.elapsed())));
-        }
-        warnings.extend(models.iter().flat_map(|(_, before)| before.cuts()));
         let interrupted = end == End::Stopped;
         let mut exams = Exams { is_stopped: interrupted, missed: false, interrupted };
         if let Some(sitting) = &sitting {

@@ -8,7 +8,7 @@ use tensor_tree::Tree;
 use unlearn::run::Keep;
 
 use super::budget::{Budget, Deadline};
-use super::ending::Ending;
+use super::ending::{Ending, Known};
 use super::job::{self, Ends, Job, Kept, Pair, Set};
 use super::training::{self, End, OptimizerName, Trainer, no_time};
 use super::{folder, method, model, parts, rows};
@@ -66,7 +66,7 @@ impl Flags {
         job.pass()?;
         deadline.saw_pass(passing.elapsed());
         if !deadline.has_time_for_check(begun.elapsed()) {
-            return self.as_it_was(&job, begun.elapsed() + deadline.asks_for());
+            return self.as_it_was(&job, deadline.asks_for(begun.elapsed()));
         }
         let better = |params: &Tree| write(&job.merged(params)?);
         let mut trainer = Trainer {
@@ -81,15 +81,13 @@ impl Flags {
         };
         let mut state = trainer.start(&job.parts.trainable, false)?;
         let end = trainer.go(&mut state)?;
-        let ending = Ending::of((&job, &run), &mut state, end, Some(Kept::Best))?;
+        let no_time = trainer.no_time(&state, end);
+        let known = Known { keep: Some(Kept::Best), no_time, ..Known::default() };
+        let ending = Ending::of((&job, &run), &mut state, end, known)?;
         let mut outcome = self.files(&job, &ending.params)?;
         let lines: Vec<_> = job.lines.iter().chain(&ending.lines).cloned().collect();
         outcome.stdout = format!("{}\n{}", write::aligned(&lines), outcome.stdout);
         outcome.notes = ending.warnings;
-        if end == End::Time && state.step() == 0 {
-            outcome.notes.retain(|note| !note.starts_with("NOTHING WAS UNLEARNED"));
-            outcome.notes.insert(0, no_time(trainer.asks_for(begun.elapsed())));
-        }
         outcome.stopped = end == End::Stopped;
         Ok(outcome)
     }

@@ -230,7 +230,7 @@ impl fmt::Display for End {
 pub(super) fn no_time(needed: Duration) -> String {
     let seconds = needed.as_secs() + 1;
     format!(
-        "NOTHING WAS UNLEARNED: no step was begun, since one may take too long with what must follow it; a budget of {seconds}s begins one"
+        "NOTHING WAS UNLEARNED: no step was begun, since one may take too long with what must follow it; a budget of about {seconds}s begins one"
     )
 }
 
@@ -283,9 +283,10 @@ impl Trainer<'_, '_> {
         Ok(state)
     }
 
-    /// The budget with which another step would begin now.
-    pub(super) fn asks_for(&self, now: Duration) -> Duration {
-        now + self.deadline.map(|deadline| deadline.asks_for()).unwrap_or_default()
+    /// What is said where there was no time for a step.
+    pub(super) fn no_time(&self, state: &State, end: End) -> Option<String> {
+        let deadline = self.deadline.filter(|_| end == End::Time && state.step() == 0)?;
+        Some(no_time(deadline.asks_for(self.begun.elapsed())))
     }
 
     fn save(&self, state: &State) -> Result<()> {
